@@ -1,1 +1,4 @@
-//! appview-core
+//! Firehose bytes in, a verified and rebuildable SQLite index of `dev.cocore.*` records out.
+
+pub mod block;
+pub mod limits;

@@ -1,1 +1,3 @@
 //! appview-core
+
+pub mod syntax;

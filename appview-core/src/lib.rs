@@ -2,3 +2,6 @@
 
 pub mod block;
 pub mod limits;
+pub mod repo;
+pub mod sync;
+pub mod syntax;

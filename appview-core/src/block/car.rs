@@ -256,20 +256,39 @@ impl Archive {
         self.places.is_empty()
     }
 
+    /// Whether the block of `cid` is here.
+    ///
+    /// # Errors
+    ///
+    /// A failing file.
+    pub fn holds(&self, cid: &Cid) -> Result<bool, BlockError> {
+        let mut named = [0; Cid::BYTES];
+        for place in self.places_of(cid) {
+            // The CID stands right before its block.
+            let start = place.offset().saturating_sub(Cid::BYTES as u64);
+            match &self.store {
+                Store::Memory(car) => {
+                    let start = usize::try_from(start).unwrap_or(usize::MAX);
+                    let range = start..start.saturating_add(Cid::BYTES);
+                    let bytes = car.get(range).and_then(|bytes| bytes.first_chunk());
+                    named = *bytes.ok_or(BlockError::Truncated { offset: start })?;
+                }
+                Store::File(file) => read_exact_at(file, &mut named, start)?,
+            }
+            if named == cid.to_bytes() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Reads the block of `cid` into `buffer`; false if it is not here.
     ///
     /// # Errors
     ///
     /// A failing file, or one that changed since it was opened.
     pub fn read(&self, cid: &Cid, buffer: &mut Vec<u8>) -> Result<bool, BlockError> {
-        let prefix = prefix(cid);
-        let first = self.places.partition_point(|place| place.prefix < prefix);
-        for place in self
-            .places
-            .iter()
-            .skip(first)
-            .take_while(|place| place.prefix == prefix)
-        {
+        for place in self.places_of(cid) {
             buffer.clear();
             match &self.store {
                 Store::Memory(car) => {
@@ -296,6 +315,15 @@ impl Archive {
             }
         }
         Ok(false)
+    }
+
+    fn places_of(&self, cid: &Cid) -> impl Iterator<Item = &Place> {
+        let prefix = prefix(cid);
+        let first = self.places.partition_point(|place| place.prefix < prefix);
+        self.places
+            .iter()
+            .skip(first)
+            .take_while(move |place| place.prefix == prefix)
     }
 }
 

@@ -8,6 +8,8 @@
 //! Follows [Sync](https://atproto.com/specs/sync).
 
 mod change;
+pub mod frame;
+pub mod verify;
 
 pub use change::{
     Change, Hosting, Proof, RecordChange, RepoHead, RepoState, StreamCursor, VerifiedCommit,

@@ -1,1 +1,7 @@
-//! appview-core
+//! Firehose bytes in, a verified and rebuildable SQLite index of `dev.cocore.*` records out.
+
+pub mod block;
+pub mod limits;
+pub mod repo;
+pub mod sync;
+pub mod syntax;

@@ -1,0 +1,555 @@
+//! CAR bytes in, hashed blocks out.
+//!
+//! [`Slice`] is a CAR in memory, borrowed: the `blocks` of a message. [`Reader`] streams a CAR of any length through one
+//! buffer, and [`Archive`] keeps what is needed to read its blocks again in any order: 16 bytes of memory for each
+//! block, so that a 300 MB export fits a small process. Each of them hashes every block before anyone sees it.
+//! Deliberately absent: what the roots mean, and any network. Rejected alternative: `iroh-car`, which does not compare
+//! a block with its CID.
+//!
+//! Follows [CAR v1](https://ipld.io/specs/transport/car/carv1/); as the repository specification asks, blocks may come
+//! in any order, more than once, and more than are needed.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+
+use super::cbor;
+use super::{BlockError, Cid};
+use crate::limits;
+
+/// A CAR in memory; every block hashed, found by its CID.
+#[derive(Debug)]
+pub struct Slice<'a> {
+    roots: Vec<Cid>,
+    /// Sorted by CID: a slice has a handful of blocks, and bisecting them costs less than hashing a key.
+    blocks: Vec<(Cid, &'a [u8])>,
+}
+
+impl<'a> Slice<'a> {
+    /// Reads and hashes a whole CAR.
+    ///
+    /// # Errors
+    ///
+    /// A malformed header or length, a CID of another shape, a block that does not hash to its CID.
+    pub fn parse(car: &'a [u8]) -> Result<Self, BlockError> {
+        let mut rest = car;
+        let roots = header(take_section(
+            &mut rest,
+            car.len(),
+            limits::CAR_HEADER_BYTES,
+        )?)?;
+        // A block takes 38 bytes at the very least; most take hundreds.
+        let mut blocks = Vec::with_capacity((rest.len() / 256).clamp(4, 256));
+        while !rest.is_empty() {
+            let section = take_section(&mut rest, car.len(), limits::BLOCK_BYTES + Cid::BYTES)?;
+            let (cid, block) = Cid::decode_prefix(section)?;
+            if !cid.addresses(block) {
+                return Err(BlockError::HashMismatch { cid });
+            }
+            blocks.push((cid, block));
+        }
+        blocks.sort_unstable_by_key(|(cid, _)| *cid);
+        Ok(Self { roots, blocks })
+    }
+
+    /// The roots that the header names.
+    #[must_use]
+    pub fn roots(&self) -> &[Cid] {
+        &self.roots
+    }
+
+    /// The block of `cid`, if it is here.
+    #[must_use]
+    pub fn get(&self, cid: &Cid) -> Option<&'a [u8]> {
+        let at = self
+            .blocks
+            .binary_search_by_key(cid, |(cid, _)| *cid)
+            .ok()?;
+        self.blocks.get(at).map(|(_, block)| *block)
+    }
+
+    /// How many blocks there are, repeated ones counted each time.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
+    }
+}
+
+/// Streams a CAR; holds one block at a time.
+#[derive(Debug)]
+pub struct Reader<R> {
+    input: R,
+    roots: Vec<Cid>,
+    section: Vec<u8>,
+    offset: u64,
+}
+
+impl<R: Read> Reader<R> {
+    /// Reads the header. `input` should be buffered.
+    ///
+    /// # Errors
+    ///
+    /// A malformed header, or a failing `input`.
+    pub fn new(input: R) -> Result<Self, BlockError> {
+        let mut reader = Self {
+            input,
+            roots: Vec::new(),
+            section: Vec::new(),
+            offset: 0,
+        };
+        if !reader.next_section(limits::CAR_HEADER_BYTES)? {
+            return Err(BlockError::CarHeader {
+                reason: "the file is empty",
+            });
+        }
+        reader.roots = header(&reader.section)?;
+        Ok(reader)
+    }
+
+    /// The roots that the header names.
+    #[must_use]
+    pub fn roots(&self) -> &[Cid] {
+        &self.roots
+    }
+
+    /// The next block, hashed, and where its bytes start in the file; `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// As [`Slice::parse`], or a failing input.
+    pub fn next_block(&mut self) -> Result<Option<(Cid, &[u8], u64)>, BlockError> {
+        if !self.next_section(limits::BLOCK_BYTES + Cid::BYTES)? {
+            return Ok(None);
+        }
+        let (cid, block) = Cid::decode_prefix(&self.section)?;
+        if !cid.addresses(block) {
+            return Err(BlockError::HashMismatch { cid });
+        }
+        Ok(Some((
+            cid,
+            block,
+            self.offset.saturating_sub(block.len() as u64),
+        )))
+    }
+
+    /// Reads one length-prefixed section; false at the end of the input.
+    fn next_section(&mut self, limit: usize) -> Result<bool, BlockError> {
+        let mut varint = Varint::default();
+        let length = loop {
+            let mut byte = [0];
+            if self.input.read(&mut byte)? == 0 {
+                if varint.is_started() {
+                    return Err(self.truncated());
+                }
+                return Ok(false);
+            }
+            self.offset = self.offset.saturating_add(1);
+            if let Some(length) = varint.push(byte[0])? {
+                break length;
+            }
+        };
+        check_section(length, limit)?;
+        self.section.clear();
+        // `take` bounds what a lying length can make us read, `read_to_end` what it can make us reserve.
+        let read = self
+            .input
+            .by_ref()
+            .take(length as u64)
+            .read_to_end(&mut self.section)?;
+        self.offset = self.offset.saturating_add(read as u64);
+        if read == length {
+            Ok(true)
+        } else {
+            Err(self.truncated())
+        }
+    }
+
+    fn truncated(&self) -> BlockError {
+        BlockError::Truncated {
+            offset: usize::try_from(self.offset).unwrap_or(usize::MAX),
+        }
+    }
+}
+
+/// A CAR whose blocks can be read again in any order; every block hashed when it was opened.
+#[derive(Debug)]
+pub struct Archive {
+    roots: Vec<Cid>,
+    /// Sorted by the digest's first eight bytes. Eight bytes can be made to collide, so a lookup compares whole CIDs
+    /// of all entries that share them.
+    places: Vec<Place>,
+    store: Store,
+}
+
+#[derive(Debug)]
+enum Store {
+    Memory(Vec<u8>),
+    File(File),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    prefix: u64,
+    /// Where the block starts (upper 40 bits: a terabyte) and its length (lower 24 bits: 16 MiB).
+    packed: u64,
+}
+
+impl Place {
+    const fn offset(self) -> u64 {
+        self.packed >> 24
+    }
+
+    const fn length(self) -> usize {
+        (self.packed & 0x00ff_ffff) as usize
+    }
+}
+
+impl Archive {
+    /// Opens a CAR that is in memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`Slice::parse`]; more than [`limits::ARCHIVE_BLOCKS`] blocks.
+    pub fn from_bytes(car: Vec<u8>) -> Result<Self, BlockError> {
+        let (roots, places) = index(car.as_slice())?;
+        Ok(Self {
+            roots,
+            places,
+            store: Store::Memory(car),
+        })
+    }
+
+    /// Opens a CAR file, which must not change while this lives; what is read later is hashed again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Archive::from_bytes`], or a failing file.
+    pub fn from_file(file: File) -> Result<Self, BlockError> {
+        let (roots, places) = index(BufReader::with_capacity(256 * 1024, &file))?;
+        Ok(Self {
+            roots,
+            places,
+            store: Store::File(file),
+        })
+    }
+
+    /// The roots that the header names.
+    #[must_use]
+    pub fn roots(&self) -> &[Cid] {
+        &self.roots
+    }
+
+    /// How many blocks there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Whether the block of `cid` is here.
+    ///
+    /// # Errors
+    ///
+    /// A failing file.
+    pub fn holds(&self, cid: &Cid) -> Result<bool, BlockError> {
+        let mut named = [0; Cid::BYTES];
+        for place in self.places_of(cid) {
+            // The CID stands right before its block.
+            let start = place.offset().saturating_sub(Cid::BYTES as u64);
+            match &self.store {
+                Store::Memory(car) => {
+                    let start = usize::try_from(start).unwrap_or(usize::MAX);
+                    let range = start..start.saturating_add(Cid::BYTES);
+                    let bytes = car.get(range).and_then(|bytes| bytes.first_chunk());
+                    named = *bytes.ok_or(BlockError::Truncated { offset: start })?;
+                }
+                Store::File(file) => read_exact_at(file, &mut named, start)?,
+            }
+            if named == cid.to_bytes() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Reads the block of `cid` into `buffer`; false if it is not here.
+    ///
+    /// # Errors
+    ///
+    /// A failing file, or one that changed since it was opened.
+    pub fn read(&self, cid: &Cid, buffer: &mut Vec<u8>) -> Result<bool, BlockError> {
+        for place in self.places_of(cid) {
+            buffer.clear();
+            match &self.store {
+                Store::Memory(car) => {
+                    // The blocks of memory cannot have changed since they were hashed, their CIDs stand before them.
+                    let end = usize::try_from(place.offset()).unwrap_or(usize::MAX);
+                    let section =
+                        end.saturating_sub(Cid::BYTES)..end.saturating_add(place.length());
+                    let section = car
+                        .get(section)
+                        .ok_or(BlockError::Truncated { offset: end })?;
+                    let (found, block) = Cid::decode_prefix(section)?;
+                    if found == *cid {
+                        buffer.extend_from_slice(block);
+                        return Ok(true);
+                    }
+                }
+                Store::File(file) => {
+                    buffer.resize(place.length(), 0);
+                    read_exact_at(file, buffer, place.offset())?;
+                    if cid.addresses(buffer) {
+                        return Ok(true);
+                    }
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn places_of(&self, cid: &Cid) -> impl Iterator<Item = &Place> {
+        let prefix = prefix(cid);
+        let first = self.places.partition_point(|place| place.prefix < prefix);
+        self.places
+            .iter()
+            .skip(first)
+            .take_while(move |place| place.prefix == prefix)
+    }
+}
+
+#[cfg(unix)]
+fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> std::io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
+}
+
+#[cfg(windows)]
+fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> std::io::Result<()> {
+    while !buffer.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, buffer, offset)? {
+            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            read => {
+                buffer = buffer.split_at_mut(read).1;
+                offset = offset.saturating_add(read as u64);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn index(input: impl Read) -> Result<(Vec<Cid>, Vec<Place>), BlockError> {
+    let mut reader = Reader::new(input)?;
+    let mut places = Vec::new();
+    while let Some((cid, block, offset)) = reader.next_block()? {
+        if places.len() >= limits::ARCHIVE_BLOCKS || offset >= 1 << 40 {
+            return Err(BlockError::TooLarge {
+                what: "a car",
+                found: places.len().saturating_add(1),
+                limit: limits::ARCHIVE_BLOCKS,
+            });
+        }
+        places.push(Place {
+            prefix: prefix(&cid),
+            packed: offset << 24 | block.len() as u64,
+        });
+    }
+    places.sort_unstable_by_key(|place| place.prefix);
+    Ok((reader.roots, places))
+}
+
+fn prefix(cid: &Cid) -> u64 {
+    cid.digest()
+        .first_chunk()
+        .map_or(0, |bytes| u64::from_be_bytes(*bytes))
+}
+
+/// Reads `{roots: [cid, …], version: 1}`.
+fn header(bytes: &[u8]) -> Result<Vec<Cid>, BlockError> {
+    let malformed = |reason| BlockError::CarHeader { reason };
+    let mut reader = cbor::Reader::canonical(bytes);
+    if reader.map()? != 2 || reader.key(None)? != "roots" {
+        return Err(malformed("expected the members roots and version"));
+    }
+    let count = reader.list()?;
+    let mut roots = Vec::with_capacity(count.min(4));
+    for _ in 0..count {
+        roots.push(reader.link()?);
+    }
+    if reader.key(Some("roots"))? != "version" {
+        return Err(malformed("expected the members roots and version"));
+    }
+    if reader.integer()? != 1 {
+        return Err(malformed("expected version 1"));
+    }
+    reader.end()?;
+    Ok(roots)
+}
+
+/// Splits one length-prefixed section off `rest`, which is the end of an input of `total` bytes.
+fn take_section<'a>(
+    rest: &mut &'a [u8],
+    total: usize,
+    limit: usize,
+) -> Result<&'a [u8], BlockError> {
+    let truncated = |rest: &[u8]| BlockError::Truncated {
+        offset: total.saturating_sub(rest.len()),
+    };
+    let mut varint = Varint::default();
+    let length = loop {
+        let (&byte, after) = rest.split_first().ok_or_else(|| truncated(rest))?;
+        *rest = after;
+        if let Some(length) = varint.push(byte)? {
+            break length;
+        }
+    };
+    check_section(length, limit)?;
+    let (section, after) = rest
+        .split_at_checked(length)
+        .ok_or_else(|| truncated(rest))?;
+    *rest = after;
+    Ok(section)
+}
+
+const fn check_section(length: usize, limit: usize) -> Result<(), BlockError> {
+    if length > limit {
+        return Err(BlockError::TooLarge {
+            what: "a car section",
+            found: length,
+            limit,
+        });
+    }
+    Ok(())
+}
+
+/// An unsigned LEB128 of at most five bytes, in its shortest form.
+#[derive(Default)]
+struct Varint {
+    value: usize,
+    shift: u32,
+}
+
+impl Varint {
+    const fn is_started(&self) -> bool {
+        self.shift > 0
+    }
+
+    fn push(&mut self, byte: u8) -> Result<Option<usize>, BlockError> {
+        let refuse = |rule| Err(BlockError::NotCanonical { offset: 0, rule });
+        if self.shift > 28 {
+            return refuse("a car length takes at most five bytes");
+        }
+        self.value |= usize::from(byte & 0x7f) << self.shift;
+        self.shift += 7;
+        match byte {
+            0x80.. => Ok(None),
+            0 if self.shift > 7 => refuse("a car length takes its shortest form"),
+            _ => Ok(Some(self.value)),
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn car(roots: &[Cid], blocks: &[(Cid, &[u8])]) -> Vec<u8> {
+        let mut header = vec![0xa2];
+        cbor::write_text(&mut header, "roots");
+        cbor::write_head(&mut header, 4, roots.len() as u64);
+        roots
+            .iter()
+            .for_each(|root| cbor::write_link(&mut header, root));
+        cbor::write_text(&mut header, "version");
+        header.push(1);
+        let mut out = Vec::new();
+        let mut section = |bytes: &[u8]| {
+            assert!(bytes.len() < 128 * 128);
+            if bytes.len() < 128 {
+                out.push(u8::try_from(bytes.len()).unwrap());
+            } else {
+                out.push(u8::try_from(bytes.len() & 0x7f).unwrap() | 0x80);
+                out.push(u8::try_from(bytes.len() >> 7).unwrap());
+            }
+            out.extend_from_slice(bytes);
+        };
+        section(&header);
+        for (cid, block) in blocks {
+            section(&[&cid.to_bytes(), *block].concat());
+        }
+        out
+    }
+
+    #[test]
+    fn blocks_are_found_in_any_order_in_memory_and_in_a_file() {
+        let bodies: Vec<Vec<u8>> = (0..100u8).map(|n| vec![n; usize::from(n) * 3]).collect();
+        let blocks: Vec<(Cid, &[u8])> = bodies.iter().map(|b| (Cid::of(b), b.as_slice())).collect();
+        let bytes = car(&[blocks[0].0], &blocks);
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes).unwrap();
+        std::io::Seek::rewind(&mut file).unwrap();
+
+        let slice = Slice::parse(&bytes).unwrap();
+        let archives = [
+            Archive::from_bytes(bytes.clone()).unwrap(),
+            Archive::from_file(file).unwrap(),
+        ];
+        let mut buffer = Vec::new();
+        for (cid, block) in blocks.iter().rev() {
+            assert_eq!(slice.get(cid), Some(*block));
+            for archive in &archives {
+                assert!(archive.read(cid, &mut buffer).unwrap());
+                assert_eq!(buffer, *block);
+            }
+        }
+        assert_eq!(slice.roots(), archives[1].roots());
+        assert!(!archives[0].read(&Cid::of(b"absent"), &mut buffer).unwrap());
+    }
+
+    #[test]
+    fn one_flipped_bit_anywhere_in_a_block_is_noticed() {
+        let body = [7; 40];
+        let bytes = car(&[Cid::of(&body)], &[(Cid::of(&body), &body)]);
+        for at in bytes.len() - 40..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1;
+            assert!(matches!(
+                Slice::parse(&flipped),
+                Err(BlockError::HashMismatch { .. })
+            ));
+            assert!(matches!(
+                Archive::from_bytes(flipped),
+                Err(BlockError::HashMismatch { .. })
+            ));
+        }
+    }
+
+    #[test]
+    fn malformed_lengths_and_headers_are_refused() {
+        let good = car(&[Cid::of(b"")], &[(Cid::of(b"x"), b"x")]);
+        assert!(Slice::parse(&good[..good.len() - 1]).is_err());
+        assert!(Slice::parse(b"").is_err());
+        for bad in [
+            &b"\xff\xff\xff\xff\xff\x01"[..],
+            b"\xff\xff\xff\xff\x7f",
+            b"\x80\x00",
+            b"\x80",
+            b"\x01\xa0",
+            b"\x0c\xa2\x65roots\x80\x67versio",
+        ] {
+            assert!(Slice::parse(bad).is_err(), "{bad:02x?}");
+            assert!(Archive::from_bytes(bad.to_vec()).is_err(), "{bad:02x?}");
+        }
+    }
+}

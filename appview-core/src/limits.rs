@@ -1,0 +1,53 @@
+//! Every limit of the protocol and of this implementation, once, each with where it comes from.
+//!
+//! Nothing enters and nothing leaves: constants only. Limits that an operator may set are not here but in the
+//! configuration of the daemon.
+
+use std::time::Duration;
+
+/// Longest message of an event stream, in bytes.
+///
+/// [Event stream limits](https://atproto.com/specs/event-stream); relays refuse more.
+pub const FRAME_BYTES: usize = 5_000_000;
+
+/// Longest `blocks` of a `#commit`, in bytes ([Sync](https://atproto.com/specs/sync)).
+pub const COMMIT_BLOCKS_BYTES: usize = 2_000_000;
+
+/// Longest `blocks` of a `#sync`, in bytes ([Sync](https://atproto.com/specs/sync)).
+pub const SYNC_BLOCKS_BYTES: usize = 10_000;
+
+/// Most operations in one commit ([Sync](https://atproto.com/specs/sync)).
+pub const COMMIT_OPS: usize = 200;
+
+/// Largest record, in bytes of its block ([Repository](https://atproto.com/specs/repository)).
+pub const RECORD_BYTES: usize = 1_000_000;
+
+/// Largest block of any kind inside a CAR, in bytes: nothing legal is larger than a commit's `blocks`.
+pub const BLOCK_BYTES: usize = COMMIT_BLOCKS_BYTES;
+
+/// Largest header of a CAR, in bytes. One root takes 58; tools that write several roots stay far below this.
+pub const CAR_HEADER_BYTES: usize = 4_096;
+
+/// Deepest nesting of lists and maps in a block. The data model's guide suggests 32; a tree of this depth also fits
+/// the smallest thread stacks, so that decoding may recurse.
+pub const CBOR_DEPTH: usize = 32;
+
+/// Longest key of a tree (`collection/rkey`): 317 bytes of NSID, a slash, 512 bytes of record key.
+pub const REPO_PATH_BYTES: usize = 317 + 1 + 512;
+
+/// Most entries in one node of a tree. A key's height is a hash that an author can grind, but not this far: a node of
+/// honest keys holds four on average.
+pub const MST_NODE_ENTRIES: usize = 10_000;
+
+/// Deepest tree: one layer per two leading zero bits of a SHA-256.
+pub const MST_LAYERS: usize = 128;
+
+/// Largest integer that a `seq` may be: 2^53 - 1, so that JavaScript consumers can hold it.
+pub const SEQ: i64 = (1 << 53) - 1;
+
+/// How far in the future a `rev` may lie. One signed far-future rev would otherwise wedge its repo, since every later
+/// commit must exceed it ([Sync](https://atproto.com/specs/sync)).
+pub const FUTURE_REV: Duration = Duration::from_secs(5 * 60);
+
+/// Most blocks in the CAR of one repository. Sixteen bytes are kept for each, so this bounds memory at 64 MB.
+pub const ARCHIVE_BLOCKS: usize = 4_000_000;

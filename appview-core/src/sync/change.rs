@@ -1,0 +1,332 @@
+//! What the index may be told: proven record changes, and the states of repositories.
+//!
+//! [`VerifiedCommit`], [`VerifiedHead`] and [`VerifiedRepo`] have private fields and are made in [`super::verify`]
+//! alone; [`Change`] is their union with the states that need no proof, because they can only hide or forget.
+//! Deliberately absent: how any of it was learned.
+
+use std::fmt;
+
+use crate::block::car::Archive;
+use crate::block::{BlockError, Cid};
+use crate::syntax::{Did, RepoPath, Tid};
+
+/// The point up to which one repository's chain of commits is proven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RepoHead {
+    /// Revision of the newest commit.
+    pub rev: Tid,
+    /// Root of the tree at that commit.
+    pub data: Cid,
+}
+
+/// Whether the network hosts an account, in the words of `#account` and `getRepoStatus`
+/// ([account lifecycle](https://atproto.com/specs/account)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Hosting {
+    /// Hosted: its records are shown.
+    Active,
+    /// Said to be active again, hidden until its repository has been proven anew.
+    Returning,
+    /// Taken down by a host's moderation.
+    Takendown,
+    /// Suspended for a time.
+    Suspended,
+    /// Deactivated by its owner.
+    Deactivated,
+    /// Deleted; its rows are erased once its PDS or its DID document agrees.
+    Deleted,
+    /// Inactive for a reason that this version has no word for.
+    Inactive,
+}
+
+impl Hosting {
+    /// Every state, in the order of [`Hosting::code`].
+    pub const ALL: [Self; 7] = [
+        Self::Active,
+        Self::Returning,
+        Self::Takendown,
+        Self::Suspended,
+        Self::Deactivated,
+        Self::Deleted,
+        Self::Inactive,
+    ];
+
+    /// What `#account` says. `active` alone decides visibility, whatever the status word is.
+    #[must_use]
+    pub fn from_event(active: bool, status: Option<&str>) -> Self {
+        match (active, status) {
+            (true, _) => Self::Active,
+            (false, Some("takendown")) => Self::Takendown,
+            (false, Some("suspended")) => Self::Suspended,
+            (false, Some("deactivated")) => Self::Deactivated,
+            (false, Some("deleted")) => Self::Deleted,
+            (false, _) => Self::Inactive,
+        }
+    }
+
+    /// Whether the account's records are served and counted in the fingerprint.
+    #[must_use]
+    pub const fn is_visible(self) -> bool {
+        matches!(self, Self::Active)
+    }
+
+    /// The protocol's word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Returning => "returning",
+            Self::Takendown => "takendown",
+            Self::Suspended => "suspended",
+            Self::Deactivated => "deactivated",
+            Self::Deleted => "deleted",
+            Self::Inactive => "inactive",
+        }
+    }
+
+    /// The number that stands for it in a row.
+    #[must_use]
+    pub const fn code(self) -> i64 {
+        match self {
+            Self::Active => 0,
+            Self::Returning => 1,
+            Self::Takendown => 2,
+            Self::Suspended => 3,
+            Self::Deactivated => 4,
+            Self::Deleted => 5,
+            Self::Inactive => 6,
+        }
+    }
+}
+
+impl fmt::Display for Hosting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How well what is stored of a repository is proven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Proof {
+    /// Signed by the key that its DID document names, or by a former one at a time when the audit log names it.
+    Full,
+    /// A repository that moved in: signed by the former host's key, valid at that revision by the audit log. Holds
+    /// until its next commit.
+    Provisional,
+    /// Its chain broke, or it was never fetched: to be proven from its PDS. What was proven before is still served.
+    Desynchronized,
+}
+
+impl Proof {
+    /// Every state, in the order of [`Proof::code`].
+    pub const ALL: [Self; 3] = [Self::Full, Self::Provisional, Self::Desynchronized];
+
+    /// The number that stands for it in a row.
+    #[must_use]
+    pub const fn code(self) -> i64 {
+        match self {
+            Self::Full => 0,
+            Self::Provisional => 1,
+            Self::Desynchronized => 2,
+        }
+    }
+
+    /// A word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Provisional => "provisional",
+            Self::Desynchronized => "desynchronized",
+        }
+    }
+}
+
+/// What the index remembers of one repository, and the verifier starts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RepoState {
+    /// The head of its chain; none before its first proof.
+    pub head: Option<RepoHead>,
+    /// Whether the network hosts the account.
+    pub hosting: Hosting,
+    /// How well it is proven.
+    pub proof: Proof,
+}
+
+/// A place in one service's stream: it means nothing at another endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamCursor {
+    /// The endpoint's URL, as the operator wrote it.
+    pub endpoint: String,
+    /// The newest event whose effects, and those of all before it, are in the same transaction.
+    pub seq: i64,
+}
+
+/// What a proven commit does to one record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecordChange {
+    /// The record is now this block.
+    Put {
+        /// Where it stands.
+        path: RepoPath,
+        /// Its address.
+        cid: Cid,
+        /// Its bytes as signed: they hash to `cid`, and nothing else about them is known.
+        block: Box<[u8]>,
+    },
+    /// The record is gone.
+    Delete {
+        /// Where it stood.
+        path: RepoPath,
+    },
+}
+
+/// One commit, proven: signature, tree, operations, and its link to the commit before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedCommit {
+    pub(super) did: Did,
+    pub(super) head: RepoHead,
+    pub(super) after: Option<RepoHead>,
+    pub(super) changes: Vec<RecordChange>,
+}
+
+impl VerifiedCommit {
+    /// The repository.
+    #[must_use]
+    pub const fn did(&self) -> &Did {
+        &self.did
+    }
+
+    /// The head of the chain after it.
+    #[must_use]
+    pub const fn head(&self) -> RepoHead {
+        self.head
+    }
+
+    /// The head that it follows; none if it is proven to start from an empty repository.
+    #[must_use]
+    pub const fn after(&self) -> Option<RepoHead> {
+        self.after
+    }
+
+    /// What it does to records in scope, each path once.
+    #[must_use]
+    pub fn changes(&self) -> &[RecordChange] {
+        &self.changes
+    }
+}
+
+/// A new revision of a tree that is already held: the proof of a `#sync` whose root equals ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedHead {
+    pub(super) did: Did,
+    pub(super) head: RepoHead,
+}
+
+impl VerifiedHead {
+    /// The repository.
+    #[must_use]
+    pub const fn did(&self) -> &Did {
+        &self.did
+    }
+
+    /// The head of the chain.
+    #[must_use]
+    pub const fn head(&self) -> RepoHead {
+        self.head
+    }
+}
+
+/// A whole repository, proven: its signed commit, and every path in scope that its tree holds.
+///
+/// Bodies stay in the archive until they are asked for, so a large repository takes the memory of its paths only.
+#[derive(Debug)]
+pub struct VerifiedRepo {
+    pub(super) did: Did,
+    pub(super) head: RepoHead,
+    pub(super) proof: Proof,
+    /// Sorted by path, as text.
+    pub(super) records: Vec<(RepoPath, Cid)>,
+    pub(super) archive: Archive,
+}
+
+impl VerifiedRepo {
+    /// The repository.
+    #[must_use]
+    pub const fn did(&self) -> &Did {
+        &self.did
+    }
+
+    /// The head of its chain.
+    #[must_use]
+    pub const fn head(&self) -> RepoHead {
+        self.head
+    }
+
+    /// [`Proof::Full`] or [`Proof::Provisional`].
+    #[must_use]
+    pub const fn proof(&self) -> Proof {
+        self.proof
+    }
+
+    /// Every record in scope, in the order of `collection/rkey` as bytes.
+    #[must_use]
+    pub fn records(&self) -> &[(RepoPath, Cid)] {
+        &self.records
+    }
+
+    /// Reads the block of a record of [`VerifiedRepo::records`] into `buffer`.
+    ///
+    /// # Errors
+    ///
+    /// A failing or changed file. That every record's block is in the archive was shown when it was verified.
+    pub fn read(&self, cid: &Cid, buffer: &mut Vec<u8>) -> Result<(), BlockError> {
+        if self.archive.read(cid, buffer)? {
+            Ok(())
+        } else {
+            Err(BlockError::HashMismatch { cid: *cid })
+        }
+    }
+}
+
+/// One thing to write, in the order given by the verifier.
+#[derive(Debug)]
+pub enum Change {
+    /// A commit's records and head; the repository is then fully proven.
+    Commit(VerifiedCommit),
+    /// A whole repository, to be applied as the difference to what is stored, deletes included.
+    Repo(VerifiedRepo),
+    /// A head that moved without any record changing.
+    Head(VerifiedHead),
+    /// The account's hosting changed: its records appear or disappear, none is lost.
+    Hosting {
+        /// The account.
+        did: Did,
+        /// What it is from here on.
+        hosting: Hosting,
+    },
+    /// The repository is followed from here on, and has to be proven from its PDS.
+    Desynchronized {
+        /// The repository.
+        did: Did,
+    },
+    /// The account is gone for good: every row of its repository is erased, its state stays as
+    /// [`Hosting::Deleted`].
+    Erase {
+        /// The account.
+        did: Did,
+    },
+}
+
+impl Change {
+    /// The repository it is about.
+    #[must_use]
+    pub const fn did(&self) -> &Did {
+        match self {
+            Self::Commit(commit) => commit.did(),
+            Self::Repo(repo) => repo.did(),
+            Self::Head(head) => head.did(),
+            Self::Hosting { did, .. } | Self::Desynchronized { did } | Self::Erase { did } => did,
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! From lexicon documents to compiled schemas.
 //!
-//! Two passes over the same code: the first checks the form of every definition without following references, the
-//! second compiles what records can reach, following them.
+//! The same code runs twice: once over every definition without following references, to check their form, and once
+//! from each record type onwards, following them.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,34 +14,12 @@ use crate::block::cbor::canonical_order;
 use crate::syntax::{is_nsid, is_record_key};
 
 type Object = JsonMap<String, Json>;
-type Result<T> = std::result::Result<T, LexiconError>;
+pub(super) type Result<T> = std::result::Result<T, LexiconError>;
 
 /// Deepest chain of members and references compiled, so that no set of documents can exhaust the stack.
 const MAX_DEPTH: usize = 128;
 /// What stands for a reference's target while references are not followed.
 const NOT_FOLLOWED: SchemaId = SchemaId(0);
-
-/// Checks the form of every definition of every document.
-pub(super) fn check_form(documents: &BTreeMap<String, Json>) -> Result<()> {
-    let mut compiler = Compiler {
-        follow: false,
-        ..Compiler::new(documents)
-    };
-    for (id, document) in documents {
-        compiler.place = vec![id.clone()];
-        compiler.document = id;
-        let document = compiler.object(document)?;
-        compiler.text(document, "description")?;
-        let definitions = compiler.member(document, "defs", Compiler::object)?;
-        if definitions.is_empty() {
-            return compiler.expected("at least one definition in defs");
-        }
-        for (name, definition) in definitions {
-            compiler.within(name, |compiler| compiler.definition_form(name, definition))?;
-        }
-    }
-    Ok(())
-}
 
 pub(super) struct Compiler<'d> {
     documents: &'d BTreeMap<String, Json>,
@@ -50,9 +28,9 @@ pub(super) struct Compiler<'d> {
     defined: HashMap<String, SchemaId>,
     follow: bool,
     /// The document being read, for references that name none.
-    document: &'d str,
+    pub(super) document: &'d str,
     /// Where in the documents, for errors.
-    place: Vec<String>,
+    pub(super) place: Vec<String>,
 }
 
 impl<'d> Compiler<'d> {
@@ -64,6 +42,14 @@ impl<'d> Compiler<'d> {
             follow: true,
             document: "",
             place: Vec::new(),
+        }
+    }
+
+    /// One that follows no references, to check form only.
+    pub(super) fn checking(documents: &'d BTreeMap<String, Json>) -> Self {
+        Self {
+            follow: false,
+            ..Self::new(documents)
         }
     }
 
@@ -130,125 +116,7 @@ impl<'d> Compiler<'d> {
         Ok(SchemaId(id))
     }
 
-    // The form of definitions.
-
-    fn definition_form(&mut self, name: &str, definition: &'d Json) -> Result<()> {
-        if !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) || name.is_empty() {
-            return self.expected("a definition name of letters and digits");
-        }
-        let object = self.object(definition)?;
-        let kind = self.required_text(object, "type")?;
-        self.text(object, "description")?;
-        if matches!(
-            kind,
-            "record" | "query" | "procedure" | "subscription" | "permission-set"
-        ) && name != "main"
-        {
-            return self.expected("a definition of this type to be named main");
-        }
-        match kind {
-            "record" => {
-                self.key_rule(object)?;
-                self.member(object, "record", Self::object_schema)?;
-            }
-            "query" | "procedure" => {
-                self.optional(object, "parameters", Self::parameters)?;
-                if kind == "procedure" {
-                    self.optional(object, "input", Self::body)?;
-                }
-                self.optional(object, "output", Self::body)?;
-                self.optional(object, "errors", Self::errors)?;
-            }
-            "subscription" => {
-                self.optional(object, "parameters", Self::parameters)?;
-                self.optional(object, "message", Self::message)?;
-                self.optional(object, "errors", Self::errors)?;
-            }
-            "permission-set" => {
-                self.text(object, "title")?;
-                self.text(object, "detail")?;
-                self.member(object, "permissions", |compiler, permissions| {
-                    compiler.each(permissions, |compiler, permission| {
-                        let permission = compiler.object(permission)?;
-                        if compiler.required_text(permission, "type")? != "permission" {
-                            return compiler.expected("the type permission");
-                        }
-                        compiler.required_text(permission, "resource").map(drop)
-                    })
-                })?;
-            }
-            "token" => {}
-            "ref" | "union" | "unknown" | "params" => {
-                return self.expected("a type that can be defined by name");
-            }
-            _ => {
-                self.schema(definition)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn parameters(&mut self, json: &'d Json) -> Result<()> {
-        if type_of(json) != Some("params") {
-            return self.expected("the type params");
-        }
-        let object = self.object(json)?;
-        self.members(object)?;
-        let scalar = |json: &Json| {
-            matches!(
-                type_of(json),
-                Some("boolean" | "integer" | "string" | "unknown")
-            )
-        };
-        for (name, member) in object
-            .get("properties")
-            .and_then(Json::as_object)
-            .into_iter()
-            .flatten()
-        {
-            let item = if type_of(member) == Some("array") {
-                member.get("items").unwrap_or(member)
-            } else {
-                member
-            };
-            if !scalar(item) {
-                return self.within(name, |compiler| {
-                    compiler.expected("a boolean, integer or string, or a list of them")
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn body(&mut self, json: &'d Json) -> Result<()> {
-        let object = self.object(json)?;
-        self.required_text(object, "encoding")?;
-        self.optional(object, "schema", |compiler, schema| {
-            if !matches!(type_of(schema), Some("object" | "ref" | "union")) {
-                return compiler.expected("the type object, ref or union");
-            }
-            compiler.schema(schema).map(drop)
-        })
-    }
-
-    fn message(&mut self, json: &'d Json) -> Result<()> {
-        let object = self.object(json)?;
-        self.member(object, "schema", |compiler, schema| {
-            if type_of(schema) != Some("union") {
-                return compiler.expected("the type union");
-            }
-            compiler.schema(schema).map(drop)
-        })
-    }
-
-    fn errors(&mut self, json: &'d Json) -> Result<()> {
-        self.each(json, |compiler, error| {
-            let error = compiler.object(error)?;
-            compiler.required_text(error, "name").map(drop)
-        })
-    }
-
-    fn key_rule(&mut self, record: &'d Object) -> Result<KeyRule> {
+    pub(super) fn key_rule(&mut self, record: &'d Object) -> Result<KeyRule> {
         match self.required_text(record, "key")? {
             "any" => Ok(KeyRule::Any),
             "tid" => Ok(KeyRule::Tid),
@@ -274,7 +142,7 @@ impl<'d> Compiler<'d> {
         self.push(schema)
     }
 
-    fn schema(&mut self, json: &'d Json) -> Result<Schema> {
+    pub(super) fn schema(&mut self, json: &'d Json) -> Result<Schema> {
         let object = self.object(json)?;
         self.text(object, "description")?;
         Ok(match self.required_text(object, "type")? {
@@ -345,7 +213,7 @@ impl<'d> Compiler<'d> {
         })
     }
 
-    fn object_schema(&mut self, json: &'d Json) -> Result<Schema> {
+    pub(super) fn object_schema(&mut self, json: &'d Json) -> Result<Schema> {
         if type_of(json) != Some("object") {
             return self.expected("the type object");
         }
@@ -355,7 +223,7 @@ impl<'d> Compiler<'d> {
         })
     }
 
-    fn members(&mut self, object: &'d Object) -> Result<Box<[Member]>> {
+    pub(super) fn members(&mut self, object: &'d Object) -> Result<Box<[Member]>> {
         let required = self
             .list_of(object, "required", boxed_text, "a list of member names")?
             .unwrap_or_default();
@@ -429,14 +297,18 @@ impl<'d> Compiler<'d> {
 
     // Reading members of a JSON object, each with an error that names the place.
 
-    fn expected<T>(&self, expected: &'static str) -> Result<T> {
+    pub(super) fn expected<T>(&self, expected: &'static str) -> Result<T> {
         Err(LexiconError::Definition {
             place: self.place.join("/"),
             expected,
         })
     }
 
-    fn within<T>(&mut self, name: &str, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    pub(super) fn within<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
         if self.place.len() >= MAX_DEPTH {
             return self.expected("less nesting");
         }
@@ -447,7 +319,7 @@ impl<'d> Compiler<'d> {
     }
 
     /// Reads a member that must be there.
-    fn member<T>(
+    pub(super) fn member<T>(
         &mut self,
         object: &'d Object,
         name: &str,
@@ -459,7 +331,7 @@ impl<'d> Compiler<'d> {
         })
     }
 
-    fn optional(
+    pub(super) fn optional(
         &mut self,
         object: &'d Object,
         name: &str,
@@ -471,7 +343,7 @@ impl<'d> Compiler<'d> {
         }
     }
 
-    fn each(
+    pub(super) fn each(
         &mut self,
         json: &'d Json,
         mut read: impl FnMut(&mut Self, &'d Json) -> Result<()>,
@@ -482,7 +354,7 @@ impl<'d> Compiler<'d> {
         }
     }
 
-    fn object(&mut self, json: &'d Json) -> Result<&'d Object> {
+    pub(super) fn object(&mut self, json: &'d Json) -> Result<&'d Object> {
         json.as_object()
             .map_or_else(|| self.expected("an object"), Ok)
     }
@@ -503,11 +375,11 @@ impl<'d> Compiler<'d> {
         }
     }
 
-    fn text(&mut self, object: &'d Object, name: &str) -> Result<Option<&'d str>> {
+    pub(super) fn text(&mut self, object: &'d Object, name: &str) -> Result<Option<&'d str>> {
         self.scalar(object, name, Json::as_str, "a string")
     }
 
-    fn required_text(&mut self, object: &'d Object, name: &str) -> Result<&'d str> {
+    pub(super) fn required_text(&mut self, object: &'d Object, name: &str) -> Result<&'d str> {
         match self.text(object, name)? {
             Some(text) => Ok(text),
             None => self.within(name, |compiler| compiler.expected("a string")),
@@ -557,7 +429,7 @@ impl<'d> Compiler<'d> {
     }
 }
 
-fn type_of(json: &Json) -> Option<&str> {
+pub(super) fn type_of(json: &Json) -> Option<&str> {
     json.get("type").and_then(Json::as_str)
 }
 

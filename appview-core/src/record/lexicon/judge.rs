@@ -230,10 +230,9 @@ impl Judge<'_> {
                 entry = entries.next();
             }
             match entry {
+                Some((name, Value::Null)) if *name == *member.name && member.nullable => {}
                 Some((name, value)) if *name == *member.name => {
-                    if !(member.nullable && *value == Value::Null) {
-                        self.value(member.schema, value, &Path::Member(path, name), depth + 1);
-                    }
+                    self.value(member.schema, value, &Path::Member(path, name), depth + 1);
                 }
                 _ if member.required => {
                     self.find(&Path::Member(path, &member.name), Rule::Missing, || {

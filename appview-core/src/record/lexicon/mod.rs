@@ -9,6 +9,7 @@
 
 mod builtin;
 mod compile;
+mod form;
 mod format;
 mod judge;
 mod judgement;
@@ -121,7 +122,7 @@ impl Catalog {
         let (id, strong_ref) = read_document(by_id.len(), builtin::STRONG_REF)?;
         by_id.entry(id).or_insert(strong_ref);
 
-        compile::check_form(&by_id)?;
+        form::check_form(&by_id)?;
         let mut compiler = Compiler::new(&by_id);
         let mut records = HashMap::new();
         for id in by_id.keys() {

@@ -2,6 +2,7 @@
 
 pub mod block;
 pub mod limits;
+pub mod record;
 pub mod repo;
 pub mod sync;
 pub mod syntax;

@@ -53,11 +53,7 @@ impl<'a> Commit<'a> {
     pub fn decode(block: &'a [u8]) -> Result<Self, CommitError> {
         let mut reader = Reader::canonical(block);
         let members = |found: bool| {
-            if found {
-                Ok(())
-            } else {
-                Err(CommitError::Members)
-            }
+            if found { Ok(()) } else { Err(CommitError::Members) }
         };
         members(reader.map()? == 6)?;
         let start = reader.rest();
@@ -66,9 +62,7 @@ impl<'a> Commit<'a> {
         let did = reader.text()?;
         members(reader.key(None)? == "rev")?;
         let rev = reader.text()?;
-        let before = start
-            .get(..start.len().saturating_sub(reader.rest().len()))
-            .unwrap_or_default();
+        let before = start.get(..start.len().saturating_sub(reader.rest().len())).unwrap_or_default();
         members(reader.key(None)? == "sig")?;
         let signature = reader.bytes()?;
         let after = reader.rest();
@@ -83,13 +77,7 @@ impl<'a> Commit<'a> {
             return Err(CommitError::Version { found: version });
         }
         let rev = rev.parse().map_err(CommitError::Rev)?;
-        Ok(Self {
-            did,
-            rev,
-            data,
-            signature,
-            unsigned: (before, after),
-        })
+        Ok(Self { did, rev, data, signature, unsigned: (before, after) })
     }
 
     /// Checks the signature over the object without its `sig`.

@@ -60,26 +60,16 @@ impl Identity {
     pub fn from_document(did: &Did, document: &Json) -> Result<Self, IdentityError> {
         let document = parse(document)?;
         if document.id != did.as_str() {
-            return Err(IdentityError::OtherDid {
-                expected: did.clone(),
-                found: document.id,
-            });
+            return Err(IdentityError::OtherDid { expected: did.clone(), found: document.id });
         }
         let method = document.get_signing_key().ok_or(IdentityError::NoKey)?;
-        let text = method
-            .public_key_multibase
-            .as_deref()
-            .ok_or(IdentityError::NoKey)?;
+        let text = method.public_key_multibase.as_deref().ok_or(IdentityError::NoKey)?;
         let key = PublicKey::from_verification_method(&method.r#type, text)?;
         let names = document.also_known_as.as_deref().unwrap_or_default();
         Ok(Self {
             did: did.clone(),
-            handle: names
-                .iter()
-                .find_map(|name| name.strip_prefix("at://")?.parse().ok()),
-            pds: document
-                .get_pds_endpoint()
-                .map(|url| url.trim_end_matches('/').to_owned()),
+            handle: names.iter().find_map(|name| name.strip_prefix("at://")?.parse().ok()),
+            pds: document.get_pds_endpoint().map(|url| url.trim_end_matches('/').to_owned()),
             key,
             history: Vec::new(),
         })
@@ -93,12 +83,8 @@ impl Identity {
     ///
     /// [`IdentityError::Malformed`] if it is not a list of operations with a time each.
     pub fn with_audit_log(mut self, operations: &Json) -> Result<Self, IdentityError> {
-        let malformed = |reason: &str| IdentityError::Malformed {
-            reason: reason.to_owned(),
-        };
-        let operations = operations
-            .as_array()
-            .ok_or_else(|| malformed("the audit log is not a list"))?;
+        let malformed = |reason: &str| IdentityError::Malformed { reason: reason.to_owned() };
+        let operations = operations.as_array().ok_or_else(|| malformed("the audit log is not a list"))?;
         for entry in operations {
             if entry.get("nullified").and_then(Json::as_bool) == Some(true) {
                 continue;
@@ -157,36 +143,20 @@ impl Identity {
     /// The key that the audit log says was valid when `rev` was made.
     #[must_use]
     pub fn former_key(&self, rev: Tid) -> Option<&PublicKey> {
-        self.history
-            .iter()
-            .rev()
-            .find(|(from, _)| *from <= rev.micros())
-            .map(|(_, key)| key)
+        self.history.iter().rev().find(|(from, _)| *from <= rev.micros()).map(|(_, key)| key)
     }
 }
 
 /// Reads the members that matter; an odd context or service of another kind is nobody's business.
 fn parse(document: &Json) -> Result<DidDocument, IdentityError> {
     let malformed = |reason: String| IdentityError::Malformed { reason };
-    let object = document
-        .as_object()
-        .ok_or_else(|| malformed("not an object".to_owned()))?;
+    let object = document.as_object().ok_or_else(|| malformed("not an object".to_owned()))?;
     let ends_in = |item: &&Json, fragment: &str| {
-        item.get("id")
-            .and_then(Json::as_str)
-            .is_some_and(|id| id.ends_with(fragment))
+        item.get("id").and_then(Json::as_str).is_some_and(|id| id.ends_with(fragment))
     };
     let only = |member: &str, fragment: &str| -> Vec<Json> {
-        let items = object
-            .get(member)
-            .and_then(Json::as_array)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        items
-            .iter()
-            .filter(|item| ends_in(item, fragment))
-            .cloned()
-            .collect()
+        let items = object.get(member).and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
+        items.iter().filter(|item| ends_in(item, fragment)).cloned().collect()
     };
     let relevant = serde_json::json!({
         "id": object.get("id"),
@@ -225,8 +195,7 @@ mod tests {
 
     #[test]
     fn a_document_gives_key_host_and_handle() {
-        let identity =
-            Identity::from_document(&"did:plc:abc".parse().unwrap(), &document()).unwrap();
+        let identity = Identity::from_document(&"did:plc:abc".parse().unwrap(), &document()).unwrap();
         assert_eq!(identity.pds(), Some("https://pds.example"));
         assert_eq!(identity.handle().unwrap().as_str(), "alice.example.com");
         assert_eq!(identity.key().to_string(), NEW);

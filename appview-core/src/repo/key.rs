@@ -15,8 +15,8 @@ use crate::block::cid::sha256;
 
 /// Half the order of P-256, rounded down: the largest S that is low.
 const P256_HALF_ORDER: [u8; 32] = [
-    0x7f, 0xff, 0xff, 0xff, 0x80, 0x00, 0x00, 0x00, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-    0xde, 0x73, 0x7d, 0x56, 0xd3, 0x8b, 0xcf, 0x42, 0x79, 0xdc, 0xe5, 0x61, 0x7e, 0x31, 0x92, 0xa8,
+    0x7f, 0xff, 0xff, 0xff, 0x80, 0x00, 0x00, 0x00, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xde,
+    0x73, 0x7d, 0x56, 0xd3, 0x8b, 0xcf, 0x42, 0x79, 0xdc, 0xe5, 0x61, 0x7e, 0x31, 0x92, 0xa8,
 ];
 
 /// Multicodec prefixes of compressed points, as unsigned varints.
@@ -132,9 +132,8 @@ impl PublicKey {
     ///
     /// [`SignatureError`].
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
-        let signature: &[u8; 64] = signature.try_into().map_err(|_| SignatureError::Length {
-            found: signature.len(),
-        })?;
+        let signature: &[u8; 64] =
+            signature.try_into().map_err(|_| SignatureError::Length { found: signature.len() })?;
         match self {
             Self::K256(key) => {
                 let parsed = secp256k1::ecdsa::Signature::from_compact(signature)
@@ -145,18 +144,13 @@ impl PublicKey {
                     return Err(SignatureError::HighS);
                 }
                 let message = secp256k1::Message::from_digest(sha256(message));
-                secp256k1::ecdsa::verify(&parsed, message, key)
-                    .map_err(|_| SignatureError::Mismatch)
+                secp256k1::ecdsa::verify(&parsed, message, key).map_err(|_| SignatureError::Mismatch)
             }
             Self::P256(key) => {
-                if signature
-                    .last_chunk::<32>()
-                    .is_none_or(|s| *s > P256_HALF_ORDER)
-                {
+                if signature.last_chunk::<32>().is_none_or(|s| *s > P256_HALF_ORDER) {
                     return Err(SignatureError::HighS);
                 }
-                key.verify_sig(message, signature)
-                    .map_err(|_| SignatureError::Mismatch)
+                key.verify_sig(message, signature).map_err(|_| SignatureError::Mismatch)
             }
         }
     }
@@ -220,9 +214,7 @@ fn multibase(text: &str) -> Result<Vec<u8>, KeyError> {
 }
 
 fn not_multibase(text: &str) -> KeyError {
-    KeyError::NotMultibase {
-        found: text.chars().take(16).collect(),
-    }
+    KeyError::NotMultibase { found: text.chars().take(16).collect() }
 }
 
 #[cfg(test)]
@@ -246,10 +238,7 @@ mod tests {
     fn other_kinds_and_broken_points_are_refused_by_name() {
         let ed25519 = "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK";
         assert_eq!(PublicKey::from_did_key(ed25519), Err(KeyError::UnknownKind));
-        assert!(matches!(
-            PublicKey::from_did_key("did:key:f00"),
-            Err(KeyError::NotMultibase { .. })
-        ));
+        assert!(matches!(PublicKey::from_did_key("did:key:f00"), Err(KeyError::NotMultibase { .. })));
         let off_curve = bs58::encode([&MULTICODEC_K256[..], &[2; 33]].concat()).into_string();
         let error = PublicKey::from_multikey(&format!("z{off_curve}")).unwrap_err();
         assert!(matches!(error, KeyError::NotAPoint { .. }));

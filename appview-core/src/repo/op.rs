@@ -40,9 +40,7 @@ impl<'a> RepoOp<'a> {
     #[must_use]
     pub const fn path(&self) -> &'a str {
         match self {
-            Self::Create { path, .. } | Self::Update { path, .. } | Self::Delete { path, .. } => {
-                path
-            }
+            Self::Create { path, .. } | Self::Update { path, .. } | Self::Delete { path, .. } => path,
         }
     }
 }
@@ -88,11 +86,7 @@ pub fn net_effects<'a>(ops: &[RepoOp<'a>]) -> Result<Vec<NetOp<'a>>, OpError> {
     // Nearly every commit has one operation.
     if let [op] = ops {
         let net = first(op)?;
-        return Ok(if net.before == net.after {
-            Vec::new()
-        } else {
-            vec![net]
-        });
+        return Ok(if net.before == net.after { Vec::new() } else { vec![net] });
     }
     let mut keys: BTreeMap<&str, NetOp<'a>> = BTreeMap::new();
     for op in ops {
@@ -101,9 +95,7 @@ pub fn net_effects<'a>(ops: &[RepoOp<'a>]) -> Result<Vec<NetOp<'a>>, OpError> {
                 keys.insert(op.path(), first(op)?);
             }
             Some(net) => {
-                let contradiction = || OpError::Contradiction {
-                    path: op.path().to_owned(),
-                };
+                let contradiction = || OpError::Contradiction { path: op.path().to_owned() };
                 let (exists, prev, after) = match *op {
                     RepoOp::Create { cid, .. } => (false, None, Some(cid)),
                     RepoOp::Update { cid, prev, .. } => (true, prev, Some(cid)),
@@ -116,32 +108,19 @@ pub fn net_effects<'a>(ops: &[RepoOp<'a>]) -> Result<Vec<NetOp<'a>>, OpError> {
             }
         }
     }
-    Ok(keys
-        .into_values()
-        .filter(|net| net.before != net.after)
-        .collect())
+    Ok(keys.into_values().filter(|net| net.before != net.after).collect())
 }
 
 fn first<'a>(op: &RepoOp<'a>) -> Result<NetOp<'a>, OpError> {
-    let no_prev = |path: &str| OpError::NoPrev {
-        path: path.to_owned(),
-    };
+    let no_prev = |path: &str| OpError::NoPrev { path: path.to_owned() };
     Ok(match *op {
-        RepoOp::Create { path, cid } => NetOp {
-            path,
-            before: None,
-            after: Some(cid),
-        },
-        RepoOp::Update { path, cid, prev } => NetOp {
-            path,
-            before: Some(prev.ok_or_else(|| no_prev(path))?),
-            after: Some(cid),
-        },
-        RepoOp::Delete { path, prev } => NetOp {
-            path,
-            before: Some(prev.ok_or_else(|| no_prev(path))?),
-            after: None,
-        },
+        RepoOp::Create { path, cid } => NetOp { path, before: None, after: Some(cid) },
+        RepoOp::Update { path, cid, prev } => {
+            NetOp { path, before: Some(prev.ok_or_else(|| no_prev(path))?), after: Some(cid) }
+        }
+        RepoOp::Delete { path, prev } => {
+            NetOp { path, before: Some(prev.ok_or_else(|| no_prev(path))?), after: None }
+        }
     })
 }
 
@@ -154,46 +133,18 @@ mod tests {
     fn several_operations_on_one_key_count_as_their_net_effect() {
         let [a, b, c] = [b"a", b"b", b"c"].map(|seed| Cid::of(seed));
         let ops = [
-            RepoOp::Create {
-                path: "n/created",
-                cid: a,
-            },
-            RepoOp::Update {
-                path: "n/changed",
-                cid: b,
-                prev: Some(a),
-            },
-            RepoOp::Update {
-                path: "n/created",
-                cid: c,
-                prev: None,
-            },
-            RepoOp::Create {
-                path: "n/fleeting",
-                cid: a,
-            },
-            RepoOp::Delete {
-                path: "n/fleeting",
-                prev: Some(a),
-            },
-            RepoOp::Delete {
-                path: "n/changed",
-                prev: Some(b),
-            },
+            RepoOp::Create { path: "n/created", cid: a },
+            RepoOp::Update { path: "n/changed", cid: b, prev: Some(a) },
+            RepoOp::Update { path: "n/created", cid: c, prev: None },
+            RepoOp::Create { path: "n/fleeting", cid: a },
+            RepoOp::Delete { path: "n/fleeting", prev: Some(a) },
+            RepoOp::Delete { path: "n/changed", prev: Some(b) },
         ];
         assert_eq!(
             net_effects(&ops).unwrap(),
             [
-                NetOp {
-                    path: "n/changed",
-                    before: Some(a),
-                    after: None
-                },
-                NetOp {
-                    path: "n/created",
-                    before: None,
-                    after: Some(c)
-                },
+                NetOp { path: "n/changed", before: Some(a), after: None },
+                NetOp { path: "n/created", before: None, after: Some(c) },
             ]
         );
     }
@@ -201,48 +152,17 @@ mod tests {
     #[test]
     fn a_claim_that_cannot_be_undone_is_refused() {
         let [a, b] = [b"a", b"b"].map(|seed| Cid::of(seed));
-        let no_prev = [RepoOp::Delete {
-            path: "n/x",
-            prev: None,
-        }];
+        let no_prev = [RepoOp::Delete { path: "n/x", prev: None }];
         assert!(matches!(net_effects(&no_prev), Err(OpError::NoPrev { .. })));
         for contradiction in [
+            [RepoOp::Create { path: "n/x", cid: a }, RepoOp::Create { path: "n/x", cid: b }],
+            [RepoOp::Create { path: "n/x", cid: a }, RepoOp::Delete { path: "n/x", prev: Some(b) }],
             [
-                RepoOp::Create {
-                    path: "n/x",
-                    cid: a,
-                },
-                RepoOp::Create {
-                    path: "n/x",
-                    cid: b,
-                },
-            ],
-            [
-                RepoOp::Create {
-                    path: "n/x",
-                    cid: a,
-                },
-                RepoOp::Delete {
-                    path: "n/x",
-                    prev: Some(b),
-                },
-            ],
-            [
-                RepoOp::Delete {
-                    path: "n/x",
-                    prev: Some(a),
-                },
-                RepoOp::Update {
-                    path: "n/x",
-                    cid: b,
-                    prev: None,
-                },
+                RepoOp::Delete { path: "n/x", prev: Some(a) },
+                RepoOp::Update { path: "n/x", cid: b, prev: None },
             ],
         ] {
-            assert!(matches!(
-                net_effects(&contradiction),
-                Err(OpError::Contradiction { .. })
-            ));
+            assert!(matches!(net_effects(&contradiction), Err(OpError::Contradiction { .. })));
         }
     }
 }

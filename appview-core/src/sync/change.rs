@@ -281,11 +281,7 @@ impl VerifiedRepo {
     ///
     /// A failing or changed file. That every record's block is in the archive was shown when it was verified.
     pub fn read(&self, cid: &Cid, buffer: &mut Vec<u8>) -> Result<(), BlockError> {
-        if self.archive.read(cid, buffer)? {
-            Ok(())
-        } else {
-            Err(BlockError::HashMismatch { cid: *cid })
-        }
+        if self.archive.read(cid, buffer)? { Ok(()) } else { Err(BlockError::HashMismatch { cid: *cid }) }
     }
 }
 

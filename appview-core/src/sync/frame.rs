@@ -214,11 +214,7 @@ pub fn glance<'a>(frame: &'a [u8], namespace: &str) -> Result<Glance<'a>, FrameE
             _ => reader.skip(0)?,
         }
         if let (Some(in_namespace), Some(seq), Some(repo)) = (ops, seq, repo) {
-            return Ok(Glance::Commit {
-                seq: check_seq(seq)?,
-                repo,
-                in_namespace,
-            });
+            return Ok(Glance::Commit { seq: check_seq(seq)?, repo, in_namespace });
         }
     }
     let member = match (ops, seq) {
@@ -226,10 +222,7 @@ pub fn glance<'a>(frame: &'a [u8], namespace: &str) -> Result<Glance<'a>, FrameE
         (_, None) => "seq",
         _ => "repo",
     };
-    Err(FrameError::Missing {
-        message: "#commit",
-        member,
-    })
+    Err(FrameError::Missing { message: "#commit", member })
 }
 
 /// Whether any operation's path starts with `namespace`; reads no further than the first that does.
@@ -274,10 +267,7 @@ fn header(frame: &[u8]) -> Result<(Header<'_>, Reader<'_>), FrameError> {
         (Some(-1), _) => Header::Error,
         (Some(op), kind) => Header::Unknown(op, kind),
         (None, _) => {
-            return Err(FrameError::Missing {
-                message: "a header",
-                member: "op",
-            });
+            return Err(FrameError::Missing { message: "a header", member: "op" });
         }
     };
     Ok((header, reader))
@@ -296,34 +286,27 @@ impl<'a> Event<'a> {
         let event = match header {
             Header::Message("#commit") => Self::Commit(members.commit()?),
             Header::Message("#sync") => Self::Sync(members.sync()?),
-            Header::Message("#identity") => Self::Identity {
-                seq: members.seq("#identity")?,
-                did: members.did("#identity")?,
-            },
+            Header::Message("#identity") => {
+                Self::Identity { seq: members.seq("#identity")?, did: members.did("#identity")? }
+            }
             Header::Message("#account") => Self::Account {
                 seq: members.seq("#account")?,
                 did: members.did("#account")?,
                 active: needed(members.active, "#account", "active")?,
                 status: members.status,
             },
-            Header::Message("#info") => Self::Info {
-                name: needed(members.name, "#info", "name")?,
-                message: members.message,
-            },
-            Header::Error => Self::Error {
-                name: needed(members.error, "an error", "error")?,
-                message: members.message,
-            },
-            Header::Message(kind) => Self::Unknown {
-                op: 1,
-                kind: Some(kind),
-                seq: members.seq.map(check_seq).transpose()?,
-            },
-            Header::Unknown(op, kind) => Self::Unknown {
-                op,
-                kind,
-                seq: members.seq.map(check_seq).transpose()?,
-            },
+            Header::Message("#info") => {
+                Self::Info { name: needed(members.name, "#info", "name")?, message: members.message }
+            }
+            Header::Error => {
+                Self::Error { name: needed(members.error, "an error", "error")?, message: members.message }
+            }
+            Header::Message(kind) => {
+                Self::Unknown { op: 1, kind: Some(kind), seq: members.seq.map(check_seq).transpose()? }
+            }
+            Header::Unknown(op, kind) => {
+                Self::Unknown { op, kind, seq: members.seq.map(check_seq).transpose()? }
+            }
         };
         Ok((event, reader.deviations()))
     }
@@ -390,11 +373,7 @@ impl<'a> Members<'a> {
             repo: needed(self.repo, message, "repo")?,
             commit: needed(self.commit, message, "commit")?,
             rev: tid(needed(self.rev, message, "rev")?, "rev")?,
-            since: self
-                .since
-                .flatten()
-                .map(|since| tid(since, "since"))
-                .transpose()?,
+            since: self.since.flatten().map(|since| tid(since, "since")).transpose()?,
             prev_data: self.prev_data.flatten(),
             blocks: needed(self.blocks, message, "blocks")?,
             too_big: self.too_big.unwrap_or(false),
@@ -453,15 +432,9 @@ fn op<'a>(reader: &mut Reader<'a>) -> Result<RepoOp<'a>, FrameError> {
         (Some("update"), Some(cid), prev) => Ok(RepoOp::Update { path, cid, prev }),
         (Some("delete"), None, prev) => Ok(RepoOp::Delete { path, prev }),
         (Some("create" | "update"), None, _) => Err(FrameError::Op { reason: "no cid" }),
-        (Some("create"), _, Some(_)) => Err(FrameError::Op {
-            reason: "a create with prev",
-        }),
-        (Some("delete"), Some(_), _) => Err(FrameError::Op {
-            reason: "a delete with cid",
-        }),
-        _ => Err(FrameError::Op {
-            reason: "action is none of create, update and delete",
-        }),
+        (Some("create"), _, Some(_)) => Err(FrameError::Op { reason: "a create with prev" }),
+        (Some("delete"), Some(_), _) => Err(FrameError::Op { reason: "a delete with cid" }),
+        _ => Err(FrameError::Op { reason: "action is none of create, update and delete" }),
     }
 }
 
@@ -484,23 +457,14 @@ fn set_text<'a>(
     }
 }
 
-fn needed<T>(
-    value: Option<T>,
-    message: &'static str,
-    member: &'static str,
-) -> Result<T, FrameError> {
+fn needed<T>(value: Option<T>, message: &'static str, member: &'static str) -> Result<T, FrameError> {
     value.ok_or(FrameError::Missing { message, member })
 }
 
 fn check_seq(seq: i64) -> Result<i64, FrameError> {
-    if (1..=limits::SEQ).contains(&seq) {
-        Ok(seq)
-    } else {
-        Err(FrameError::Seq { found: seq })
-    }
+    if (1..=limits::SEQ).contains(&seq) { Ok(seq) } else { Err(FrameError::Seq { found: seq }) }
 }
 
 fn tid(text: &str, member: &'static str) -> Result<Tid, FrameError> {
-    text.parse()
-        .map_err(|error| FrameError::Rev { member, error })
+    text.parse().map_err(|error| FrameError::Rev { member, error })
 }

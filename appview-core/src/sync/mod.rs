@@ -15,8 +15,8 @@ pub mod verifier;
 pub mod verify;
 
 pub use change::{
-    Change, Hosting, Proof, RecordChange, RepoHead, RepoState, StreamCursor, VerifiedCommit,
-    VerifiedHead, VerifiedRepo,
+    Change, Hosting, Proof, RecordChange, RepoHead, RepoState, StreamCursor, VerifiedCommit, VerifiedHead,
+    VerifiedRepo,
 };
 pub use frame::{CommitEvent, Event, FrameError, SyncEvent};
 pub use stream::StreamId;

@@ -42,12 +42,7 @@ pub(super) struct Stream {
 
 impl Stream {
     pub(super) const fn new(endpoint: String, cursor: Option<i64>) -> Self {
-        Self {
-            endpoint,
-            newest: cursor,
-            connection: None,
-            held: BTreeSet::new(),
-        }
+        Self { endpoint, newest: cursor, connection: None, held: BTreeSet::new() }
     }
 
     pub(super) fn connect(&mut self) {
@@ -86,10 +81,7 @@ impl Stream {
             None => self.newest?,
         };
         // Zero would ask for the oldest event retained instead of for what comes next.
-        (seq > 0).then(|| StreamCursor {
-            endpoint: self.endpoint.clone(),
-            seq,
-        })
+        (seq > 0).then(|| StreamCursor { endpoint: self.endpoint.clone(), seq })
     }
 }
 
@@ -117,11 +109,7 @@ mod tests {
     #[test]
     fn a_repeat_is_told_from_a_service_that_counts_anew() {
         let mut stream = Stream::new("wss://relay".to_owned(), Some(100));
-        assert_eq!(
-            stream.begin(100),
-            Order::Next,
-            "the event at the cursor may come again"
-        );
+        assert_eq!(stream.begin(100), Order::Next, "the event at the cursor may come again");
         assert_eq!(stream.begin(100), Order::Repeated);
         assert_eq!(stream.begin(99), Order::Repeated);
         stream.connect();

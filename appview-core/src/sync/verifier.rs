@@ -33,9 +33,7 @@ impl Scope {
     /// Every collection whose NSID starts with `namespace`, which should end in a dot.
     #[must_use]
     pub fn namespace(namespace: &str) -> Self {
-        Self {
-            namespace: namespace.to_owned(),
-        }
+        Self { namespace: namespace.to_owned() }
     }
 
     /// The prefix that every path in scope has.
@@ -201,15 +199,11 @@ impl Verifier {
             tally: Tally::default(),
         };
         for (did, state) in states {
-            let wanted =
-                state.proof == Proof::Desynchronized || state.hosting == Hosting::Returning;
+            let wanted = state.proof == Proof::Desynchronized || state.hosting == Hosting::Returning;
             let mut tracked = Tracked::new(state);
             if wanted && (state.hosting.is_visible() || state.hosting == Hosting::Returning) {
                 tracked.phase = Phase::Fetching;
-                verifier.outputs.push_back(Output::FetchRepo {
-                    did: did.clone(),
-                    held: state.head,
-                });
+                verifier.outputs.push_back(Output::FetchRepo { did: did.clone(), held: state.head });
             }
             verifier.repos.insert(did, tracked);
         }
@@ -233,11 +227,7 @@ impl Verifier {
     pub fn handle_frame(&mut self, stream: StreamId, frame: &[u8], now: u64) -> Handled {
         self.tally.frames = self.tally.frames.saturating_add(1);
         let handled = match glance(frame, &self.scope.namespace) {
-            Ok(Glance::Commit {
-                seq,
-                repo,
-                in_namespace: false,
-            }) if !self.repos.contains_key(repo) => {
+            Ok(Glance::Commit { seq, repo, in_namespace: false }) if !self.repos.contains_key(repo) => {
                 self.tally.foreign = self.tally.foreign.saturating_add(1);
                 self.begin(stream, seq);
                 return Handled::Foreign;
@@ -247,10 +237,7 @@ impl Verifier {
         };
         match handled {
             Ok((event, deviations)) => {
-                self.tally.deviating = self
-                    .tally
-                    .deviating
-                    .saturating_add(u64::from(deviations > 0));
+                self.tally.deviating = self.tally.deviating.saturating_add(u64::from(deviations > 0));
                 self.handle_event(stream, &event, frame, now)
             }
             Err(error) => self.reject_frame(&error),
@@ -298,8 +285,7 @@ impl Verifier {
         let is_stale = tracked.state.head.is_some_and(|held| head.rev < held.rev);
         if is_stale || !matches!(tracked.state.hosting, Hosting::Active | Hosting::Returning) {
             if is_stale {
-                self.outputs
-                    .push_back(Output::FetchRepo { did, held: None });
+                self.outputs.push_back(Output::FetchRepo { did, held: None });
             }
             return;
         }
@@ -323,14 +309,10 @@ impl Verifier {
         match hosting {
             Hosting::Deleted => {
                 if let Some(tracked) = self.repos.get_mut(did) {
-                    tracked.state = RepoState {
-                        head: None,
-                        hosting: Hosting::Deleted,
-                        proof: Proof::Desynchronized,
-                    };
+                    tracked.state =
+                        RepoState { head: None, hosting: Hosting::Deleted, proof: Proof::Desynchronized };
                     self.settle(did);
-                    self.outputs
-                        .push_back(Output::Apply(Change::Erase { did: did.clone() }));
+                    self.outputs.push_back(Output::Apply(Change::Erase { did: did.clone() }));
                 }
             }
             other => self.set_hosting(did, other),
@@ -383,27 +365,13 @@ impl Verifier {
         self.repos.get(did).map(|tracked| tracked.state)
     }
 
-    fn handle_event(
-        &mut self,
-        stream: StreamId,
-        event: &Event<'_>,
-        frame: &[u8],
-        now: u64,
-    ) -> Handled {
+    fn handle_event(&mut self, stream: StreamId, event: &Event<'_>, frame: &[u8], now: u64) -> Handled {
         if let Some(seq) = event.seq()
             && !self.begin(stream, seq)
         {
-            return self.reject(
-                None,
-                Some(seq),
-                "repeated-seq",
-                "the stream repeats itself".to_owned(),
-            );
+            return self.reject(None, Some(seq), "repeated-seq", "the stream repeats itself".to_owned());
         }
-        let ticket = Ticket {
-            stream,
-            seq: event.seq().unwrap_or_default(),
-        };
+        let ticket = Ticket { stream, seq: event.seq().unwrap_or_default() };
         match *event {
             Event::Commit(ref commit) => self.handle_commit(ticket, commit, frame, now),
             Event::Sync(ref sync) => self.handle_sync(ticket, sync, frame, now),
@@ -411,12 +379,7 @@ impl Verifier {
                 self.forget_identity(did);
                 Handled::Done
             }
-            Event::Account {
-                did,
-                active,
-                status,
-                ..
-            } => {
+            Event::Account { did, active, status, .. } => {
                 if let Some((did, _)) = self.repos.get_key_value(did) {
                     let did = did.clone();
                     self.set_hosting(&did, Hosting::from_event(active, status));
@@ -431,22 +394,13 @@ impl Verifier {
                 self.notice(stream, name, message, Closing::Yes);
                 Handled::Done
             }
-            Event::Unknown { op, kind, seq } => self.reject(
-                None,
-                seq,
-                "unknown-message",
-                format!("op {op}, type {kind:?}"),
-            ),
+            Event::Unknown { op, kind, seq } => {
+                self.reject(None, seq, "unknown-message", format!("op {op}, type {kind:?}"))
+            }
         }
     }
 
-    fn handle_commit(
-        &mut self,
-        ticket: Ticket,
-        event: &CommitEvent<'_>,
-        frame: &[u8],
-        now: u64,
-    ) -> Handled {
+    fn handle_commit(&mut self, ticket: Ticket, event: &CommitEvent<'_>, frame: &[u8], now: u64) -> Handled {
         let did = match self.repos.get_key_value(event.repo) {
             Some((did, _)) => did.clone(),
             None => match event.repo.parse::<Did>() {
@@ -475,34 +429,21 @@ impl Verifier {
             }
             _ => return self.park(&did, ticket, frame, Some(event.rev)),
         };
-        match verify_commit(
-            event,
-            tracked.state.head,
-            &identity,
-            &self.scope.namespace,
-            now,
-        ) {
+        match verify_commit(event, tracked.state.head, &identity, &self.scope.namespace, now) {
             Ok(commit) => {
                 let malformed = malformed_paths(&event.ops) as u64;
                 tracked.state.head = Some(commit.head());
                 tracked.state.proof = Proof::Full;
                 self.tally.commits = self.tally.commits.saturating_add(1);
                 self.tally.malformed_paths = self.tally.malformed_paths.saturating_add(malformed);
-                self.outputs
-                    .push_back(Output::Apply(Change::Commit(commit)));
+                self.outputs.push_back(Output::Apply(Change::Commit(commit)));
                 Handled::Done
             }
             Err(error) => self.refuse(&did, ticket, frame, Some(event.rev), &error, now),
         }
     }
 
-    fn handle_sync(
-        &mut self,
-        ticket: Ticket,
-        event: &SyncEvent<'_>,
-        frame: &[u8],
-        now: u64,
-    ) -> Handled {
+    fn handle_sync(&mut self, ticket: Ticket, event: &SyncEvent<'_>, frame: &[u8], now: u64) -> Handled {
         let Some((did, _)) = self.repos.get_key_value(event.did) else {
             return Handled::Foreign;
         };
@@ -539,9 +480,7 @@ impl Verifier {
                 self.replay_parked(&did, now);
                 Handled::Done
             }
-            Err(_) if tracked.phase == Phase::Fetching => {
-                self.park(&did, ticket, frame, Some(event.rev))
-            }
+            Err(_) if tracked.phase == Phase::Fetching => self.park(&did, ticket, frame, Some(event.rev)),
             Err(error) => self.refuse(&did, ticket, frame, Some(event.rev), &error, now),
         }
     }
@@ -563,18 +502,11 @@ impl Verifier {
             Disposition::Drop => {}
             Disposition::Resync => {
                 self.desynchronize(did);
-                self.reject(
-                    Some(did.clone()),
-                    Some(ticket.seq),
-                    error.label(),
-                    error.to_string(),
-                );
+                self.reject(Some(did.clone()), Some(ticket.seq), error.label(), error.to_string());
                 return self.park(did, ticket, frame, rev);
             }
             Disposition::RefreshKey => {
-                let is_due = tracked
-                    .refreshed
-                    .is_none_or(|at| now.saturating_sub(at) >= REFRESH_PAUSE);
+                let is_due = tracked.refreshed.is_none_or(|at| now.saturating_sub(at) >= REFRESH_PAUSE);
                 if is_due {
                     tracked.refreshed = Some(now);
                     tracked.phase = Phase::Resolving(Freshness::Fresh);
@@ -587,12 +519,7 @@ impl Verifier {
                 }
             }
         }
-        self.reject(
-            Some(did.clone()),
-            Some(ticket.seq),
-            error.label(),
-            error.to_string(),
-        )
+        self.reject(Some(did.clone()), Some(ticket.seq), error.label(), error.to_string())
     }
 
     /// Handles parked frames again, in their order. Those that wait again are parked behind each other as before.
@@ -617,15 +544,10 @@ impl Verifier {
         let Some(tracked) = self.repos.get(did) else {
             return;
         };
-        let newest =
-            tracked
-                .park
-                .iter()
-                .rev()
-                .find_map(|parked| match Event::decode(&parked.frame) {
-                    Ok((Event::Sync(_), _)) => Some((parked.ticket, parked.frame.clone())),
-                    _ => None,
-                });
+        let newest = tracked.park.iter().rev().find_map(|parked| match Event::decode(&parked.frame) {
+            Ok((Event::Sync(_), _)) => Some((parked.ticket, parked.frame.clone())),
+            _ => None,
+        });
         let (Some((ticket, frame)), Some(identity)) = (newest, tracked.identity.clone()) else {
             return;
         };
@@ -640,13 +562,7 @@ impl Verifier {
         let Some(tracked) = self.repos.get_mut(did) else {
             return Handled::Rejected;
         };
-        let forgotten = tracked.park.push(
-            Parked {
-                ticket,
-                frame: frame.into(),
-            },
-            rev,
-        );
+        let forgotten = tracked.park.push(Parked { ticket, frame: frame.into() }, rev);
         let is_resolving = matches!(tracked.phase, Phase::Resolving(_));
         if forgotten.is_empty() {
             if is_resolving && let Some(stream) = self.streams.get_mut(ticket.stream.0) {
@@ -656,9 +572,7 @@ impl Verifier {
             if is_resolving {
                 self.desynchronize(did);
             }
-            forgotten
-                .into_iter()
-                .for_each(|ticket| self.release(ticket));
+            forgotten.into_iter().for_each(|ticket| self.release(ticket));
         }
         Handled::Parked
     }
@@ -679,12 +593,8 @@ impl Verifier {
         let held = tracked.state.head;
         let tickets: Vec<Ticket> = tracked.park.iter().map(|parked| parked.ticket).collect();
         tickets.into_iter().for_each(|ticket| self.release(ticket));
-        self.outputs
-            .push_back(Output::Apply(Change::Desynchronized { did: did.clone() }));
-        self.outputs.push_back(Output::FetchRepo {
-            did: did.clone(),
-            held,
-        });
+        self.outputs.push_back(Output::Apply(Change::Desynchronized { did: did.clone() }));
+        self.outputs.push_back(Output::FetchRepo { did: did.clone(), held });
     }
 
     fn set_hosting(&mut self, did: &Did, hosting: Hosting) {
@@ -697,22 +607,15 @@ impl Verifier {
             (held, said) if held == said => {}
             (_, Hosting::Active) => {
                 tracked.state.hosting = Hosting::Returning;
-                let returning = Change::Hosting {
-                    did: did.clone(),
-                    hosting: Hosting::Returning,
-                };
+                let returning = Change::Hosting { did: did.clone(), hosting: Hosting::Returning };
                 self.outputs.push_back(Output::Apply(returning));
                 self.desynchronize(did);
             }
             (_, hosting) => {
                 tracked.state.hosting = hosting;
                 self.settle(did);
-                self.outputs.push_back(Output::Apply(Change::Hosting {
-                    did: did.clone(),
-                    hosting,
-                }));
-                self.outputs
-                    .push_back(Output::ConfirmHosting { did: did.clone() });
+                self.outputs.push_back(Output::Apply(Change::Hosting { did: did.clone(), hosting }));
+                self.outputs.push_back(Output::ConfirmHosting { did: did.clone() });
             }
         }
     }
@@ -723,10 +626,7 @@ impl Verifier {
             && tracked.state.hosting == Hosting::Returning
         {
             tracked.state.hosting = Hosting::Active;
-            let active = Change::Hosting {
-                did: did.clone(),
-                hosting: Hosting::Active,
-            };
+            let active = Change::Hosting { did: did.clone(), hosting: Hosting::Active };
             self.outputs.push_back(Output::Apply(active));
         }
     }
@@ -762,20 +662,12 @@ impl Verifier {
     }
 
     fn resolve(&mut self, did: &Did, freshness: Freshness) {
-        self.outputs.push_back(Output::ResolveIdentity {
-            did: did.clone(),
-            freshness,
-        });
+        self.outputs.push_back(Output::ResolveIdentity { did: did.clone(), freshness });
     }
 
     fn notice(&mut self, stream: StreamId, name: &str, message: Option<&str>, closing: Closing) {
         let message = message.map(str::to_owned);
-        self.outputs.push_back(Output::Notice {
-            stream,
-            name: name.to_owned(),
-            message,
-            closing,
-        });
+        self.outputs.push_back(Output::Notice { stream, name: name.to_owned(), message, closing });
         if name == "OutdatedCursor" {
             self.outputs.push_back(Output::Gap { stream });
             self.handle_gap();
@@ -784,11 +676,7 @@ impl Verifier {
 
     /// Notes a frame's place; false if it came before.
     fn begin(&mut self, stream: StreamId, seq: i64) -> bool {
-        match self
-            .streams
-            .get_mut(stream.0)
-            .map(|stream| stream.begin(seq))
-        {
+        match self.streams.get_mut(stream.0).map(|stream| stream.begin(seq)) {
             Some(Order::Repeated) => false,
             Some(Order::Rewound) => {
                 self.outputs.push_back(Output::Gap { stream });
@@ -817,33 +705,18 @@ impl Verifier {
         detail: String,
     ) -> Handled {
         self.tally.rejected = self.tally.rejected.saturating_add(1);
-        self.outputs.push_back(Output::Reject(Rejection {
-            did,
-            seq,
-            reason,
-            detail,
-        }));
+        self.outputs.push_back(Output::Reject(Rejection { did, seq, reason, detail }));
         Handled::Rejected
     }
 }
 
 impl Tracked {
     fn new(state: RepoState) -> Self {
-        Self {
-            state,
-            identity: None,
-            phase: Phase::Ready,
-            park: Park::default(),
-            refreshed: None,
-        }
+        Self { state, identity: None, phase: Phase::Ready, park: Park::default(), refreshed: None }
     }
 
     /// A repository seen for the first time.
     fn unknown() -> Self {
-        Self::new(RepoState {
-            head: None,
-            hosting: Hosting::Active,
-            proof: Proof::Desynchronized,
-        })
+        Self::new(RepoState { head: None, hosting: Hosting::Active, proof: Proof::Desynchronized })
     }
 }

@@ -11,9 +11,7 @@ use crate::block::car::{Archive, Slice};
 use crate::block::{BlockError, Cid};
 use crate::limits;
 use crate::repo::mst::{self, EMPTY_ROOT, MstError, Tree};
-use crate::repo::{
-    Commit, CommitError, Identity, NetOp, OpError, RepoOp, SignatureError, net_effects,
-};
+use crate::repo::{Commit, CommitError, Identity, NetOp, OpError, RepoOp, SignatureError, net_effects};
 use crate::syntax::{Did, RepoPath, Tid, repo_path_parts};
 
 use super::change::{Proof, RecordChange, RepoHead, VerifiedCommit, VerifiedHead, VerifiedRepo};
@@ -177,20 +175,16 @@ pub fn verify_commit(
     let blocks = Slice::parse(event.blocks)?;
     let commit = signed_object(&blocks, Some(event.commit))?;
     bind(&commit, identity.did(), event.repo, event.rev)?;
+    // The signature comes first even where the chain is broken: only its owner can make us fetch a repository.
+    commit.verify(identity.key_at(commit.rev))?;
     let follows = match head {
         Some(head) => event.since == Some(head.rev) && event.prev_data == Some(head.data),
         None => event.prev_data.is_none_or(|data| data == EMPTY_ROOT),
     };
     if !follows {
         let (since, prev_data) = (event.since, event.prev_data);
-        return Err(VerifyError::ChainBreak {
-            held: head,
-            since,
-            prev_data,
-        });
+        return Err(VerifyError::ChainBreak { held: head, since, prev_data });
     }
-    commit.verify(identity.key_at(commit.rev))?;
-
     let net = net_effects(&event.ops)?;
     let mut tree = Tree::new(&blocks, &commit.data)?;
     for op in &net {
@@ -202,10 +196,7 @@ pub fn verify_commit(
     }
     Ok(VerifiedCommit {
         did: identity.did().clone(),
-        head: RepoHead {
-            rev: commit.rev,
-            data: commit.data,
-        },
+        head: RepoHead { rev: commit.rev, data: commit.data },
         after: head,
         changes: changes(&net, &blocks, namespace)?,
     })
@@ -235,29 +226,15 @@ pub fn verify_sync(
     let commit = signed_object(&blocks, None)?;
     if commit.rev != event.rev && commit.did == identity.did().as_str() && commit.did == event.did {
         // A host that imported the repository announces a revision of its own.
-        return Err(VerifyError::ChainBreak {
-            held: head,
-            since: None,
-            prev_data: None,
-        });
+        return Err(VerifyError::ChainBreak { held: head, since: None, prev_data: None });
     }
     bind(&commit, identity.did(), event.did, event.rev)?;
     commit.verify(identity.key_at(commit.rev))?;
     if head.is_none_or(|head| head.data != commit.data) {
-        return Err(VerifyError::ChainBreak {
-            held: head,
-            since: None,
-            prev_data: Some(commit.data),
-        });
+        return Err(VerifyError::ChainBreak { held: head, since: None, prev_data: Some(commit.data) });
     }
-    let head = RepoHead {
-        rev: commit.rev,
-        data: commit.data,
-    };
-    Ok(VerifiedHead {
-        did: identity.did().clone(),
-        head,
-    })
+    let head = RepoHead { rev: commit.rev, data: commit.data };
+    Ok(VerifiedHead { did: identity.did().clone(), head })
 }
 
 /// Proves a whole repository: its commit, and its tree as far as it holds paths that start with `namespace`.
@@ -288,10 +265,7 @@ pub fn verify_repo(
         return Err(VerifyError::Envelope { member: "did" });
     }
     check_rev(commit.rev, None, now)?;
-    let proof = match (
-        commit.verify(identity.key()),
-        identity.former_key(commit.rev),
-    ) {
+    let proof = match (commit.verify(identity.key()), identity.former_key(commit.rev)) {
         (Ok(()), _) => Proof::Full,
         (Err(_), Some(former)) if former != identity.key() => {
             commit.verify(former)?;
@@ -299,17 +273,11 @@ pub fn verify_repo(
         }
         (Err(error), _) => return Err(error.into()),
     };
-    let head = RepoHead {
-        rev: commit.rev,
-        data: commit.data,
-    };
+    let head = RepoHead { rev: commit.rev, data: commit.data };
     let mut records = Vec::new();
     mst::walk::<VerifyError>(&archive, &head.data, namespace.as_bytes(), |key, cid| {
         // A path that breaks the syntax is in the tree, but no record of ours.
-        if let Some(path) = std::str::from_utf8(key)
-            .ok()
-            .and_then(|key| key.parse::<RepoPath>().ok())
-        {
+        if let Some(path) = std::str::from_utf8(key).ok().and_then(|key| key.parse::<RepoPath>().ok()) {
             if !archive.holds(&cid)? {
                 return Err(VerifyError::MissingRecord { cid });
             }
@@ -317,13 +285,7 @@ pub fn verify_repo(
         }
         Ok(())
     })?;
-    Ok(VerifiedRepo {
-        did: identity.did().clone(),
-        head,
-        proof,
-        records,
-        archive,
-    })
+    Ok(VerifiedRepo { did: identity.did().clone(), head, proof, records, archive })
 }
 
 fn check_rev(rev: Tid, head: Option<RepoHead>, now: u64) -> Result<(), VerifyError> {
@@ -332,10 +294,7 @@ fn check_rev(rev: Tid, head: Option<RepoHead>, now: u64) -> Result<(), VerifyErr
         return Err(VerifyError::FutureRev { rev });
     }
     match head {
-        Some(head) if rev <= head.rev => Err(VerifyError::StaleRev {
-            rev,
-            held: head.rev,
-        }),
+        Some(head) if rev <= head.rev => Err(VerifyError::StaleRev { rev, held: head.rev }),
         _ => Ok(()),
     }
 }
@@ -361,11 +320,7 @@ fn bind(commit: &Commit<'_>, did: &Did, repo: &str, rev: Tid) -> Result<(), Veri
     Ok(())
 }
 
-fn changes(
-    net: &[NetOp<'_>],
-    blocks: &Slice<'_>,
-    namespace: &str,
-) -> Result<Vec<RecordChange>, VerifyError> {
+fn changes(net: &[NetOp<'_>], blocks: &Slice<'_>, namespace: &str) -> Result<Vec<RecordChange>, VerifyError> {
     let mut changes = Vec::new();
     for op in net.iter().filter(|op| op.path.starts_with(namespace)) {
         let Ok(path) = op.path.parse::<RepoPath>() else {
@@ -375,11 +330,7 @@ fn changes(
             None => RecordChange::Delete { path },
             Some(cid) => {
                 let block = blocks.get(&cid).ok_or(VerifyError::MissingRecord { cid })?;
-                RecordChange::Put {
-                    path,
-                    cid,
-                    block: block.into(),
-                }
+                RecordChange::Put { path, cid, block: block.into() }
             }
         });
     }
@@ -389,7 +340,5 @@ fn changes(
 /// How many operations stand on paths that break the syntax, and hence change no record.
 #[must_use]
 pub fn malformed_paths(ops: &[RepoOp<'_>]) -> usize {
-    ops.iter()
-        .filter(|op| repo_path_parts(op.path()).is_err())
-        .count()
+    ops.iter().filter(|op| repo_path_parts(op.path()).is_err()).count()
 }

@@ -22,9 +22,8 @@ use crate::block::{BlockError, Cid};
 pub const EMPTY_ROOT: Cid = Cid::from_digest(
     crate::block::Codec::DagCbor,
     [
-        0x9d, 0xfe, 0xfe, 0x61, 0xdd, 0x76, 0xea, 0x3d, 0xca, 0xe5, 0x02, 0x38, 0x80, 0xb0, 0x83,
-        0x79, 0xd5, 0x7a, 0xdf, 0x20, 0x48, 0x2d, 0x6f, 0xdb, 0xe2, 0x75, 0x92, 0x89, 0xf6, 0x47,
-        0x67, 0x7b,
+        0x9d, 0xfe, 0xfe, 0x61, 0xdd, 0x76, 0xea, 0x3d, 0xca, 0xe5, 0x02, 0x38, 0x80, 0xb0, 0x83, 0x79, 0xd5,
+        0x7a, 0xdf, 0x20, 0x48, 0x2d, 0x6f, 0xdb, 0xe2, 0x75, 0x92, 0x89, 0xf6, 0x47, 0x67, 0x7b,
     ],
 );
 
@@ -62,11 +61,7 @@ pub trait Blocks {
     /// # Errors
     ///
     /// A failing store.
-    fn block<'b>(
-        &'b self,
-        cid: &Cid,
-        buffer: &'b mut Vec<u8>,
-    ) -> Result<Option<&'b [u8]>, BlockError>;
+    fn block<'b>(&'b self, cid: &Cid, buffer: &'b mut Vec<u8>) -> Result<Option<&'b [u8]>, BlockError>;
 }
 
 impl Blocks for Slice<'_> {
@@ -76,16 +71,8 @@ impl Blocks for Slice<'_> {
 }
 
 impl Blocks for Archive {
-    fn block<'b>(
-        &'b self,
-        cid: &Cid,
-        buffer: &'b mut Vec<u8>,
-    ) -> Result<Option<&'b [u8]>, BlockError> {
-        Ok(if self.read(cid, buffer)? {
-            Some(buffer)
-        } else {
-            None
-        })
+    fn block<'b>(&'b self, cid: &Cid, buffer: &'b mut Vec<u8>) -> Result<Option<&'b [u8]>, BlockError> {
+        Ok(if self.read(cid, buffer)? { Some(buffer) } else { None })
     }
 }
 
@@ -101,9 +88,6 @@ mod tests {
 
     #[test]
     fn the_empty_root_is_the_hash_of_the_empty_node() {
-        assert_eq!(
-            Cid::of(&[0xa2, 0x61, b'e', 0x80, 0x61, b'l', 0xf6]),
-            EMPTY_ROOT
-        );
+        assert_eq!(Cid::of(&[0xa2, 0x61, b'e', 0x80, 0x61, b'l', 0xf6]), EMPTY_ROOT);
     }
 }

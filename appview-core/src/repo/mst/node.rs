@@ -32,30 +32,21 @@ pub(super) struct Key {
 
 impl Keys {
     pub(super) fn get(&self, key: Key) -> &[u8] {
-        self.0
-            .get(key.start..key.start.saturating_add(key.len))
-            .unwrap_or_default()
+        self.0.get(key.start..key.start.saturating_add(key.len)).unwrap_or_default()
     }
 
     pub(super) fn push(&mut self, key: &[u8]) -> Key {
         let start = self.0.len();
         self.0.extend_from_slice(key);
-        Key {
-            start,
-            len: key.len(),
-        }
+        Key { start, len: key.len() }
     }
 
     /// Appends the first `prefix` bytes of `previous`, then `suffix`.
     fn push_compressed(&mut self, previous: Key, prefix: usize, suffix: &[u8]) -> Key {
         let start = self.0.len();
-        self.0
-            .extend_from_within(previous.start..previous.start.saturating_add(prefix));
+        self.0.extend_from_within(previous.start..previous.start.saturating_add(prefix));
         self.0.extend_from_slice(suffix);
-        Key {
-            start,
-            len: prefix.saturating_add(suffix.len()),
-        }
+        Key { start, len: prefix.saturating_add(suffix.len()) }
     }
 
     pub(super) const fn mark(&self) -> usize {
@@ -80,11 +71,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) const ROOT: Self = Self {
-        layer: None,
-        after: None,
-        before: None,
-    };
+    pub(super) const ROOT: Self = Self { layer: None, after: None, before: None };
 }
 
 /// A key and its value.
@@ -155,11 +142,7 @@ pub(super) fn decode(block: &[u8], place: Place, keys: &mut Keys) -> Result<Node
         (Some(0), _, true) => return misshapen("nothing lies below layer 0"),
         (Some(layer), ..) => layer,
     };
-    Ok(Node {
-        layer,
-        leaves,
-        children,
-    })
+    Ok(Node { layer, leaves, children })
 }
 
 fn entry(

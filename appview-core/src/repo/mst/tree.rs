@@ -68,16 +68,9 @@ impl<'b, B: Blocks> Tree<'b, B> {
     /// # Errors
     ///
     /// [`MstError::Claim`] if the tree holds something else; a node that is missing or misshapen.
-    pub fn undo(
-        &mut self,
-        key: &[u8],
-        before: Option<Cid>,
-        after: Option<Cid>,
-    ) -> Result<(), MstError> {
+    pub fn undo(&mut self, key: &[u8], before: Option<Cid>, after: Option<Cid>) -> Result<(), MstError> {
         let layer = key_height(key);
-        let claim = || MstError::Claim {
-            key: String::from_utf8_lossy(key).into_owned(),
-        };
+        let claim = || MstError::Claim { key: String::from_utf8_lossy(key).into_owned() };
         match (before, after) {
             (None, None) => Err(claim()),
             (before, Some(after)) => {
@@ -106,10 +99,7 @@ impl<'b, B: Blocks> Tree<'b, B> {
     }
 
     /// Replaces the value of a key that must hold `expected`, or removes the key.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the recursion's position and its one task"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "the recursion's position and its one task")]
     fn replace(
         &mut self,
         index: usize,
@@ -120,70 +110,37 @@ impl<'b, B: Blocks> Tree<'b, B> {
         expected: Cid,
         value: Option<Cid>,
     ) -> Result<(), MstError> {
-        let claim = || MstError::Claim {
-            key: String::from_utf8_lossy(key).into_owned(),
-        };
+        let claim = || MstError::Claim { key: String::from_utf8_lossy(key).into_owned() };
         let at = self.position(index, key);
         self.touch(index);
         if at_layer > layer {
             let (child, below) = self.open(index, at, at_layer, place)?.ok_or_else(claim)?;
-            self.replace(
-                child,
-                at_layer.saturating_sub(1),
-                below,
-                key,
-                layer,
-                expected,
-                value,
-            )?;
+            self.replace(child, at_layer.saturating_sub(1), below, key, layer, expected, value)?;
             if self.is_vacant(child) {
                 self.set_child(index, at, Child::Empty);
             }
             return Ok(());
         }
-        let found = self
-            .leaf(index, at)
-            .filter(|leaf| self.keys.get(leaf.key) == key);
+        let found = self.leaf(index, at).filter(|leaf| self.keys.get(leaf.key) == key);
         if found.is_none_or(|leaf| leaf.value != expected) {
             return Err(claim());
         }
         match value {
             Some(value) => {
-                if let Some(leaf) = self
-                    .nodes
-                    .get_mut(index)
-                    .and_then(|node| node.leaves.get_mut(at))
-                {
+                if let Some(leaf) = self.nodes.get_mut(index).and_then(|node| node.leaves.get_mut(at)) {
                     leaf.value = value;
                 }
             }
             None => {
                 // What hung on both sides of the key becomes one subtree.
-                let (left, right) = (
-                    self.child(index, at),
-                    self.child(index, at.saturating_add(1)),
-                );
+                let (left, right) = (self.child(index, at), self.child(index, at.saturating_add(1)));
                 let (after, before) = self.bounds(index, at, place);
                 let (_, beyond) = self.bounds(index, at.saturating_add(1), place);
                 let middle = found.map(|leaf| leaf.key);
                 let below = at_layer.checked_sub(1);
                 let merged = self.merge(
-                    (
-                        left,
-                        Place {
-                            layer: below,
-                            after,
-                            before,
-                        },
-                    ),
-                    (
-                        right,
-                        Place {
-                            layer: below,
-                            after: middle,
-                            before: beyond,
-                        },
-                    ),
+                    (left, Place { layer: below, after, before }),
+                    (right, Place { layer: below, after: middle, before: beyond }),
                 )?;
                 if let Some(node) = self.nodes.get_mut(index) {
                     node.leaves.remove(at);
@@ -203,29 +160,11 @@ impl<'b, B: Blocks> Tree<'b, B> {
         };
         let last = self.nodes.get(a).map_or(0, |node| node.leaves.len());
         let (after, before) = self.bounds(a, last, left.1);
-        let inner_left = (
-            self.child(a, last),
-            Place {
-                layer: below(left.1),
-                after,
-                before,
-            },
-        );
+        let inner_left = (self.child(a, last), Place { layer: below(left.1), after, before });
         let (after, before) = self.bounds(b, 0, right.1);
-        let inner_right = (
-            self.child(b, 0),
-            Place {
-                layer: below(right.1),
-                after,
-                before,
-            },
-        );
+        let inner_right = (self.child(b, 0), Place { layer: below(right.1), after, before });
         let middle = self.merge(inner_left, inner_right)?;
-        let taken = self
-            .nodes
-            .get_mut(b)
-            .map(std::mem::take)
-            .unwrap_or_default();
+        let taken = self.nodes.get_mut(b).map(std::mem::take).unwrap_or_default();
         if let Some(node) = self.nodes.get_mut(a) {
             node.cid = None;
             node.leaves.extend_from_slice(&taken.leaves);
@@ -250,14 +189,8 @@ impl<'b, B: Blocks> Tree<'b, B> {
         }
         if layer > self.height {
             // The key stands above the root: the whole tree falls apart to its left and right.
-            let (mut left, mut right) = self.split(
-                self.root,
-                Place {
-                    layer: Some(self.height),
-                    ..Place::ROOT
-                },
-                key,
-            )?;
+            let (mut left, mut right) =
+                self.split(self.root, Place { layer: Some(self.height), ..Place::ROOT }, key)?;
             for _ in self.height.saturating_add(1)..layer {
                 left = self.wrap(left);
                 right = self.wrap(right);
@@ -275,20 +208,11 @@ impl<'b, B: Blocks> Tree<'b, B> {
             let at = self.position(index, key);
             self.touch(index);
             if at_layer == layer {
-                if self
-                    .leaf(index, at)
-                    .is_some_and(|leaf| self.keys.get(leaf.key) == key)
-                {
-                    return Err(MstError::Claim {
-                        key: String::from_utf8_lossy(key).into_owned(),
-                    });
+                if self.leaf(index, at).is_some_and(|leaf| self.keys.get(leaf.key) == key) {
+                    return Err(MstError::Claim { key: String::from_utf8_lossy(key).into_owned() });
                 }
                 let (after, before) = self.bounds(index, at, place);
-                let gap = Place {
-                    layer: at_layer.checked_sub(1),
-                    after,
-                    before,
-                };
+                let gap = Place { layer: at_layer.checked_sub(1), after, before };
                 let (left, right) = self.split(self.child(index, at), gap, key)?;
                 if let Some(node) = self.nodes.get_mut(index) {
                     node.leaves.insert(at, Leaf { key: stored, value });
@@ -301,18 +225,11 @@ impl<'b, B: Blocks> Tree<'b, B> {
                 Some(below) => below,
                 None => {
                     // A node without keys, which will hold the way down to the new one.
-                    let child = self.add(TreeNode {
-                        cid: None,
-                        leaves: vec![],
-                        children: vec![Child::Empty],
-                    });
+                    let child =
+                        self.add(TreeNode { cid: None, leaves: vec![], children: vec![Child::Empty] });
                     self.set_child(index, at, child);
                     let (after, before) = self.bounds(index, at, place);
-                    let below = Place {
-                        layer: at_layer.checked_sub(1),
-                        after,
-                        before,
-                    };
+                    let below = Place { layer: at_layer.checked_sub(1), after, before };
                     (self.resolve(child, below)?, below)
                 }
             };
@@ -321,52 +238,28 @@ impl<'b, B: Blocks> Tree<'b, B> {
     }
 
     /// Splits a subtree into what is less and what is greater than `key`, which it must not hold.
-    fn split(
-        &mut self,
-        child: Child,
-        place: Place,
-        key: &[u8],
-    ) -> Result<(Child, Child), MstError> {
+    fn split(&mut self, child: Child, place: Place, key: &[u8]) -> Result<(Child, Child), MstError> {
         if matches!(child, Child::Empty) {
             return Ok((Child::Empty, Child::Empty));
         }
         let index = self.resolve(child, place)?;
         let at = self.position(index, key);
-        if self
-            .leaf(index, at)
-            .is_some_and(|leaf| self.keys.get(leaf.key) == key)
-        {
-            return Err(MstError::Claim {
-                key: String::from_utf8_lossy(key).into_owned(),
-            });
+        if self.leaf(index, at).is_some_and(|leaf| self.keys.get(leaf.key) == key) {
+            return Err(MstError::Claim { key: String::from_utf8_lossy(key).into_owned() });
         }
         let (after, before) = self.bounds(index, at, place);
-        let inner = Place {
-            layer: below(place),
-            after,
-            before,
-        };
+        let inner = Place { layer: below(place), after, before };
         let (inner_left, inner_right) = self.split(self.child(index, at), inner, key)?;
-        let mut right = TreeNode {
-            cid: None,
-            leaves: Vec::new(),
-            children: vec![inner_right],
-        };
+        let mut right = TreeNode { cid: None, leaves: Vec::new(), children: vec![inner_right] };
         if let Some(node) = self.nodes.get_mut(index) {
             node.cid = None;
             right.leaves = node.leaves.split_off(at);
-            right
-                .children
-                .extend(node.children.split_off(at.saturating_add(1)));
+            right.children.extend(node.children.split_off(at.saturating_add(1)));
             node.children.pop();
             node.children.push(inner_left);
         }
         let right = self.add(right);
-        let left = if self.is_vacant(index) {
-            Child::Empty
-        } else {
-            Child::Node(index)
-        };
+        let left = if self.is_vacant(index) { Child::Empty } else { Child::Node(index) };
         let right = match right {
             Child::Node(index) if self.is_vacant(index) => Child::Empty,
             other => other,
@@ -378,11 +271,7 @@ impl<'b, B: Blocks> Tree<'b, B> {
     fn wrap(&mut self, child: Child) -> Child {
         match child {
             Child::Empty => Child::Empty,
-            child => self.add(TreeNode {
-                cid: None,
-                leaves: vec![],
-                children: vec![child],
-            }),
+            child => self.add(TreeNode { cid: None, leaves: vec![], children: vec![child] }),
         }
     }
 
@@ -405,13 +294,7 @@ impl<'b, B: Blocks> Tree<'b, B> {
     }
 
     fn root_node(&mut self) -> Result<usize, MstError> {
-        let index = self.resolve(
-            self.root,
-            Place {
-                layer: Some(self.height),
-                ..Place::ROOT
-            },
-        )?;
+        let index = self.resolve(self.root, Place { layer: Some(self.height), ..Place::ROOT })?;
         self.root = Child::Node(index);
         Ok(index)
     }
@@ -425,11 +308,7 @@ impl<'b, B: Blocks> Tree<'b, B> {
         place: Place,
     ) -> Result<Option<(usize, Place)>, MstError> {
         let (after, before) = self.bounds(index, at, place);
-        let below = Place {
-            layer: layer.checked_sub(1),
-            after,
-            before,
-        };
+        let below = Place { layer: layer.checked_sub(1), after, before };
         match self.child(index, at) {
             Child::Empty => Ok(None),
             child => {
@@ -444,29 +323,17 @@ impl<'b, B: Blocks> Tree<'b, B> {
         match child {
             Child::Node(index) => Ok(index),
             Child::Link(cid) => self.read(&cid, place).map(|(index, _)| index),
-            Child::Empty => Err(MstError::Misshapen {
-                rule: "an empty subtree has no node",
-            }),
+            Child::Empty => Err(MstError::Misshapen { rule: "an empty subtree has no node" }),
         }
     }
 
     fn read(&mut self, cid: &Cid, place: Place) -> Result<(usize, u32), MstError> {
-        let block = self
-            .blocks
-            .block(cid, &mut self.buffer)?
-            .ok_or(MstError::MissingNode { cid: *cid })?;
+        let block = self.blocks.block(cid, &mut self.buffer)?.ok_or(MstError::MissingNode { cid: *cid })?;
         let node = node::decode(block, place, &mut self.keys)?;
-        let children = node
-            .children
-            .into_iter()
-            .map(|child| child.map_or(Child::Empty, Child::Link))
-            .collect();
+        let children =
+            node.children.into_iter().map(|child| child.map_or(Child::Empty, Child::Link)).collect();
         let index = self.nodes.len();
-        self.nodes.push(TreeNode {
-            cid: Some(*cid),
-            leaves: node.leaves,
-            children,
-        });
+        self.nodes.push(TreeNode { cid: Some(*cid), leaves: node.leaves, children });
         Ok((index, node.layer))
     }
 
@@ -486,17 +353,11 @@ impl<'b, B: Blocks> Tree<'b, B> {
             .collect();
         let mut out = std::mem::take(&mut self.buffer);
         out.clear();
-        let leaves = self
-            .nodes
-            .get(index)
-            .map(|node| node.leaves.as_slice())
-            .unwrap_or_default();
+        let leaves = self.nodes.get(index).map(|node| node.leaves.as_slice()).unwrap_or_default();
         let mut links = links.into_iter();
         let first = links.next().flatten();
-        let entries = leaves
-            .iter()
-            .zip(links)
-            .map(|(leaf, right)| (self.keys.get(leaf.key), leaf.value, right));
+        let entries =
+            leaves.iter().zip(links).map(|(leaf, right)| (self.keys.get(leaf.key), leaf.value, right));
         node::encode(&mut out, first, entries);
         let cid = Cid::of(&out);
         self.buffer = out;
@@ -518,10 +379,9 @@ impl<'b, B: Blocks> Tree<'b, B> {
     }
 
     fn position(&self, index: usize, key: &[u8]) -> usize {
-        self.nodes.get(index).map_or(0, |node| {
-            node.leaves
-                .partition_point(|leaf| self.keys.get(leaf.key) < key)
-        })
+        self.nodes
+            .get(index)
+            .map_or(0, |node| node.leaves.partition_point(|leaf| self.keys.get(leaf.key) < key))
     }
 
     fn leaf(&self, index: usize, at: usize) -> Option<Leaf> {
@@ -529,19 +389,11 @@ impl<'b, B: Blocks> Tree<'b, B> {
     }
 
     fn child(&self, index: usize, at: usize) -> Child {
-        self.nodes
-            .get(index)
-            .and_then(|node| node.children.get(at))
-            .copied()
-            .unwrap_or(Child::Empty)
+        self.nodes.get(index).and_then(|node| node.children.get(at)).copied().unwrap_or(Child::Empty)
     }
 
     fn set_child(&mut self, index: usize, at: usize, child: Child) {
-        if let Some(slot) = self
-            .nodes
-            .get_mut(index)
-            .and_then(|node| node.children.get_mut(at))
-        {
+        if let Some(slot) = self.nodes.get_mut(index).and_then(|node| node.children.get_mut(at)) {
             *slot = child;
         }
     }
@@ -549,20 +401,13 @@ impl<'b, B: Blocks> Tree<'b, B> {
     /// The keys next to the child at `at`: of the node itself, else of what its parent said.
     fn bounds(&self, index: usize, at: usize, place: Place) -> (Option<Key>, Option<Key>) {
         let key = |at: usize| self.leaf(index, at).map(|leaf| leaf.key);
-        (
-            at.checked_sub(1).and_then(key).or(place.after),
-            key(at).or(place.before),
-        )
+        (at.checked_sub(1).and_then(key).or(place.after), key(at).or(place.before))
     }
 
     /// Whether a node holds neither keys nor children.
     fn is_vacant(&self, index: usize) -> bool {
         self.nodes.get(index).is_none_or(|node| {
-            node.leaves.is_empty()
-                && node
-                    .children
-                    .iter()
-                    .all(|child| matches!(child, Child::Empty))
+            node.leaves.is_empty() && node.children.iter().all(|child| matches!(child, Child::Empty))
         })
     }
 }

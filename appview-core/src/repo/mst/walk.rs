@@ -54,12 +54,7 @@ pub fn walk<E: From<MstError>>(
         if let Some((cid, place)) = next.take() {
             let mark = keys.mark();
             let node = read(blocks, &cid, place, &mut keys, &mut buffer)?;
-            path.push(Step {
-                node,
-                place,
-                mark,
-                slot: 0,
-            });
+            path.push(Step { node, place, mark, slot: 0 });
         }
         let Some(step) = path.last_mut() else {
             return Ok(());
@@ -93,9 +88,7 @@ struct Step {
 impl Step {
     /// Whether the child at `at`, and all that follows, lies behind the keys that start with `prefix`.
     fn is_behind(&self, keys: &Keys, at: usize, prefix: &[u8]) -> bool {
-        let before = at
-            .checked_sub(1)
-            .and_then(|before| self.node.leaves.get(before));
+        let before = at.checked_sub(1).and_then(|before| self.node.leaves.get(before));
         before.is_some_and(|leaf| {
             let key = keys.get(leaf.key);
             key > prefix && !key.starts_with(prefix)
@@ -104,10 +97,7 @@ impl Step {
 
     /// Whether the child at `at` lies before the keys that start with `prefix`.
     fn is_ahead(&self, keys: &Keys, at: usize, prefix: &[u8]) -> bool {
-        self.node
-            .leaves
-            .get(at)
-            .is_some_and(|leaf| keys.get(leaf.key) <= prefix)
+        self.node.leaves.get(at).is_some_and(|leaf| keys.get(leaf.key) <= prefix)
     }
 }
 
@@ -118,14 +108,7 @@ fn descend(node: &Node, at: usize, place: Place) -> Option<(Cid, Place)> {
     let after = at.checked_sub(1).and_then(key).or(place.after);
     let before = key(at).or(place.before);
     // Only nodes above layer 0 have children.
-    Some((
-        child,
-        Place {
-            layer: node.layer.checked_sub(1),
-            after,
-            before,
-        },
-    ))
+    Some((child, Place { layer: node.layer.checked_sub(1), after, before }))
 }
 
 fn read(
@@ -135,8 +118,6 @@ fn read(
     keys: &mut Keys,
     buffer: &mut Vec<u8>,
 ) -> Result<Node, MstError> {
-    let block = blocks
-        .block(cid, buffer)?
-        .ok_or(MstError::MissingNode { cid: *cid })?;
+    let block = blocks.block(cid, buffer)?.ok_or(MstError::MissingNode { cid: *cid })?;
     node::decode(block, place, keys)
 }

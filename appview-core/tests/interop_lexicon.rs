@@ -9,7 +9,6 @@ use std::path::PathBuf;
 
 use appview_core::block::json::json_to_cbor;
 use appview_core::record::{Catalog, Judgement, Reading};
-use base64::Engine as _;
 use serde_json::Value as Json;
 
 fn interop_folder() -> Option<PathBuf> {

@@ -181,6 +181,17 @@ pub enum RecordChange {
     },
 }
 
+impl RecordChange {
+    /// Bytes of the record's block.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Put { block, .. } => block.len(),
+            Self::Delete { .. } => 0,
+        }
+    }
+}
+
 /// One commit, proven: signature, tree, operations, and its link to the commit before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedCommit {

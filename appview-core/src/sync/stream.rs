@@ -45,6 +45,10 @@ impl Stream {
         Self { endpoint, newest: cursor, connection: None, held: BTreeSet::new() }
     }
 
+    pub(super) const fn newest(&self) -> Option<i64> {
+        self.newest
+    }
+
     pub(super) fn connect(&mut self) {
         self.connection = None;
     }

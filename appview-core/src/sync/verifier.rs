@@ -63,12 +63,14 @@ pub enum Output {
         freshness: Freshness,
     },
     /// Resolve a DID anew, fetch its repository from the PDS that it names, prove it with
-    /// [`super::verify::verify_repo`], and answer with [`Verifier::handle_repo`]. Try until it is answered.
+    /// [`super::verify::verify_repo`], and answer with [`Verifier::handle_repo`]. Try until one of them succeeds.
     FetchRepo {
         /// Whose.
         did: Did,
         /// What is held: if the PDS still has exactly this, there is no need to fetch it.
         held: Option<RepoHead>,
+        /// How many answers before this one led no further: wait longer each time.
+        attempt: u32,
     },
     /// The service says that an account is inactive; ask its PDS, which decides.
     ConfirmHosting {
@@ -166,6 +168,8 @@ struct Tracked {
     park: Park,
     /// When a bad signature last had the key refreshed.
     refreshed: Option<u64>,
+    /// How many exports in a row led no further than what was held.
+    attempt: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,7 +207,7 @@ impl Verifier {
             let mut tracked = Tracked::new(state);
             if wanted && (state.hosting.is_visible() || state.hosting == Hosting::Returning) {
                 tracked.phase = Phase::Fetching;
-                verifier.outputs.push_back(Output::FetchRepo { did: did.clone(), held: state.head });
+                verifier.outputs.push_back(Output::FetchRepo { did: did.clone(), held: state.head, attempt: 0 });
             }
             verifier.repos.insert(did, tracked);
         }
@@ -281,12 +285,16 @@ impl Verifier {
             return;
         };
         let head = repo.head();
+        if !matches!(tracked.state.hosting, Hosting::Active | Hosting::Returning) {
+            return;
+        }
         let forgotten = tracked.park.take_forgotten();
-        let is_stale = tracked.state.head.is_some_and(|held| head.rev < held.rev);
-        if is_stale || !matches!(tracked.state.hosting, Hosting::Active | Hosting::Returning) {
-            if is_stale {
-                self.outputs.push_back(Output::FetchRepo { did, held: None });
-            }
+        let held = tracked.state.head;
+        let leads_further = held.is_none_or(|held| head.rev > held.rev);
+        tracked.attempt = if leads_further { 0 } else { tracked.attempt.saturating_add(1) };
+        if held.is_some_and(|held| head.rev < held.rev) {
+            let attempt = tracked.attempt;
+            self.outputs.push_back(Output::FetchRepo { did, held, attempt });
             return;
         }
         tracked.identity = Some(identity);
@@ -300,6 +308,11 @@ impl Verifier {
             self.desynchronize(&did);
         } else {
             self.replay_parked(&did, now);
+        }
+        if let Some(tracked) = self.repos.get_mut(&did)
+            && tracked.phase == Phase::Ready
+        {
+            tracked.attempt = 0;
         }
     }
 
@@ -345,6 +358,12 @@ impl Verifier {
     #[must_use]
     pub fn watermarks(&self) -> Vec<StreamCursor> {
         self.streams.iter().filter_map(Stream::watermark).collect()
+    }
+
+    /// The newest frame of a stream that has been handled: where to go on with it in this process.
+    #[must_use]
+    pub fn newest(&self, stream: StreamId) -> Option<i64> {
+        self.streams.get(stream.0).and_then(Stream::newest)
     }
 
     /// What was counted.
@@ -590,11 +609,11 @@ impl Verifier {
         }
         tracked.phase = Phase::Fetching;
         tracked.state.proof = Proof::Desynchronized;
-        let held = tracked.state.head;
+        let (held, attempt) = (tracked.state.head, tracked.attempt);
         let tickets: Vec<Ticket> = tracked.park.iter().map(|parked| parked.ticket).collect();
         tickets.into_iter().for_each(|ticket| self.release(ticket));
         self.outputs.push_back(Output::Apply(Change::Desynchronized { did: did.clone() }));
-        self.outputs.push_back(Output::FetchRepo { did: did.clone(), held });
+        self.outputs.push_back(Output::FetchRepo { did: did.clone(), held, attempt });
     }
 
     fn set_hosting(&mut self, did: &Did, hosting: Hosting) {
@@ -712,7 +731,7 @@ impl Verifier {
 
 impl Tracked {
     fn new(state: RepoState) -> Self {
-        Self { state, identity: None, phase: Phase::Ready, park: Park::default(), refreshed: None }
+        Self { state, identity: None, phase: Phase::Ready, park: Park::default(), refreshed: None, attempt: 0 }
     }
 
     /// A repository seen for the first time.

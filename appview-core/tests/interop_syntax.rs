@@ -2,12 +2,7 @@
 //!
 //! The cases are read from a folder beside the project (`APPVIEW_SHARED`, else `../../shared` from this crate), never
 //! copied into it. Where the folder is missing the test says so and passes; under CI it fails.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,10 +10,8 @@ use std::path::PathBuf;
 use appview_core::syntax;
 
 fn shared_folder() -> PathBuf {
-    std::env::var_os("APPVIEW_SHARED").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared")),
-        PathBuf::from,
-    )
+    std::env::var_os("APPVIEW_SHARED")
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared")), PathBuf::from)
 }
 
 /// The check for a file's kind, its name up to the first underscore.
@@ -43,11 +36,7 @@ fn check_for(kind: &str) -> Option<fn(&str) -> bool> {
 fn every_published_case_is_judged_as_published() {
     let folder = shared_folder().join("interop/syntax");
     let Ok(entries) = fs::read_dir(&folder) else {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "{} is missing",
-            folder.display()
-        );
+        assert!(std::env::var_os("CI").is_none(), "{} is missing", folder.display());
         println!("skipped: {} is missing", folder.display());
         return;
     };
@@ -76,11 +65,7 @@ fn every_published_case_is_judged_as_published() {
             }
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "judged differently:\n{}",
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "judged differently:\n{}", wrong.join("\n"));
     assert!(cases > 0, "no case was run");
     println!("{cases} cases");
 }

@@ -32,11 +32,7 @@ impl<'a> Slice<'a> {
     /// A malformed header or length, a CID of another shape, a block that does not hash to its CID.
     pub fn parse(car: &'a [u8]) -> Result<Self, BlockError> {
         let mut rest = car;
-        let roots = header(take_section(
-            &mut rest,
-            car.len(),
-            limits::CAR_HEADER_BYTES,
-        )?)?;
+        let roots = header(take_section(&mut rest, car.len(), limits::CAR_HEADER_BYTES)?)?;
         // A block takes 38 bytes at the very least; most take hundreds.
         let mut blocks = Vec::with_capacity((rest.len() / 256).clamp(4, 256));
         while !rest.is_empty() {
@@ -60,10 +56,7 @@ impl<'a> Slice<'a> {
     /// The block of `cid`, if it is here.
     #[must_use]
     pub fn get(&self, cid: &Cid) -> Option<&'a [u8]> {
-        let at = self
-            .blocks
-            .binary_search_by_key(cid, |(cid, _)| *cid)
-            .ok()?;
+        let at = self.blocks.binary_search_by_key(cid, |(cid, _)| *cid).ok()?;
         self.blocks.get(at).map(|(_, block)| *block)
     }
 
@@ -78,6 +71,17 @@ impl<'a> Slice<'a> {
     pub const fn is_empty(&self) -> bool {
         self.blocks.is_empty()
     }
+}
+
+/// A block of a [`Reader`], hashed.
+#[derive(Debug, Clone, Copy)]
+pub struct Block<'a> {
+    /// Its address.
+    pub cid: Cid,
+    /// Its bytes.
+    pub bytes: &'a [u8],
+    /// Where they start in the input.
+    pub offset: u64,
 }
 
 /// Streams a CAR; holds one block at a time.
@@ -96,16 +100,9 @@ impl<R: Read> Reader<R> {
     ///
     /// A malformed header, or a failing `input`.
     pub fn new(input: R) -> Result<Self, BlockError> {
-        let mut reader = Self {
-            input,
-            roots: Vec::new(),
-            section: Vec::new(),
-            offset: 0,
-        };
+        let mut reader = Self { input, roots: Vec::new(), section: Vec::new(), offset: 0 };
         if !reader.next_section(limits::CAR_HEADER_BYTES)? {
-            return Err(BlockError::CarHeader {
-                reason: "the file is empty",
-            });
+            return Err(BlockError::CarHeader { reason: "the file is empty" });
         }
         reader.roots = header(&reader.section)?;
         Ok(reader)
@@ -117,12 +114,12 @@ impl<R: Read> Reader<R> {
         &self.roots
     }
 
-    /// The next block, hashed, and where its bytes start in the file; `None` at the end.
+    /// The next block; none at the end.
     ///
     /// # Errors
     ///
     /// As [`Slice::parse`], or a failing input.
-    pub fn next_block(&mut self) -> Result<Option<(Cid, &[u8], u64)>, BlockError> {
+    pub fn next_block(&mut self) -> Result<Option<Block<'_>>, BlockError> {
         if !self.next_section(limits::BLOCK_BYTES + Cid::BYTES)? {
             return Ok(None);
         }
@@ -130,11 +127,8 @@ impl<R: Read> Reader<R> {
         if !cid.addresses(block) {
             return Err(BlockError::HashMismatch { cid });
         }
-        Ok(Some((
-            cid,
-            block,
-            self.offset.saturating_sub(block.len() as u64),
-        )))
+        let offset = self.offset.saturating_sub(block.len() as u64);
+        Ok(Some(Block { cid, bytes: block, offset }))
     }
 
     /// Reads one length-prefixed section; false at the end of the input.
@@ -156,23 +150,13 @@ impl<R: Read> Reader<R> {
         check_section(length, limit)?;
         self.section.clear();
         // `take` bounds what a lying length can make us read, `read_to_end` what it can make us reserve.
-        let read = self
-            .input
-            .by_ref()
-            .take(length as u64)
-            .read_to_end(&mut self.section)?;
+        let read = self.input.by_ref().take(length as u64).read_to_end(&mut self.section)?;
         self.offset = self.offset.saturating_add(read as u64);
-        if read == length {
-            Ok(true)
-        } else {
-            Err(self.truncated())
-        }
+        if read == length { Ok(true) } else { Err(self.truncated()) }
     }
 
     fn truncated(&self) -> BlockError {
-        BlockError::Truncated {
-            offset: usize::try_from(self.offset).unwrap_or(usize::MAX),
-        }
+        BlockError::Truncated { offset: usize::try_from(self.offset).unwrap_or(usize::MAX) }
     }
 }
 
@@ -217,11 +201,7 @@ impl Archive {
     /// As [`Slice::parse`]; more than [`limits::ARCHIVE_BLOCKS`] blocks.
     pub fn from_bytes(car: Vec<u8>) -> Result<Self, BlockError> {
         let (roots, places) = index(car.as_slice())?;
-        Ok(Self {
-            roots,
-            places,
-            store: Store::Memory(car),
-        })
+        Ok(Self { roots, places, store: Store::Memory(car) })
     }
 
     /// Opens a CAR file, which must not change while this lives; what is read later is hashed again.
@@ -231,11 +211,7 @@ impl Archive {
     /// As [`Archive::from_bytes`], or a failing file.
     pub fn from_file(file: File) -> Result<Self, BlockError> {
         let (roots, places) = index(BufReader::with_capacity(256 * 1024, &file))?;
-        Ok(Self {
-            roots,
-            places,
-            store: Store::File(file),
-        })
+        Ok(Self { roots, places, store: Store::File(file) })
     }
 
     /// The roots that the header names.
@@ -256,30 +232,46 @@ impl Archive {
         self.places.is_empty()
     }
 
+    /// Whether the block of `cid` is here.
+    ///
+    /// # Errors
+    ///
+    /// A failing file.
+    pub fn holds(&self, cid: &Cid) -> Result<bool, BlockError> {
+        let mut named = [0; Cid::BYTES];
+        for place in self.places_of(cid) {
+            // The CID stands right before its block.
+            let start = place.offset().saturating_sub(Cid::BYTES as u64);
+            match &self.store {
+                Store::Memory(car) => {
+                    let start = usize::try_from(start).unwrap_or(usize::MAX);
+                    let range = start..start.saturating_add(Cid::BYTES);
+                    let bytes = car.get(range).and_then(|bytes| bytes.first_chunk());
+                    named = *bytes.ok_or(BlockError::Truncated { offset: start })?;
+                }
+                Store::File(file) => read_exact_at(file, &mut named, start)?,
+            }
+            if named == cid.to_bytes() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Reads the block of `cid` into `buffer`; false if it is not here.
     ///
     /// # Errors
     ///
     /// A failing file, or one that changed since it was opened.
     pub fn read(&self, cid: &Cid, buffer: &mut Vec<u8>) -> Result<bool, BlockError> {
-        let prefix = prefix(cid);
-        let first = self.places.partition_point(|place| place.prefix < prefix);
-        for place in self
-            .places
-            .iter()
-            .skip(first)
-            .take_while(|place| place.prefix == prefix)
-        {
+        for place in self.places_of(cid) {
             buffer.clear();
             match &self.store {
                 Store::Memory(car) => {
                     // The blocks of memory cannot have changed since they were hashed, their CIDs stand before them.
                     let end = usize::try_from(place.offset()).unwrap_or(usize::MAX);
-                    let section =
-                        end.saturating_sub(Cid::BYTES)..end.saturating_add(place.length());
-                    let section = car
-                        .get(section)
-                        .ok_or(BlockError::Truncated { offset: end })?;
+                    let section = end.saturating_sub(Cid::BYTES)..end.saturating_add(place.length());
+                    let section = car.get(section).ok_or(BlockError::Truncated { offset: end })?;
                     let (found, block) = Cid::decode_prefix(section)?;
                     if found == *cid {
                         buffer.extend_from_slice(block);
@@ -296,6 +288,12 @@ impl Archive {
             }
         }
         Ok(false)
+    }
+
+    fn places_of(&self, cid: &Cid) -> impl Iterator<Item = &Place> {
+        let prefix = prefix(cid);
+        let first = self.places.partition_point(|place| place.prefix < prefix);
+        self.places.iter().skip(first).take_while(move |place| place.prefix == prefix)
     }
 }
 
@@ -321,7 +319,7 @@ fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> std::io
 fn index(input: impl Read) -> Result<(Vec<Cid>, Vec<Place>), BlockError> {
     let mut reader = Reader::new(input)?;
     let mut places = Vec::new();
-    while let Some((cid, block, offset)) = reader.next_block()? {
+    while let Some(Block { cid, bytes, offset }) = reader.next_block()? {
         if places.len() >= limits::ARCHIVE_BLOCKS || offset >= 1 << 40 {
             return Err(BlockError::TooLarge {
                 what: "a car",
@@ -329,19 +327,14 @@ fn index(input: impl Read) -> Result<(Vec<Cid>, Vec<Place>), BlockError> {
                 limit: limits::ARCHIVE_BLOCKS,
             });
         }
-        places.push(Place {
-            prefix: prefix(&cid),
-            packed: offset << 24 | block.len() as u64,
-        });
+        places.push(Place { prefix: prefix(&cid), packed: offset << 24 | bytes.len() as u64 });
     }
     places.sort_unstable_by_key(|place| place.prefix);
     Ok((reader.roots, places))
 }
 
 fn prefix(cid: &Cid) -> u64 {
-    cid.digest()
-        .first_chunk()
-        .map_or(0, |bytes| u64::from_be_bytes(*bytes))
+    cid.digest().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
 /// Reads `{roots: [cid, …], version: 1}`.
@@ -367,14 +360,8 @@ fn header(bytes: &[u8]) -> Result<Vec<Cid>, BlockError> {
 }
 
 /// Splits one length-prefixed section off `rest`, which is the end of an input of `total` bytes.
-fn take_section<'a>(
-    rest: &mut &'a [u8],
-    total: usize,
-    limit: usize,
-) -> Result<&'a [u8], BlockError> {
-    let truncated = |rest: &[u8]| BlockError::Truncated {
-        offset: total.saturating_sub(rest.len()),
-    };
+fn take_section<'a>(rest: &mut &'a [u8], total: usize, limit: usize) -> Result<&'a [u8], BlockError> {
+    let truncated = |rest: &[u8]| BlockError::Truncated { offset: total.saturating_sub(rest.len()) };
     let mut varint = Varint::default();
     let length = loop {
         let (&byte, after) = rest.split_first().ok_or_else(|| truncated(rest))?;
@@ -384,20 +371,14 @@ fn take_section<'a>(
         }
     };
     check_section(length, limit)?;
-    let (section, after) = rest
-        .split_at_checked(length)
-        .ok_or_else(|| truncated(rest))?;
+    let (section, after) = rest.split_at_checked(length).ok_or_else(|| truncated(rest))?;
     *rest = after;
     Ok(section)
 }
 
 const fn check_section(length: usize, limit: usize) -> Result<(), BlockError> {
     if length > limit {
-        return Err(BlockError::TooLarge {
-            what: "a car section",
-            found: length,
-            limit,
-        });
+        return Err(BlockError::TooLarge { what: "a car section", found: length, limit });
     }
     Ok(())
 }
@@ -440,9 +421,7 @@ mod tests {
         let mut header = vec![0xa2];
         cbor::write_text(&mut header, "roots");
         cbor::write_head(&mut header, 4, roots.len() as u64);
-        roots
-            .iter()
-            .for_each(|root| cbor::write_link(&mut header, root));
+        roots.iter().for_each(|root| cbor::write_link(&mut header, root));
         cbor::write_text(&mut header, "version");
         header.push(1);
         let mut out = Vec::new();
@@ -473,10 +452,7 @@ mod tests {
         std::io::Seek::rewind(&mut file).unwrap();
 
         let slice = Slice::parse(&bytes).unwrap();
-        let archives = [
-            Archive::from_bytes(bytes.clone()).unwrap(),
-            Archive::from_file(file).unwrap(),
-        ];
+        let archives = [Archive::from_bytes(bytes.clone()).unwrap(), Archive::from_file(file).unwrap()];
         let mut buffer = Vec::new();
         for (cid, block) in blocks.iter().rev() {
             assert_eq!(slice.get(cid), Some(*block));
@@ -496,14 +472,8 @@ mod tests {
         for at in bytes.len() - 40..bytes.len() {
             let mut flipped = bytes.clone();
             flipped[at] ^= 1;
-            assert!(matches!(
-                Slice::parse(&flipped),
-                Err(BlockError::HashMismatch { .. })
-            ));
-            assert!(matches!(
-                Archive::from_bytes(flipped),
-                Err(BlockError::HashMismatch { .. })
-            ));
+            assert!(matches!(Slice::parse(&flipped), Err(BlockError::HashMismatch { .. })));
+            assert!(matches!(Archive::from_bytes(flipped), Err(BlockError::HashMismatch { .. })));
         }
     }
 

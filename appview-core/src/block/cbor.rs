@@ -99,10 +99,7 @@ impl<'a> Map<'a> {
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Value<'a>> {
         // Records have a dozen members: scanning beats bisecting, and length alone tells most keys apart.
-        self.0
-            .iter()
-            .find(|(name, _)| *name == key)
-            .map(|(_, value)| value)
+        self.0.iter().find(|(name, _)| *name == key).map(|(_, value)| value)
     }
 
     /// The text at `key`, if it is text.
@@ -232,23 +229,13 @@ impl<'a> Reader<'a> {
     /// Reads a block.
     #[must_use]
     pub const fn canonical(bytes: &'a [u8]) -> Self {
-        Self {
-            rest: bytes,
-            total: bytes.len(),
-            form: Form::Canonical,
-            deviations: 0,
-        }
+        Self { rest: bytes, total: bytes.len(), form: Form::Canonical, deviations: 0 }
     }
 
     /// Reads an event envelope.
     #[must_use]
     pub const fn lenient(bytes: &'a [u8]) -> Self {
-        Self {
-            rest: bytes,
-            total: bytes.len(),
-            form: Form::Lenient,
-            deviations: 0,
-        }
+        Self { rest: bytes, total: bytes.len(), form: Form::Lenient, deviations: 0 }
     }
 
     /// How many times the input left the canonical form so far; always 0 for [`Form::Canonical`].
@@ -287,10 +274,7 @@ impl<'a> Reader<'a> {
     ///
     /// [`BlockError::Truncated`] at the end of the input.
     pub fn peek(&self) -> Result<Kind, BlockError> {
-        self.rest
-            .first()
-            .map(|initial| Kind::of(*initial))
-            .ok_or_else(|| self.truncated())
+        self.rest.first().map(|initial| Kind::of(*initial)).ok_or_else(|| self.truncated())
     }
 
     /// Reads the head of an item: its kind and its argument.
@@ -321,16 +305,10 @@ impl<'a> Reader<'a> {
                 (value, rest, value > u64::from(u32::MAX))
             }
             31 => {
-                return Err(BlockError::NotCanonical {
-                    offset,
-                    rule: "lengths must be definite",
-                });
+                return Err(BlockError::NotCanonical { offset, rule: "lengths must be definite" });
             }
             _ => {
-                return Err(BlockError::NotCanonical {
-                    offset,
-                    rule: "reserved additional information",
-                });
+                return Err(BlockError::NotCanonical { offset, rule: "reserved additional information" });
             }
         };
         if kind == Kind::Simple {
@@ -388,10 +366,7 @@ impl<'a> Reader<'a> {
         let offset = self.offset();
         let length = self.expect(Kind::Text)?;
         let bytes = self.take(length)?;
-        std::str::from_utf8(bytes).map_err(|_| BlockError::DataModel {
-            offset,
-            rule: "text must be utf-8",
-        })
+        std::str::from_utf8(bytes).map_err(|_| BlockError::DataModel { offset, rule: "text must be utf-8" })
     }
 
     /// Reads a byte string.
@@ -413,16 +388,11 @@ impl<'a> Reader<'a> {
     pub fn link(&mut self) -> Result<Cid, BlockError> {
         let offset = self.offset();
         if self.expect(Kind::Tag)? != 42 {
-            return Err(BlockError::DataModel {
-                offset,
-                rule: "tags other than 42 have no place",
-            });
+            return Err(BlockError::DataModel { offset, rule: "tags other than 42 have no place" });
         }
         match self.bytes()?.split_first() {
             Some((0, cid)) => Cid::decode(cid),
-            _ => Err(BlockError::UnsupportedCid {
-                reason: "link does not start with a zero byte",
-            }),
+            _ => Err(BlockError::UnsupportedCid { reason: "link does not start with a zero byte" }),
         }
     }
 
@@ -432,11 +402,7 @@ impl<'a> Reader<'a> {
     ///
     /// As [`Reader::link`].
     pub fn link_or_null(&mut self) -> Result<Option<Cid>, BlockError> {
-        if self.null()? {
-            Ok(None)
-        } else {
-            self.link().map(Some)
-        }
+        if self.null()? { Ok(None) } else { self.link().map(Some) }
     }
 
     /// Reads `null` if it stands there, and says whether it did.
@@ -465,11 +431,7 @@ impl<'a> Reader<'a> {
         match self.head()? {
             (Kind::Simple, 20) => Ok(false),
             (Kind::Simple, 21) => Ok(true),
-            (kind, _) => Err(BlockError::Unexpected {
-                offset,
-                expected: "a boolean",
-                found: kind.name(),
-            }),
+            (kind, _) => Err(BlockError::Unexpected { offset, expected: "a boolean", found: kind.name() }),
         }
     }
 
@@ -481,19 +443,12 @@ impl<'a> Reader<'a> {
     #[inline]
     pub fn integer(&mut self) -> Result<i64, BlockError> {
         let offset = self.offset();
-        let beyond = BlockError::DataModel {
-            offset,
-            rule: "integers must fit 64 bits with a sign",
-        };
+        let beyond = BlockError::DataModel { offset, rule: "integers must fit 64 bits with a sign" };
         match self.head()? {
             (Kind::Unsigned, argument) => i64::try_from(argument).map_err(|_| beyond),
             // The encoding of -1 is 0, of -2 is 1: the complement, never an overflow.
             (Kind::Negative, argument) => i64::try_from(argument).map(|n| !n).map_err(|_| beyond),
-            (kind, _) => Err(BlockError::Unexpected {
-                offset,
-                expected: "an integer",
-                found: kind.name(),
-            }),
+            (kind, _) => Err(BlockError::Unexpected { offset, expected: "an integer", found: kind.name() }),
         }
     }
 
@@ -510,10 +465,7 @@ impl<'a> Reader<'a> {
             match canonical_order(previous.as_bytes(), key.as_bytes()) {
                 std::cmp::Ordering::Less => {}
                 std::cmp::Ordering::Equal => {
-                    return Err(BlockError::NotCanonical {
-                        offset,
-                        rule: "map keys must be unique",
-                    });
+                    return Err(BlockError::NotCanonical { offset, rule: "map keys must be unique" });
                 }
                 std::cmp::Ordering::Greater => {
                     self.deviate(offset, "map keys must be sorted by length, then bytes")?;
@@ -593,18 +545,14 @@ impl<'a> Reader<'a> {
         let offset = self.offset();
         match self.head()? {
             (kind, argument) if kind == expected => Ok(argument),
-            (kind, _) => Err(BlockError::Unexpected {
-                offset,
-                expected: expected.name(),
-                found: kind.name(),
-            }),
+            (kind, _) => {
+                Err(BlockError::Unexpected { offset, expected: expected.name(), found: kind.name() })
+            }
         }
     }
 
     fn take(&mut self, length: u64) -> Result<&'a [u8], BlockError> {
-        let taken = usize::try_from(length)
-            .ok()
-            .and_then(|length| self.rest.split_at_checked(length));
+        let taken = usize::try_from(length).ok().and_then(|length| self.rest.split_at_checked(length));
         let (taken, rest) = taken.ok_or_else(|| self.truncated())?;
         self.rest = rest;
         Ok(taken)
@@ -621,18 +569,12 @@ impl<'a> Reader<'a> {
     }
 
     const fn truncated(&self) -> BlockError {
-        BlockError::Truncated {
-            offset: self.offset(),
-        }
+        BlockError::Truncated { offset: self.offset() }
     }
 }
 
 const fn deeper(depth: usize) -> Result<usize, BlockError> {
-    if depth >= limits::CBOR_DEPTH {
-        Err(BlockError::TooDeep)
-    } else {
-        Ok(depth + 1)
-    }
+    if depth >= limits::CBOR_DEPTH { Err(BlockError::TooDeep) } else { Ok(depth + 1) }
 }
 
 /// DAG-CBOR's order of map keys: by length, then by bytes.
@@ -736,61 +678,25 @@ mod tests {
             (b"\xbf\xff", "lengths must be definite"),
             (b"\x7f\x61a\xff", "lengths must be definite"),
             (b"\x5f\x41a\xff", "lengths must be definite"),
-            (
-                b"\x18\x17",
-                "integers and lengths must take their shortest form",
-            ),
-            (
-                b"\x19\x00\xff",
-                "integers and lengths must take their shortest form",
-            ),
-            (
-                b"\x1a\x00\x00\xff\xff",
-                "integers and lengths must take their shortest form",
-            ),
-            (
-                b"\x1b\x00\x00\x00\x00\xff\xff\xff\xff",
-                "integers and lengths must take their shortest form",
-            ),
-            (
-                b"\x78\x01a",
-                "integers and lengths must take their shortest form",
-            ),
-            (
-                b"\xa2\x62aa\x01\x61b\x02",
-                "map keys must be sorted by length, then bytes",
-            ),
-            (
-                b"\xa2\x61b\x01\x61a\x02",
-                "map keys must be sorted by length, then bytes",
-            ),
+            (b"\x18\x17", "integers and lengths must take their shortest form"),
+            (b"\x19\x00\xff", "integers and lengths must take their shortest form"),
+            (b"\x1a\x00\x00\xff\xff", "integers and lengths must take their shortest form"),
+            (b"\x1b\x00\x00\x00\x00\xff\xff\xff\xff", "integers and lengths must take their shortest form"),
+            (b"\x78\x01a", "integers and lengths must take their shortest form"),
+            (b"\xa2\x62aa\x01\x61b\x02", "map keys must be sorted by length, then bytes"),
+            (b"\xa2\x61b\x01\x61a\x02", "map keys must be sorted by length, then bytes"),
             (b"\xa2\x61a\x01\x61a\x02", "map keys must be unique"),
             (b"\xf9\x3c\x00", "floats have no place"),
             (b"\xfa\x3f\x80\x00\x00", "floats have no place"),
-            (
-                b"\xfb\x3f\xf0\x00\x00\x00\x00\x00\x00",
-                "floats have no place",
-            ),
+            (b"\xfb\x3f\xf0\x00\x00\x00\x00\x00\x00", "floats have no place"),
             (b"\xf7", "undefined has no place"),
-            (
-                b"\xf0",
-                "simple values other than true, false and null have no place",
-            ),
-            (
-                b"\xf8\xff",
-                "simple values other than true, false and null have no place",
-            ),
+            (b"\xf0", "simple values other than true, false and null have no place"),
+            (b"\xf8\xff", "simple values other than true, false and null have no place"),
             (b"\xc0\x61a", "tags other than 42 have no place"),
             (b"\x61\xff", "text must be utf-8"),
             (b"\x63\xed\xa0\x80", "text must be utf-8"),
-            (
-                b"\x1b\x80\x00\x00\x00\x00\x00\x00\x00",
-                "integers must fit 64 bits with a sign",
-            ),
-            (
-                b"\x3b\x80\x00\x00\x00\x00\x00\x00\x00",
-                "integers must fit 64 bits with a sign",
-            ),
+            (b"\x1b\x80\x00\x00\x00\x00\x00\x00\x00", "integers must fit 64 bits with a sign"),
+            (b"\x3b\x80\x00\x00\x00\x00\x00\x00\x00", "integers must fit 64 bits with a sign"),
             (b"\x1c", "reserved additional information"),
             (b"\x01\x01", "trailing"),
             (b"", "truncated"),
@@ -801,14 +707,8 @@ mod tests {
         ] {
             assert_eq!(rule(block), expected, "{block:02x?}");
         }
-        assert!(
-            matches!(decode(b"\xa1\x01\x02"), Err(BlockError::Unexpected { .. })),
-            "integer keys"
-        );
-        assert!(matches!(
-            decode(b"\xd8\x2a\x41\x00"),
-            Err(BlockError::UnsupportedCid { .. })
-        ));
+        assert!(matches!(decode(b"\xa1\x01\x02"), Err(BlockError::Unexpected { .. })), "integer keys");
+        assert!(matches!(decode(b"\xd8\x2a\x41\x00"), Err(BlockError::UnsupportedCid { .. })));
     }
 
     #[test]
@@ -818,15 +718,9 @@ mod tests {
         small
             .spawn(move || {
                 assert!(decode(&nested(limits::CBOR_DEPTH)).is_ok());
-                assert_eq!(
-                    decode(&nested(limits::CBOR_DEPTH + 1)),
-                    Err(BlockError::TooDeep)
-                );
+                assert_eq!(decode(&nested(limits::CBOR_DEPTH + 1)), Err(BlockError::TooDeep));
                 assert_eq!(decode(&nested(1_000_000)), Err(BlockError::TooDeep));
-                assert_eq!(
-                    Reader::canonical(&nested(1_000_000)).skip(0),
-                    Err(BlockError::TooDeep)
-                );
+                assert_eq!(Reader::canonical(&nested(1_000_000)).skip(0), Err(BlockError::TooDeep));
             })
             .unwrap()
             .join()
@@ -838,10 +732,7 @@ mod tests {
         let mut reader = Reader::lenient(b"\xa2\x62aa\x18\x01\x61b\x02");
         reader.skip(0).unwrap();
         assert_eq!((reader.deviations(), reader.end()), (2, Ok(())));
-        assert!(
-            Reader::lenient(b"\xa2\x61a\x01\x61a\x02").skip(0).is_err(),
-            "a key twice is ambiguous"
-        );
+        assert!(Reader::lenient(b"\xa2\x61a\x01\x61a\x02").skip(0).is_err(), "a key twice is ambiguous");
     }
 
     fn canonical_bytes() -> impl Strategy<Value = Vec<u8>> {

@@ -96,13 +96,7 @@ impl Cid {
             _ => return refuse("version is not 1"),
         };
         match rest.split_first_chunk::<32>() {
-            Some((digest, rest)) => Ok((
-                Self {
-                    codec,
-                    digest: *digest,
-                },
-                rest,
-            )),
+            Some((digest, rest)) => Ok((Self { codec, digest: *digest }, rest)),
             None => refuse("digest is cut short"),
         }
     }
@@ -159,9 +153,8 @@ impl FromStr for Cid {
 
     /// Reads the text form; any multibase is accepted, [`fmt::Display`] always writes base32.
     fn from_str(text: &str) -> Result<Self, BlockError> {
-        let theirs = cid::Cid::from_str(text).map_err(|_| BlockError::UnsupportedCid {
-            reason: "not the text of a cid",
-        })?;
+        let theirs = cid::Cid::from_str(text)
+            .map_err(|_| BlockError::UnsupportedCid { reason: "not the text of a cid" })?;
         Self::try_from(&theirs)
     }
 }
@@ -202,10 +195,7 @@ mod tests {
         ] {
             let mut bytes = good;
             *bytes.get_mut(at).unwrap() = value;
-            assert_eq!(
-                Cid::decode(&bytes),
-                Err(BlockError::UnsupportedCid { reason })
-            );
+            assert_eq!(Cid::decode(&bytes), Err(BlockError::UnsupportedCid { reason }));
         }
         assert!(Cid::decode(good.get(..35).unwrap()).is_err());
         assert!(Cid::decode(&[good.as_slice(), &[0]].concat()).is_err());

@@ -17,6 +17,7 @@ use crate::limits;
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
         .with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent),
 );
 
@@ -159,10 +160,7 @@ pub fn json_to_cbor(json: &serde_json::Value) -> Result<Vec<u8>, JsonError> {
 }
 
 fn refuse(path: &[&str], rule: &'static str) -> JsonError {
-    JsonError {
-        path: format!("/{}", path.join("/")),
-        rule,
-    }
+    JsonError { path: format!("/{}", path.join("/")), rule }
 }
 
 fn encode_item<'a>(
@@ -177,8 +175,8 @@ fn encode_item<'a>(
         serde_json::Value::Null => out.push(0xf6),
         serde_json::Value::Bool(bool) => out.push(if *bool { 0xf5 } else { 0xf4 }),
         serde_json::Value::Number(number) => {
-            let integer = integer(number)
-                .ok_or_else(|| refuse(path, "numbers must be integers of 64 bits"))?;
+            let integer =
+                integer(number).ok_or_else(|| refuse(path, "numbers must be integers of 64 bits"))?;
             cbor::write_integer(out, integer);
         }
         serde_json::Value::String(text) => cbor::write_text(out, text),
@@ -246,25 +244,15 @@ fn integer(number: &serde_json::Number) -> Option<i64> {
     })
 }
 
-fn check_blob(
-    object: &serde_json::Map<String, serde_json::Value>,
-    path: &[&str],
-) -> Result<(), JsonError> {
-    let has_ref = object
-        .get("ref")
-        .and_then(|link| link.get("$link"))
-        .is_some_and(serde_json::Value::is_string);
+fn check_blob(object: &serde_json::Map<String, serde_json::Value>, path: &[&str]) -> Result<(), JsonError> {
+    let has_ref =
+        object.get("ref").and_then(|link| link.get("$link")).is_some_and(serde_json::Value::is_string);
     let has_size = object.get("size").is_some_and(serde_json::Value::is_i64);
-    let has_type = object
-        .get("mimeType")
-        .is_some_and(serde_json::Value::is_string);
+    let has_type = object.get("mimeType").is_some_and(serde_json::Value::is_string);
     if has_ref && has_size && has_type {
         Ok(())
     } else {
-        Err(refuse(
-            path,
-            "a blob must have a ref, an integer size and a mimeType",
-        ))
+        Err(refuse(path, "a blob must have a ref, an integer size and a mimeType"))
     }
 }
 
@@ -287,9 +275,6 @@ mod tests {
     #[test]
     fn a_refusal_names_the_place_and_the_rule() {
         let error = json_to_cbor(&serde_json::json!({"a": [{"b": 1.5}]})).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "/a/[]/b: numbers must be integers of 64 bits"
-        );
+        assert_eq!(error.to_string(), "/a/[]/b: numbers must be integers of 64 bits");
     }
 }

@@ -23,10 +23,7 @@ const URL_ALPHABET: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, TOLERANT);
 
 /// The bytes that base64 text stands for: either alphabet (not a mixture), padded or not.
 pub(super) fn decode_base64(text: &str) -> Option<Vec<u8>> {
-    STANDARD_ALPHABET
-        .decode(text)
-        .or_else(|_| URL_ALPHABET.decode(text))
-        .ok()
+    STANDARD_ALPHABET.decode(text).or_else(|_| URL_ALPHABET.decode(text)).ok()
 }
 
 /// A byte member: a CBOR byte string, or the base64 text that today's producers write in its place.
@@ -74,10 +71,8 @@ impl<'de> Deserialize<'de> for Bytes {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Bytes, E> {
-                Ok(decode_base64(text).map_or_else(
-                    || Bytes::Unreadable(text.into()),
-                    |bytes| Bytes::Readable(bytes.into()),
-                ))
+                Ok(decode_base64(text)
+                    .map_or_else(|| Bytes::Unreadable(text.into()), |bytes| Bytes::Readable(bytes.into())))
             }
         }
 
@@ -100,11 +95,7 @@ impl Serialize for Bytes {
 #[serde(rename_all = "camelCase", tag = "$type", rename = "blob")]
 pub struct Blob {
     /// The blob's content address.
-    #[serde(
-        rename = "ref",
-        serialize_with = "write_link",
-        deserialize_with = "read_link"
-    )]
+    #[serde(rename = "ref", serialize_with = "write_link", deserialize_with = "read_link")]
     pub reference: Cid,
     /// The media type its author claims.
     pub mime_type: String,
@@ -196,14 +187,8 @@ mod tests {
         let from_text: Bytes = serde_ipld_dagcbor::from_slice(b"\x64AQID").unwrap();
         assert_eq!(from_bytes, from_text);
         assert_eq!(&*from_text, [1, 2, 3]);
-        assert_eq!(
-            serde_json::to_string(&from_text).unwrap(),
-            r#"{"$bytes":"AQID"}"#
-        );
-        assert_eq!(
-            serde_ipld_dagcbor::to_vec(&from_text).unwrap(),
-            [0x43, 1, 2, 3]
-        );
+        assert_eq!(serde_json::to_string(&from_text).unwrap(), r#"{"$bytes":"AQID"}"#);
+        assert_eq!(serde_ipld_dagcbor::to_vec(&from_text).unwrap(), [0x43, 1, 2, 3]);
     }
 
     #[test]

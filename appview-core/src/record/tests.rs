@@ -1,9 +1,4 @@
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use std::fs;
 use std::path::Path;
@@ -20,10 +15,7 @@ use crate::block::json::json_to_cbor;
 fn reread(collection: Collection, block: &[u8]) -> Result<(Json, Vec<u8>), RecordError> {
     fn through<T: TypedRecord>(block: &[u8]) -> Result<(Json, Vec<u8>), RecordError> {
         let record = T::from_block(block)?;
-        Ok((
-            serde_json::to_value(&record).unwrap(),
-            serde_ipld_dagcbor::to_vec(&record).unwrap(),
-        ))
+        Ok((serde_json::to_value(&record).unwrap(), serde_ipld_dagcbor::to_vec(&record).unwrap()))
     }
     match collection {
         Collection::Friend => through::<Friend>(block),
@@ -49,9 +41,7 @@ fn document(id: &str) -> Json {
             "uri": {"type": "string", "format": "at-uri"}, "cid": {"type": "string", "format": "cid"},
         }}}});
     }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("lexicons")
-        .join(id.replace('.', "/") + ".json");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("lexicons").join(id.replace('.', "/") + ".json");
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
@@ -66,10 +56,9 @@ fn full(document_id: &str, schema: &Json) -> Json {
         }),
         "array" => json!([full(document_id, &schema["items"])]),
         "object" => match schema["properties"].as_object() {
-            Some(members) => members
-                .iter()
-                .map(|(name, member)| (name.clone(), full(document_id, member)))
-                .collect(),
+            Some(members) => {
+                members.iter().map(|(name, member)| (name.clone(), full(document_id, member))).collect()
+            }
             // Nothing is known about its members, so it has some of every kind.
             None => {
                 json!({"a": [1, true, null, "x"], "b": {"$bytes": "AQID"}, "c": {"$link": Cid::of(b"").to_string()}})
@@ -90,15 +79,7 @@ fn full(document_id: &str, schema: &Json) -> Json {
             Some("cid") => json!(Cid::of(b"").to_string()),
             Some("datetime") => json!("2026-01-01T00:00:00Z"),
             Some("uri") => json!("https://example.com"),
-            None => json!(
-                "a".repeat(
-                    schema["minLength"]
-                        .as_u64()
-                        .unwrap_or(1)
-                        .try_into()
-                        .unwrap()
-                )
-            ),
+            None => json!("a".repeat(schema["minLength"].as_u64().unwrap_or(1).try_into().unwrap())),
             Some(other) => panic!("no example of {other}"),
         },
         other => panic!("no example of {other}"),
@@ -113,11 +94,7 @@ fn full_record(collection: Collection) -> Json {
 }
 
 fn valid_key(collection: Collection) -> &'static str {
-    if collection == Collection::Profile {
-        "self"
-    } else {
-        "3jzfcijpj2z2a"
-    }
+    if collection == Collection::Profile { "self" } else { "3jzfcijpj2z2a" }
 }
 
 /// All values that differ from `json` in one place: a member gone, or a value replaced.
@@ -134,16 +111,10 @@ fn mutants(json: &Json) -> Vec<Json> {
         json!({"$bytes": ""}),
         json!({"$link": Cid::of(b"").to_string()}),
     ];
-    let mut mutants: Vec<Json> = replacements
-        .into_iter()
-        .filter(|other| other != json)
-        .collect();
+    let mut mutants: Vec<Json> = replacements.into_iter().filter(|other| other != json).collect();
     match json {
         // A link or bytes in JSON's clothes are one value.
-        Json::Object(members)
-            if members
-                .keys()
-                .any(|name| name == "$link" || name == "$bytes") => {}
+        Json::Object(members) if members.keys().any(|name| name == "$link" || name == "$bytes") => {}
         Json::Object(members) => {
             for (name, member) in members {
                 let mut without = members.clone();
@@ -176,12 +147,8 @@ fn views_carry_every_member_their_lexicons_name() {
     for collection in Collection::ALL {
         let record = full_record(*collection);
         let block = json_to_cbor(&record).unwrap();
-        let judgement = catalog.judge_block(
-            collection.nsid(),
-            valid_key(*collection),
-            &block,
-            Reading::Strict,
-        );
+        let judgement =
+            catalog.judge_block(collection.nsid(), valid_key(*collection), &block, Reading::Strict);
         assert_eq!(judgement, Judgement::default(), "{collection}");
         let (json, again) = reread(*collection, &block).unwrap();
         assert_eq!(json, record);
@@ -199,12 +166,8 @@ fn every_record_that_is_not_quarantined_has_a_view() {
             let Ok(block) = json_to_cbor(&mutant) else {
                 continue;
             };
-            let judgement = catalog.judge_block(
-                collection.nsid(),
-                valid_key(*collection),
-                &block,
-                Reading::Network,
-            );
+            let judgement =
+                catalog.judge_block(collection.nsid(), valid_key(*collection), &block, Reading::Network);
             if judgement.verdict == Verdict::Quarantined {
                 quarantined += 1;
                 continue;
@@ -215,19 +178,13 @@ fn every_record_that_is_not_quarantined_has_a_view() {
             }
         }
     }
-    assert!(
-        readable > 500 && quarantined > 500,
-        "{readable} {quarantined}"
-    );
+    assert!(readable > 500 && quarantined > 500, "{readable} {quarantined}");
 }
 
 #[test]
 fn every_recorded_record_has_a_view() {
-    let text = fs::read(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../fixtures/pds-scenario-a/oracle.json"
-    ))
-    .unwrap();
+    let text =
+        fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/pds-scenario-a/oracle.json")).unwrap();
     let oracle: Json = serde_json::from_slice(&text).unwrap();
     let mut read = 0;
     for record in oracle["records"].as_array().unwrap() {
@@ -253,12 +210,7 @@ fn a_record_of_another_type_or_none_is_refused() {
     let mut other = record.clone();
     other["$type"] = json!("dev.cocore.compute.job");
     let error = Friend::from_block(&json_to_cbor(&other).unwrap()).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .starts_with("expected a record of dev.cocore.account.friend: "),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with("expected a record of dev.cocore.account.friend: "), "{error}");
     record.as_object_mut().unwrap().remove("$type");
     assert!(Friend::from_block(&json_to_cbor(&record).unwrap()).is_err());
     assert!(Friend::from_block(&[0xff]).is_err());

@@ -26,10 +26,8 @@ pub trait TypedRecord: Serialize + DeserializeOwned {
     /// # Errors
     /// [`RecordError`] when a required member is missing, one has another type, or `$type` is another collection.
     fn from_block(block: &[u8]) -> Result<Self, RecordError> {
-        serde_ipld_dagcbor::from_slice(block).map_err(|error| RecordError::Mismatch {
-            expected: Self::COLLECTION,
-            reason: error.to_string(),
-        })
+        serde_ipld_dagcbor::from_slice(block)
+            .map_err(|error| RecordError::Mismatch { expected: Self::COLLECTION, reason: error.to_string() })
     }
 }
 

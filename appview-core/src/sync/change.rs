@@ -181,6 +181,17 @@ pub enum RecordChange {
     },
 }
 
+impl RecordChange {
+    /// Bytes of the record's block.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Put { block, .. } => block.len(),
+            Self::Delete { .. } => 0,
+        }
+    }
+}
+
 /// One commit, proven: signature, tree, operations, and its link to the commit before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedCommit {
@@ -281,11 +292,7 @@ impl VerifiedRepo {
     ///
     /// A failing or changed file. That every record's block is in the archive was shown when it was verified.
     pub fn read(&self, cid: &Cid, buffer: &mut Vec<u8>) -> Result<(), BlockError> {
-        if self.archive.read(cid, buffer)? {
-            Ok(())
-        } else {
-            Err(BlockError::HashMismatch { cid: *cid })
-        }
+        if self.archive.read(cid, buffer)? { Ok(()) } else { Err(BlockError::HashMismatch { cid: *cid }) }
     }
 }
 

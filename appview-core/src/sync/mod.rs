@@ -8,8 +8,17 @@
 //! Follows [Sync](https://atproto.com/specs/sync).
 
 mod change;
+pub mod frame;
+mod park;
+mod stream;
+pub mod verifier;
+pub mod verify;
 
 pub use change::{
-    Change, Hosting, Proof, RecordChange, RepoHead, RepoState, StreamCursor, VerifiedCommit,
-    VerifiedHead, VerifiedRepo,
+    Change, Hosting, Proof, RecordChange, RepoHead, RepoState, StreamCursor, VerifiedCommit, VerifiedHead,
+    VerifiedRepo,
 };
+pub use frame::{CommitEvent, Event, FrameError, SyncEvent};
+pub use stream::StreamId;
+pub use verifier::{Freshness, Output, Rejection, Scope, Verifier};
+pub use verify::{Disposition, VerifyError};

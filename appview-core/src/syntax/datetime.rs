@@ -41,10 +41,7 @@ impl FromStr for Datetime {
     type Err = SyntaxError;
 
     fn from_str(text: &str) -> Result<Self, SyntaxError> {
-        Ok(Self {
-            unix_micros: datetime_unix_micros(text)?,
-            text: text.into(),
-        })
+        Ok(Self { unix_micros: datetime_unix_micros(text)?, text: text.into() })
     }
 }
 
@@ -60,10 +57,7 @@ impl TryFrom<String> for Datetime {
     type Error = SyntaxError;
 
     fn try_from(text: String) -> Result<Self, SyntaxError> {
-        Ok(Self {
-            unix_micros: datetime_unix_micros(&text)?,
-            text: text.into(),
-        })
+        Ok(Self { unix_micros: datetime_unix_micros(&text)?, text: text.into() })
     }
 }
 
@@ -107,10 +101,7 @@ pub fn datetime_unix_micros(text: &str) -> Result<i64, SyntaxError> {
     if text.len() > MAX_DATETIME {
         return Err(kind.expected("at most 64 bytes"));
     }
-    let mut rest = Rest {
-        bytes: text.as_bytes(),
-        offset: 0,
-    };
+    let mut rest = Rest { bytes: text.as_bytes(), offset: 0 };
     let year = rest.number(4, 0, 9999, "a year of four digits")?;
     rest.byte(b'-', "'-'")?;
     let month = rest.number(2, 1, 12, "a month of 01 to 12")?;
@@ -122,11 +113,7 @@ pub fn datetime_unix_micros(text: &str) -> Result<i64, SyntaxError> {
     let minute = rest.number(2, 0, 59, "a minute of 00 to 59")?;
     rest.byte(b':', "':'")?;
     let second = rest.number(2, 0, 59, "a second of 00 to 59")?;
-    let micros = if rest.peek() == Some(b'.') {
-        rest.fraction()?
-    } else {
-        0
-    };
+    let micros = if rest.peek() == Some(b'.') { rest.fraction()? } else { 0 };
     let zone_minutes = rest.zone()?;
     if rest.peek().is_some() {
         return Err(kind.expected_at("the end of the text", rest.offset));
@@ -196,9 +183,7 @@ impl Rest<'_> {
         let start = self.offset;
         let mut number = 0;
         for _ in 0..digits {
-            let digit = self
-                .digit()
-                .ok_or(SyntaxKind::Datetime.expected_at(reason, start))?;
+            let digit = self.digit().ok_or(SyntaxKind::Datetime.expected_at(reason, start))?;
             number = number * 10 + digit;
         }
         if (least..=most).contains(&number) {

@@ -58,10 +58,7 @@ impl FromStr for AtIdentifier {
         } else {
             text.parse().map(Self::Handle)
         };
-        parsed.map_err(|error| SyntaxError {
-            kind: SyntaxKind::AtIdentifier,
-            ..error
-        })
+        parsed.map_err(|error| SyntaxError { kind: SyntaxKind::AtIdentifier, ..error })
     }
 }
 
@@ -116,11 +113,7 @@ pub fn is_at_identifier(text: &str) -> bool {
 }
 
 pub(super) fn check_at_identifier(text: &str) -> Result<(), SyntaxError> {
-    if text.starts_with("did:") {
-        check_did(text)
-    } else {
-        check_handle(text)
-    }
+    if text.starts_with("did:") { check_did(text) } else { check_handle(text) }
 }
 
 fn check_did(text: &str) -> Result<(), SyntaxError> {
@@ -128,12 +121,9 @@ fn check_did(text: &str) -> Result<(), SyntaxError> {
     if text.len() > MAX_DID {
         return Err(kind.expected("at most 2048 bytes"));
     }
-    let rest = text
-        .strip_prefix("did:")
-        .ok_or(kind.expected_at("'did:'", 0))?;
-    let (method, id) = rest
-        .split_once(':')
-        .ok_or(kind.expected("a method and an identifier, each after a colon"))?;
+    let rest = text.strip_prefix("did:").ok_or(kind.expected_at("'did:'", 0))?;
+    let (method, id) =
+        rest.split_once(':').ok_or(kind.expected("a method and an identifier, each after a colon"))?;
     if method.is_empty() {
         return Err(kind.expected_at("a method name", 4));
     }
@@ -141,8 +131,7 @@ fn check_did(text: &str) -> Result<(), SyntaxError> {
         return Err(kind.expected_at("a method name of lower-case letters", 4 + at));
     }
     let start = 4 + method.len() + 1;
-    let allowed =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'%' | b'-');
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'%' | b'-');
     if let Some(at) = id.bytes().position(|byte| !allowed(byte)) {
         return Err(kind.expected_at("letters, digits, '.', '_', ':', '%' or '-'", start + at));
     }
@@ -167,10 +156,7 @@ fn check_handle(text: &str) -> Result<(), SyntaxError> {
         start += label.len() + 1;
     }
     if !top_level.starts_with(|first: char| first.is_ascii_alphabetic()) {
-        return Err(kind.expected_at(
-            "a last label that starts with a letter",
-            text.len() - top_level.len(),
-        ));
+        return Err(kind.expected_at("a last label that starts with a letter", text.len() - top_level.len()));
     }
     Ok(())
 }
@@ -188,20 +174,14 @@ pub(super) fn check_label(
     if label.len() > longest {
         return Err(kind.expected_at("a label of at most 63 bytes", start));
     }
-    if let Some(at) = label
-        .bytes()
-        .position(|byte| !byte.is_ascii_alphanumeric() && byte != b'-')
-    {
+    if let Some(at) = label.bytes().position(|byte| !byte.is_ascii_alphanumeric() && byte != b'-') {
         return Err(kind.expected_at("letters, digits or '-'", start + at));
     }
     if label.starts_with('-') {
         return Err(kind.expected_at("a letter or digit at the start of a label", start));
     }
     if label.ends_with('-') {
-        return Err(kind.expected_at(
-            "a letter or digit at the end of a label",
-            start + label.len() - 1,
-        ));
+        return Err(kind.expected_at("a letter or digit at the end of a label", start + label.len() - 1));
     }
     Ok(())
 }
@@ -229,10 +209,7 @@ mod tests {
             error.to_string(),
             "not a valid did: expected a method name of lower-case letters at byte 4"
         );
-        assert_eq!(
-            "blah".parse::<AtIdentifier>().unwrap_err().kind,
-            SyntaxKind::AtIdentifier
-        );
+        assert_eq!("blah".parse::<AtIdentifier>().unwrap_err().kind, SyntaxKind::AtIdentifier);
     }
 
     #[test]

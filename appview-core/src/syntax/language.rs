@@ -46,22 +46,14 @@ fn check_language(text: &str) -> Result<(), SyntaxError> {
     if text.len() > MAX_LANGUAGE {
         return Err(kind.expected("at most 128 bytes"));
     }
-    let mut subtags = Subtags {
-        rest: Some(text),
-        offset: 0,
-    };
+    let mut subtags = Subtags { rest: Some(text), offset: 0 };
     if subtags.take(is_private_singleton).is_some() {
         return private_use(&mut subtags);
     }
     subtags
-        .take(|subtag| {
-            subtag.bytes().all(|byte| byte.is_ascii_lowercase()) && matches!(subtag.len(), 1..=3)
-        })
+        .take(|subtag| subtag.bytes().all(|byte| byte.is_ascii_lowercase()) && matches!(subtag.len(), 1..=3))
         .ok_or(kind.expected_at("a language of two or three lower-case letters", 0))?;
-    if IRREGULAR
-        .iter()
-        .any(|irregular| irregular.eq_ignore_ascii_case(text))
-    {
+    if IRREGULAR.iter().any(|irregular| irregular.eq_ignore_ascii_case(text)) {
         return Ok(());
     }
     if subtags.offset == 2 || text.len() == 1 {
@@ -75,8 +67,7 @@ fn check_language(text: &str) -> Result<(), SyntaxError> {
     }
     let _script = subtags.take(|subtag| letters(subtag, 4..=4));
     let _region = subtags.take(|subtag| {
-        letters(subtag, 2..=2)
-            || subtag.len() == 3 && subtag.bytes().all(|byte| byte.is_ascii_digit())
+        letters(subtag, 2..=2) || subtag.len() == 3 && subtag.bytes().all(|byte| byte.is_ascii_digit())
     });
 
     let first_variant = subtags.clone();
@@ -97,18 +88,13 @@ fn check_language(text: &str) -> Result<(), SyntaxError> {
     while let Some((singleton, offset)) =
         subtags.take(|subtag| alphanumerics(subtag, 1..=1) && !is_private_singleton(subtag))
     {
-        let bit = singleton
-            .bytes()
-            .fold(0, |_, byte| 1 << (byte.to_ascii_lowercase() & 127));
+        let bit = singleton.bytes().fold(0, |_, byte| 1 << (byte.to_ascii_lowercase() & 127));
         if seen & bit != 0 {
             return Err(kind.expected_at("each extension once", offset));
         }
         seen |= bit;
         let mut parts = 0;
-        while subtags
-            .take(|subtag| alphanumerics(subtag, 2..=8))
-            .is_some()
-        {
+        while subtags.take(|subtag| alphanumerics(subtag, 2..=8)).is_some() {
             parts += 1;
         }
         if parts == 0 {
@@ -125,16 +111,10 @@ fn check_language(text: &str) -> Result<(), SyntaxError> {
 /// What follows `x-`: one subtag or more, to the end.
 fn private_use(subtags: &mut Subtags<'_>) -> Result<(), SyntaxError> {
     let reason = "private-use subtags of one to eight letters and digits";
-    if subtags
-        .take(|subtag| alphanumerics(subtag, 1..=8))
-        .is_none()
-    {
+    if subtags.take(|subtag| alphanumerics(subtag, 1..=8)).is_none() {
         return Err(SyntaxKind::Language.expected_at(reason, subtags.offset));
     }
-    while subtags
-        .take(|subtag| alphanumerics(subtag, 1..=8))
-        .is_some()
-    {}
+    while subtags.take(|subtag| alphanumerics(subtag, 1..=8)).is_some() {}
     subtags.end(reason)
 }
 
@@ -166,9 +146,8 @@ impl<'a> Subtags<'a> {
     /// The next subtag and its offset, if there is one and it is `wanted`.
     fn take(&mut self, wanted: impl Fn(&str) -> bool) -> Option<(&'a str, usize)> {
         let rest = self.rest?;
-        let (subtag, after) = rest
-            .split_once('-')
-            .map_or((rest, None), |(subtag, after)| (subtag, Some(after)));
+        let (subtag, after) =
+            rest.split_once('-').map_or((rest, None), |(subtag, after)| (subtag, Some(after)));
         if !wanted(subtag) {
             return None;
         }
@@ -194,15 +173,9 @@ mod tests {
 
     #[test]
     fn subtags_follow_the_order_of_the_grammar() {
-        for tag in [
-            "zh-cmn-Hans-CN",
-            "zh-min-nan",
-            "de-CH-1996",
-            "en-GB-oed",
-            "sl-nedis",
-            "en-x-a",
-            "art-lojban",
-        ] {
+        for tag in
+            ["zh-cmn-Hans-CN", "zh-min-nan", "de-CH-1996", "en-GB-oed", "sl-nedis", "en-x-a", "art-lojban"]
+        {
             assert!(is_language(tag), "{tag}");
         }
         for tag in [

@@ -71,9 +71,7 @@ pub fn is_uri(text: &str) -> bool {
 pub fn is_cid(text: &str) -> bool {
     (8..=256).contains(&text.len())
         && !text.starts_with("Qm")
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'='))
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'='))
 }
 
 fn check_at_uri(text: &str) -> Result<(), SyntaxError> {
@@ -81,9 +79,7 @@ fn check_at_uri(text: &str) -> Result<(), SyntaxError> {
     if text.len() > MAX_URI {
         return Err(kind.expected("at most 8192 bytes"));
     }
-    let rest = text
-        .strip_prefix("at://")
-        .ok_or(kind.expected_at("'at://'", 0))?;
+    let rest = text.strip_prefix("at://").ok_or(kind.expected_at("'at://'", 0))?;
     let mut start = "at://".len();
     let mut parts = rest.split('/');
     let mut part = |check: fn(&str) -> Result<(), SyntaxError>| match parts.next() {
@@ -98,8 +94,7 @@ fn check_at_uri(text: &str) -> Result<(), SyntaxError> {
             })
         }
     };
-    let _reached_the_end =
-        part(check_at_identifier)? && part(check_nsid)? && part(check_record_key)?;
+    let _reached_the_end = part(check_at_identifier)? && part(check_nsid)? && part(check_record_key)?;
     match parts.next() {
         Some(_) => Err(kind.expected_at("nothing after the record key", start - 1)),
         None => Ok(()),
@@ -111,9 +106,7 @@ fn check_uri(text: &str) -> Result<(), SyntaxError> {
     if text.len() > MAX_URI {
         return Err(kind.expected("at most 8192 bytes"));
     }
-    let (scheme, rest) = text
-        .split_once(':')
-        .ok_or(kind.expected("a scheme and a colon"))?;
+    let (scheme, rest) = text.split_once(':').ok_or(kind.expected("a scheme and a colon"))?;
     if !scheme.starts_with(|first: char| first.is_ascii_alphabetic()) {
         return Err(kind.expected_at("a scheme that starts with a letter", 0));
     }
@@ -138,17 +131,12 @@ mod tests {
 
     #[test]
     fn an_at_uri_gives_its_parts() {
-        let uri: AtUri = "at://did:plc:abc/dev.cocore.compute.job/self"
-            .parse()
-            .unwrap();
+        let uri: AtUri = "at://did:plc:abc/dev.cocore.compute.job/self".parse().unwrap();
         assert_eq!(uri.authority(), "did:plc:abc");
         assert_eq!(uri.collection(), Some("dev.cocore.compute.job"));
         assert_eq!(uri.rkey(), Some("self"));
         let uri: AtUri = "at://john.test".parse().unwrap();
-        assert_eq!(
-            (uri.authority(), uri.collection(), uri.rkey()),
-            ("john.test", None, None)
-        );
+        assert_eq!((uri.authority(), uri.collection(), uri.rkey()), ("john.test", None, None));
     }
 
     #[test]

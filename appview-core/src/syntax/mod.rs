@@ -164,19 +164,11 @@ impl SyntaxKind {
     }
 
     fn expected(self, reason: &'static str) -> SyntaxError {
-        SyntaxError {
-            kind: self,
-            reason,
-            offset: None,
-        }
+        SyntaxError { kind: self, reason, offset: None }
     }
 
     fn expected_at(self, reason: &'static str, offset: usize) -> SyntaxError {
-        SyntaxError {
-            kind: self,
-            reason,
-            offset: Some(offset),
-        }
+        SyntaxError { kind: self, reason, offset: Some(offset) }
     }
 }
 

@@ -25,9 +25,7 @@ impl Nsid {
     /// The domain authority in its written (reversed) order: all but the last segment.
     #[must_use]
     pub fn authority(&self) -> &str {
-        self.0
-            .rsplit_once('.')
-            .map_or("", |(authority, _)| authority)
+        self.0.rsplit_once('.').map_or("", |(authority, _)| authority)
     }
 
     /// The last segment.
@@ -56,10 +54,7 @@ impl FromStr for RepoPath {
 
     fn from_str(text: &str) -> Result<Self, SyntaxError> {
         let (collection, rkey) = repo_path_parts(text)?;
-        Ok(Self {
-            collection: Nsid(collection.into()),
-            rkey: RecordKey(rkey.into()),
-        })
+        Ok(Self { collection: Nsid(collection.into()), rkey: RecordKey(rkey.into()) })
     }
 }
 
@@ -142,8 +137,7 @@ pub(super) fn check_record_key(text: &str) -> Result<(), SyntaxError> {
     if text == "." || text == ".." {
         return Err(kind.expected("a key other than '.' and '..'"));
     }
-    let allowed =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'~' | b'.' | b':' | b'-');
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'~' | b'.' | b':' | b'-');
     match text.bytes().position(|byte| !allowed(byte)) {
         Some(at) => Err(kind.expected_at("letters, digits, '_', '~', '.', ':' or '-'", at)),
         None => Ok(()),
@@ -166,18 +160,9 @@ mod tests {
 
     #[test]
     fn a_path_of_any_other_shape_is_refused() {
-        for text in [
-            "",
-            "/",
-            "a.b.c",
-            "a.b.c/",
-            "/x",
-            "a.b/x",
-            "a.b.c/x/y",
-            "/a.b.c/x",
-            "a.b.c//x",
-            "a.b.c/..",
-        ] {
+        for text in
+            ["", "/", "a.b.c", "a.b.c/", "/x", "a.b/x", "a.b.c/x/y", "/a.b.c/x", "a.b.c//x", "a.b.c/.."]
+        {
             assert!(repo_path_parts(text).is_err(), "{text}");
         }
     }

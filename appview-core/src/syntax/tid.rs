@@ -138,15 +138,9 @@ mod tests {
     #[test]
     fn the_extremes_are_spelled_as_the_specification_spells_them() {
         assert_eq!(Tid::from_micros(0, 0).to_string(), "2222222222222");
-        assert_eq!(
-            Tid::from_micros(u64::MAX, u16::MAX).to_string(),
-            "bzzzzzzzzzzzz"
-        );
+        assert_eq!(Tid::from_micros(u64::MAX, u16::MAX).to_string(), "bzzzzzzzzzzzz");
         assert_eq!(Tid::from_bits(1 << 63), None);
-        assert_eq!(
-            "3jzfcijpj2z2a".parse::<Tid>().unwrap().micros(),
-            1_688_137_381_887_007
-        );
+        assert_eq!("3jzfcijpj2z2a".parse::<Tid>().unwrap().micros(), 1_688_137_381_887_007);
     }
 
     proptest! {

@@ -7,14 +7,13 @@ mod job;
 mod machine;
 
 pub use exchange::{
-    Dispute, DisputeOutcome, DisputeReason, ExchangeAttestation, ExchangePolicy, FeeSchedule,
-    PatronageRule, RefreshRule, SelfLoopRule, Settlement, TermsAcceptance, TokenRate,
+    Dispute, DisputeOutcome, DisputeReason, ExchangeAttestation, ExchangePolicy, FeeSchedule, PatronageRule,
+    RefreshRule, SelfLoopRule, Settlement, TermsAcceptance, TokenRate,
 };
 pub use job::{
-    BrokerageCountersignature, GenerationParams, Job, Money, OutputSchema, PaymentAuthorization,
-    Receipt, TokenCounts, Tool, ToolFunction,
+    BrokerageCountersignature, GenerationParams, Job, Money, OutputSchema, PaymentAuthorization, Receipt,
+    TokenCounts, Tool, ToolFunction,
 };
 pub use machine::{
-    AdvisorFault, AppAttest, Attestation, AttestationFault, EngineFault, ModelPrice, ProBonoPolicy,
-    Provider,
+    AdvisorFault, AppAttest, Attestation, AttestationFault, EngineFault, ModelPrice, ProBonoPolicy, Provider,
 };

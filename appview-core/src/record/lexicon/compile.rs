@@ -47,10 +47,7 @@ impl<'d> Compiler<'d> {
 
     /// One that follows no references, to check form only.
     pub(super) fn checking(documents: &'d BTreeMap<String, Json>) -> Self {
-        Self {
-            follow: false,
-            ..Self::new(documents)
-        }
+        Self { follow: false, ..Self::new(documents) }
     }
 
     pub(super) fn finish(self) -> Vec<Schema> {
@@ -59,10 +56,7 @@ impl<'d> Compiler<'d> {
 
     /// Compiles the record type a document defines, if it defines one.
     pub(super) fn record(&mut self, id: &'d str) -> Result<Option<Record>> {
-        let Some(main) = self
-            .find(id, "main")
-            .filter(|main| type_of(main) == Some("record"))
-        else {
+        let Some(main) = self.find(id, "main").filter(|main| type_of(main) == Some("record")) else {
             return Ok(None);
         };
         self.place = vec![id.to_owned()];
@@ -80,10 +74,7 @@ impl<'d> Compiler<'d> {
         }
         let found = self.documents.get_key_value(id).zip(self.find(id, name));
         let Some(((id, _), definition)) = found else {
-            return Err(LexiconError::Dangling {
-                place: self.place.join("/"),
-                reference: full_name,
-            });
+            return Err(LexiconError::Dangling { place: self.place.join("/"), reference: full_name });
         };
         // The place is taken before the schema is known, so that a definition may refer to itself.
         let place = self.push(Schema::Unknown)?;
@@ -149,32 +140,19 @@ impl<'d> Compiler<'d> {
             "null" => Schema::Null,
             "boolean" => {
                 self.boolean(object, "default")?;
-                Schema::Boolean {
-                    constant: self.boolean(object, "const")?,
-                }
+                Schema::Boolean { constant: self.boolean(object, "const")? }
             }
             "integer" => {
                 self.integer(object, "default")?;
-                let (least, most) = (
-                    self.integer(object, "minimum")?,
-                    self.integer(object, "maximum")?,
-                );
+                let (least, most) = (self.integer(object, "minimum")?, self.integer(object, "maximum")?);
                 if least.zip(most).is_some_and(|(least, most)| least > most) {
                     return self.expected("a minimum not above the maximum");
                 }
-                let choices =
-                    self.list_of(object, "enum", |json| json.as_i64(), "a list of integers")?;
-                Schema::Integer {
-                    constant: self.integer(object, "const")?,
-                    choices,
-                    least,
-                    most,
-                }
+                let choices = self.list_of(object, "enum", |json| json.as_i64(), "a list of integers")?;
+                Schema::Integer { constant: self.integer(object, "const")?, choices, least, most }
             }
             "string" => Schema::Text(Box::new(self.text_schema(object)?)),
-            "bytes" => Schema::Bytes {
-                length: self.bounds(object, "minLength", "maxLength")?,
-            },
+            "bytes" => Schema::Bytes { length: self.bounds(object, "minLength", "maxLength")? },
             "cid-link" => Schema::Link,
             "blob" => Schema::Blob {
                 accept: self.list_of(object, "accept", boxed_text, "a list of media types")?,
@@ -218,18 +196,14 @@ impl<'d> Compiler<'d> {
             return self.expected("the type object");
         }
         let object = self.object(json)?;
-        Ok(Schema::Object {
-            members: self.members(object)?,
-        })
+        Ok(Schema::Object { members: self.members(object)? })
     }
 
     pub(super) fn members(&mut self, object: &'d Object) -> Result<Box<[Member]>> {
-        let required = self
-            .list_of(object, "required", boxed_text, "a list of member names")?
-            .unwrap_or_default();
-        let nullable = self
-            .list_of(object, "nullable", boxed_text, "a list of member names")?
-            .unwrap_or_default();
+        let required =
+            self.list_of(object, "required", boxed_text, "a list of member names")?.unwrap_or_default();
+        let nullable =
+            self.list_of(object, "nullable", boxed_text, "a list of member names")?.unwrap_or_default();
         let mut members = Vec::new();
         self.optional(object, "properties", |compiler, properties| {
             for (name, member) in compiler.object(properties)? {
@@ -242,10 +216,7 @@ impl<'d> Compiler<'d> {
             }
             Ok(())
         })?;
-        if required
-            .iter()
-            .chain(&nullable)
-            .any(|listed| !members.iter().any(|member| member.name == *listed))
+        if required.iter().chain(&nullable).any(|listed| !members.iter().any(|member| member.name == *listed))
         {
             return self.expected("required and nullable to name members that properties define");
         }
@@ -266,10 +237,7 @@ impl<'d> Compiler<'d> {
                 None => compiler.expected("a reference"),
             })
         })?;
-        Ok(Schema::Union {
-            variants: variants.into(),
-            closed,
-        })
+        Ok(Schema::Union { variants: variants.into(), closed })
     }
 
     /// Follows `#name`, `nsid` or `nsid#name`; gives the full name and the target.
@@ -287,28 +255,17 @@ impl<'d> Compiler<'d> {
                 reference: full_name(id, name),
             });
         }
-        let target = if self.follow {
-            self.definition(id, name)?
-        } else {
-            NOT_FOLLOWED
-        };
+        let target = if self.follow { self.definition(id, name)? } else { NOT_FOLLOWED };
         Ok((full_name(id, name), target))
     }
 
     // Reading members of a JSON object, each with an error that names the place.
 
     pub(super) fn expected<T>(&self, expected: &'static str) -> Result<T> {
-        Err(LexiconError::Definition {
-            place: self.place.join("/"),
-            expected,
-        })
+        Err(LexiconError::Definition { place: self.place.join("/"), expected })
     }
 
-    pub(super) fn within<T>(
-        &mut self,
-        name: &str,
-        read: impl FnOnce(&mut Self) -> Result<T>,
-    ) -> Result<T> {
+    pub(super) fn within<T>(&mut self, name: &str, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         if self.place.len() >= MAX_DEPTH {
             return self.expected("less nesting");
         }
@@ -355,8 +312,7 @@ impl<'d> Compiler<'d> {
     }
 
     pub(super) fn object(&mut self, json: &'d Json) -> Result<&'d Object> {
-        json.as_object()
-            .map_or_else(|| self.expected("an object"), Ok)
+        json.as_object().map_or_else(|| self.expected("an object"), Ok)
     }
 
     fn scalar<T>(
@@ -399,15 +355,8 @@ impl<'d> Compiler<'d> {
     }
 
     fn bounds(&mut self, object: &'d Object, least: &str, most: &str) -> Result<Bounds> {
-        let bounds = Bounds {
-            least: self.count(object, least)?,
-            most: self.count(object, most)?,
-        };
-        if bounds
-            .least
-            .zip(bounds.most)
-            .is_some_and(|(least, most)| least > most)
-        {
+        let bounds = Bounds { least: self.count(object, least)?, most: self.count(object, most)? };
+        if bounds.least.zip(bounds.most).is_some_and(|(least, most)| least > most) {
             return self.expected("a minimum length not above the maximum length");
         }
         Ok(bounds)
@@ -420,12 +369,7 @@ impl<'d> Compiler<'d> {
         read: impl Fn(&'d Json) -> Option<T>,
         expected: &'static str,
     ) -> Result<Option<Box<[T]>>> {
-        self.scalar(
-            object,
-            name,
-            |json| json.as_array()?.iter().map(read).collect(),
-            expected,
-        )
+        self.scalar(object, name, |json| json.as_array()?.iter().map(read).collect(), expected)
     }
 }
 
@@ -439,9 +383,5 @@ fn boxed_text(json: &Json) -> Option<Box<str>> {
 
 /// A definition's name as `$type` spells it: the main one goes by the NSID alone.
 fn full_name(id: &str, name: &str) -> String {
-    if name == "main" {
-        id.to_owned()
-    } else {
-        format!("{id}#{name}")
-    }
+    if name == "main" { id.to_owned() } else { format!("{id}#{name}") }
 }

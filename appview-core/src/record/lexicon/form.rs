@@ -33,10 +33,8 @@ impl<'d> Compiler<'d> {
         let object = self.object(definition)?;
         let kind = self.required_text(object, "type")?;
         self.text(object, "description")?;
-        if matches!(
-            kind,
-            "record" | "query" | "procedure" | "subscription" | "permission-set"
-        ) && name != "main"
+        if matches!(kind, "record" | "query" | "procedure" | "subscription" | "permission-set")
+            && name != "main"
         {
             return self.expected("a definition of this type to be named main");
         }
@@ -88,23 +86,11 @@ impl<'d> Compiler<'d> {
         }
         let object = self.object(json)?;
         self.members(object)?;
-        let scalar = |json: &Json| {
-            matches!(
-                type_of(json),
-                Some("boolean" | "integer" | "string" | "unknown")
-            )
-        };
-        for (name, member) in object
-            .get("properties")
-            .and_then(Json::as_object)
-            .into_iter()
-            .flatten()
-        {
-            let item = if type_of(member) == Some("array") {
-                member.get("items").unwrap_or(member)
-            } else {
-                member
-            };
+        let scalar =
+            |json: &Json| matches!(type_of(json), Some("boolean" | "integer" | "string" | "unknown"));
+        for (name, member) in object.get("properties").and_then(Json::as_object).into_iter().flatten() {
+            let item =
+                if type_of(member) == Some("array") { member.get("items").unwrap_or(member) } else { member };
             if !scalar(item) {
                 return self.within(name, |compiler| {
                     compiler.expected("a boolean, integer or string, or a list of them")

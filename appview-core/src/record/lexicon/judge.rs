@@ -21,11 +21,7 @@ pub(super) fn judge(
     record: &Value<'_>,
     reading: Reading,
 ) -> Judgement {
-    let mut judge = Judge {
-        schemas,
-        reading,
-        judgement: Judgement::default(),
-    };
+    let mut judge = Judge { schemas, reading, judgement: Judgement::default() };
     match record {
         Value::Map(map) => judge.record_type(collection, map),
         other => judge.wrong_type(&Path::Root, "a record", other),
@@ -71,9 +67,7 @@ impl Judge<'_> {
     }
 
     fn wrong_type(&mut self, path: &Path<'_>, expected: &str, found: &Value<'_>) {
-        self.find(path, Rule::WrongType, || {
-            format!("expected {expected}, found {}", kind(found))
-        });
+        self.find(path, Rule::WrongType, || format!("expected {expected}, found {}", kind(found)));
     }
 
     fn record_type(&mut self, collection: &str, record: &Map<'_>) {
@@ -83,11 +77,9 @@ impl Judge<'_> {
             Some(other) => kind(other),
             None => "none",
         };
-        self.find(
-            &Path::Member(&Path::Root, "$type"),
-            Rule::RecordType,
-            || format!("expected {collection}, found {found}"),
-        );
+        self.find(&Path::Member(&Path::Root, "$type"), Rule::RecordType, || {
+            format!("expected {collection}, found {found}")
+        });
     }
 
     fn record_key(&mut self, rule: &KeyRule, rkey: &str) {
@@ -107,9 +99,8 @@ impl Judge<'_> {
     fn value(&mut self, schema: SchemaId, value: &Value<'_>, path: &Path<'_>, depth: usize) {
         // Every step down here is one down in the value, so this also ends on schemas that refer to themselves.
         if depth > limits::CBOR_DEPTH {
-            return self.find(path, Rule::TooDeep, || {
-                format!("expected at most {} levels", limits::CBOR_DEPTH)
-            });
+            return self
+                .find(path, Rule::TooDeep, || format!("expected at most {} levels", limits::CBOR_DEPTH));
         }
         // The arena holds every id it has given out.
         let Some(schema) = self.schemas.get(schema.0 as usize) else {
@@ -121,56 +112,30 @@ impl Judge<'_> {
                 if let Some(constant) = constant
                     && constant != found
                 {
-                    self.find(path, Rule::Const, || {
-                        format!("expected {constant}, found {found}")
-                    });
+                    self.find(path, Rule::Const, || format!("expected {constant}, found {found}"));
                 }
             }
-            (
-                Schema::Integer {
-                    constant,
-                    choices,
-                    least,
-                    most,
-                },
-                Value::Integer(found),
-            ) => {
+            (Schema::Integer { constant, choices, least, most }, Value::Integer(found)) => {
                 if let Some(constant) = constant
                     && constant != found
                 {
-                    self.find(path, Rule::Const, || {
-                        format!("expected {constant}, found {found}")
-                    });
+                    self.find(path, Rule::Const, || format!("expected {constant}, found {found}"));
                 }
                 if let Some(choices) = choices
                     && !choices.contains(found)
                 {
-                    self.find(path, Rule::Enum, || {
-                        format!("expected one of {choices:?}, found {found}")
-                    });
+                    self.find(path, Rule::Enum, || format!("expected one of {choices:?}, found {found}"));
                 }
                 self.range(path, *found, *least, *most);
             }
             (Schema::Text(schema), Value::Text(text)) => self.text(schema, text, path),
             (Schema::Bytes { length }, Value::Bytes(bytes)) => {
-                self.length(
-                    path,
-                    *length,
-                    bytes.len(),
-                    "bytes",
-                    (Rule::MinLength, Rule::MaxLength),
-                );
+                self.length(path, *length, bytes.len(), "bytes", (Rule::MinLength, Rule::MaxLength));
             }
             (Schema::Bytes { length }, Value::Text(text)) if self.reading == Reading::Network => {
                 match decode_base64(text) {
                     Some(bytes) => {
-                        self.length(
-                            path,
-                            *length,
-                            bytes.len(),
-                            "bytes",
-                            (Rule::MinLength, Rule::MaxLength),
-                        );
+                        self.length(path, *length, bytes.len(), "bytes", (Rule::MinLength, Rule::MaxLength));
                     }
                     None => {
                         self.find(path, Rule::Base64, || {
@@ -183,13 +148,7 @@ impl Judge<'_> {
                 self.blob(accept.as_deref(), *max_size, map, path);
             }
             (Schema::List { items, length }, Value::List(found)) => {
-                self.length(
-                    path,
-                    *length,
-                    found.len(),
-                    "items",
-                    (Rule::MinLength, Rule::MaxLength),
-                );
+                self.length(path, *length, found.len(), "items", (Rule::MinLength, Rule::MaxLength));
                 for (index, item) in found.iter().enumerate() {
                     if self.judgement.is_settled() {
                         break;
@@ -203,16 +162,12 @@ impl Judge<'_> {
             }
             (Schema::Unknown, Value::Map(map)) => {
                 if is_blob(map) {
-                    self.find(path, Rule::WrongType, || {
-                        "expected an object, found a blob".to_owned()
-                    });
+                    self.find(path, Rule::WrongType, || "expected an object, found a blob".to_owned());
                 }
             }
             (Schema::Token(name), Value::Text(text)) => {
                 if **name != **text {
-                    self.find(path, Rule::Token, || {
-                        format!("expected {name}, found {}", excerpt(text))
-                    });
+                    self.find(path, Rule::Token, || format!("expected {name}, found {}", excerpt(text)));
                 }
             }
             (schema, other) => self.wrong_type(path, expectation(schema), other),
@@ -265,81 +220,43 @@ impl Judge<'_> {
         match variants.iter().find(|(variant, _)| **variant == *name) {
             Some((_, schema)) => self.value(*schema, value, path, depth),
             None if closed => self.find(path, Rule::ClosedUnion, || {
-                format!(
-                    "expected a type of the closed union, found {}",
-                    excerpt(name)
-                )
+                format!("expected a type of the closed union, found {}", excerpt(name))
             }),
             None => {}
         }
     }
 
     fn text(&mut self, schema: &Text, text: &str, path: &Path<'_>) {
-        let Text {
-            format,
-            length,
-            graphemes,
-            constant,
-            choices,
-        } = schema;
+        let Text { format, length, graphemes, constant, choices } = schema;
         if let Some(constant) = constant
             && **constant != *text
         {
-            self.find(path, Rule::Const, || {
-                format!("expected {constant}, found {}", excerpt(text))
-            });
+            self.find(path, Rule::Const, || format!("expected {constant}, found {}", excerpt(text)));
         }
         if let Some(choices) = choices
             && !choices.iter().any(|choice| **choice == *text)
         {
-            self.find(path, Rule::Enum, || {
-                format!("expected one of {choices:?}, found {}", excerpt(text))
-            });
+            self.find(path, Rule::Enum, || format!("expected one of {choices:?}, found {}", excerpt(text)));
         }
-        self.length(
-            path,
-            *length,
-            text.len(),
-            "bytes",
-            (Rule::MinLength, Rule::MaxLength),
-        );
+        self.length(path, *length, text.len(), "bytes", (Rule::MinLength, Rule::MaxLength));
         // No character as people count them takes less than a byte: short enough text needs no counting.
-        let within = graphemes.least.is_none()
-            && graphemes.most.is_none_or(|most| text.len() as u64 <= most);
+        let within = graphemes.least.is_none() && graphemes.most.is_none_or(|most| text.len() as u64 <= most);
         if !within {
             let found = text.graphemes(true).count();
-            self.length(
-                path,
-                *graphemes,
-                found,
-                "graphemes",
-                (Rule::MinGraphemes, Rule::MaxGraphemes),
-            );
+            self.length(path, *graphemes, found, "graphemes", (Rule::MinGraphemes, Rule::MaxGraphemes));
         }
         if let Some(format) = format
             && !format.admits(text)
         {
             self.find(path, Rule::Format, || {
-                format!(
-                    "expected the format {}, found {}",
-                    format.name(),
-                    excerpt(text)
-                )
+                format!("expected the format {}, found {}", format.name(), excerpt(text))
             });
         }
     }
 
-    fn blob(
-        &mut self,
-        accept: Option<&[Box<str>]>,
-        max_size: Option<u64>,
-        map: &Map<'_>,
-        path: &Path<'_>,
-    ) {
+    fn blob(&mut self, accept: Option<&[Box<str>]>, max_size: Option<u64>, map: &Map<'_>, path: &Path<'_>) {
         if !is_blob(map) {
-            return self.find(path, Rule::WrongType, || {
-                "expected a blob, found another object".to_owned()
-            });
+            return self.find(path, Rule::WrongType, || "expected a blob, found another object".to_owned());
         }
         match map.get("ref") {
             Some(Value::Link(_)) => {}
@@ -373,19 +290,11 @@ impl Judge<'_> {
         }
     }
 
-    fn blob_member(
-        &mut self,
-        path: &Path<'_>,
-        name: &str,
-        expected: &str,
-        found: Option<&Value<'_>>,
-    ) {
+    fn blob_member(&mut self, path: &Path<'_>, name: &str, expected: &str, found: Option<&Value<'_>>) {
         let path = &Path::Member(path, name);
         match found {
             Some(found) => self.wrong_type(path, expected, found),
-            None => self.find(path, Rule::Missing, || {
-                "expected a required member, found none".to_owned()
-            }),
+            None => self.find(path, Rule::Missing, || "expected a required member, found none".to_owned()),
         }
     }
 
@@ -393,16 +302,12 @@ impl Judge<'_> {
         if let Some(least) = least
             && found < least
         {
-            self.find(path, Rule::Minimum, || {
-                format!("expected at least {least}, found {found}")
-            });
+            self.find(path, Rule::Minimum, || format!("expected at least {least}, found {found}"));
         }
         if let Some(most) = most
             && found > most
         {
-            self.find(path, Rule::Maximum, || {
-                format!("expected at most {most}, found {found}")
-            });
+            self.find(path, Rule::Maximum, || format!("expected at most {most}, found {found}"));
         }
     }
 
@@ -418,16 +323,12 @@ impl Judge<'_> {
         if let Some(least) = bounds.least
             && found < least
         {
-            self.find(path, short, || {
-                format!("expected at least {least} {unit}, found {found}")
-            });
+            self.find(path, short, || format!("expected at least {least} {unit}, found {found}"));
         }
         if let Some(most) = bounds.most
             && found > most
         {
-            self.find(path, long, || {
-                format!("expected at most {most} {unit}, found {found}")
-            });
+            self.find(path, long, || format!("expected at most {most} {unit}, found {found}"));
         }
     }
 }
@@ -474,6 +375,5 @@ fn kind(value: &Value<'_>) -> &'static str {
 
 /// The beginning of an author's text.
 fn excerpt(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(MAX_EXCERPT))
-        .unwrap_or(text)
+    text.get(..text.floor_char_boundary(MAX_EXCERPT)).unwrap_or(text)
 }

@@ -8,9 +8,7 @@ use serde::{Deserialize, Serialize};
 pub(super) const MAX_FINDINGS: usize = 16;
 
 /// The grade of a record, from best to worst.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Keeps its schema, or has none here.
@@ -179,10 +177,6 @@ impl Judgement {
             self.findings.pop();
         }
         self.verdict = self.verdict.max(rule.verdict());
-        self.findings.push(Finding {
-            path: path(),
-            rule,
-            message,
-        });
+        self.findings.push(Finding { path: path(), rule, message });
     }
 }

@@ -130,11 +130,7 @@ impl Catalog {
                 records.insert(id.as_str().into(), record);
             }
         }
-        Ok(Self {
-            records,
-            schemas: compiler.finish(),
-            schema_set_id: schema_set_id(&by_id),
-        })
+        Ok(Self { records, schemas: compiler.finish(), schema_set_id: schema_set_id(&by_id) })
     }
 
     /// A hash, in hex, of everything that can change a judgement: the documents and the rules of judging.
@@ -154,32 +150,13 @@ impl Catalog {
     ///
     /// A record of a collection without a lexicon here has only its `$type` judged.
     #[must_use]
-    pub fn judge(
-        &self,
-        collection: &str,
-        rkey: &str,
-        record: &Value<'_>,
-        reading: Reading,
-    ) -> Judgement {
-        judge::judge(
-            &self.schemas,
-            self.records.get(collection),
-            collection,
-            rkey,
-            record,
-            reading,
-        )
+    pub fn judge(&self, collection: &str, rkey: &str, record: &Value<'_>, reading: Reading) -> Judgement {
+        judge::judge(&self.schemas, self.records.get(collection), collection, rkey, record, reading)
     }
 
     /// Decodes a block and judges it; one that does not decode is quarantined for that.
     #[must_use]
-    pub fn judge_block(
-        &self,
-        collection: &str,
-        rkey: &str,
-        block: &[u8],
-        reading: Reading,
-    ) -> Judgement {
+    pub fn judge_block(&self, collection: &str, rkey: &str, block: &[u8], reading: Reading) -> Judgement {
         match cbor::decode(block) {
             Ok(record) => self.judge(collection, rkey, &record, reading),
             Err(error) => {
@@ -192,17 +169,12 @@ impl Catalog {
 }
 
 fn read_document(index: usize, text: &str) -> Result<(String, Json), LexiconError> {
-    let document: Json = serde_json::from_str(text).map_err(|error| LexiconError::NotJson {
-        index,
-        reason: error.to_string(),
-    })?;
+    let document: Json = serde_json::from_str(text)
+        .map_err(|error| LexiconError::NotJson { index, reason: error.to_string() })?;
     if document.get("lexicon").and_then(Json::as_i64) != Some(1) {
         return Err(LexiconError::Version { index });
     }
-    let id = document
-        .get("id")
-        .and_then(Json::as_str)
-        .filter(|id| id.parse::<Nsid>().is_ok());
+    let id = document.get("id").and_then(Json::as_str).filter(|id| id.parse::<Nsid>().is_ok());
     let id = id.ok_or(LexiconError::Id { index })?.to_owned();
     Ok((id, document))
 }

@@ -41,30 +41,14 @@ fn judge_by(properties: Json, required: Json, member: (&str, Json), reading: Rea
 }
 
 fn rules_of(judgement: &Judgement) -> Vec<(&str, &str)> {
-    judgement
-        .findings
-        .iter()
-        .map(|finding| (finding.path.as_str(), finding.rule.name()))
-        .collect()
+    judgement.findings.iter().map(|finding| (finding.path.as_str(), finding.rule.name())).collect()
 }
 
 /// The rules a single member `m` of this schema breaks with this value.
 fn rules(schema: Json, value: Json) -> Vec<Rule> {
-    let judgement = judge_by(
-        json!({"m": schema}),
-        json!([]),
-        ("m", value),
-        Reading::Network,
-    );
-    assert_eq!(
-        judgement.verdict == Verdict::Valid,
-        judgement.findings.is_empty()
-    );
-    judgement
-        .findings
-        .into_iter()
-        .map(|finding| finding.rule)
-        .collect()
+    let judgement = judge_by(json!({"m": schema}), json!([]), ("m", value), Reading::Network);
+    assert_eq!(judgement.verdict == Verdict::Valid, judgement.findings.is_empty());
+    judgement.findings.into_iter().map(|finding| finding.rule).collect()
 }
 
 fn money() -> Json {
@@ -99,10 +83,7 @@ fn the_documents_built_in_are_all_there_are() {
             }
         }
     }
-    let built_in: BTreeSet<_> = builtin::DOCUMENTS
-        .iter()
-        .map(|text| (*text).to_owned())
-        .collect();
+    let built_in: BTreeSet<_> = builtin::DOCUMENTS.iter().map(|text| (*text).to_owned()).collect();
     assert_eq!(on_disk, built_in);
 }
 
@@ -110,10 +91,7 @@ fn the_documents_built_in_are_all_there_are() {
 fn every_collection_has_a_lexicon_and_every_record_lexicon_is_a_collection() {
     let catalog = Catalog::builtin().unwrap();
     let by_lexicon: BTreeSet<_> = catalog.collections().collect();
-    let by_name: BTreeSet<_> = Collection::ALL
-        .iter()
-        .map(|collection| collection.nsid())
-        .collect();
+    let by_name: BTreeSet<_> = Collection::ALL.iter().map(|collection| collection.nsid()).collect();
     assert_eq!(by_lexicon, by_name);
     assert!(Collection::ALL.is_sorted_by_key(|collection| collection.nsid()));
     for collection in Collection::ALL {
@@ -128,32 +106,20 @@ fn our_documents_refer_to_no_document_but_each_other() {
         match json {
             Json::Object(members) => {
                 found.extend(members.get("ref").and_then(Json::as_str));
-                members
-                    .values()
-                    .for_each(|member| references(member, found));
+                members.values().for_each(|member| references(member, found));
             }
             Json::Array(items) => items.iter().for_each(|item| references(item, found)),
             _ => {}
         }
     }
-    let documents: Vec<Json> = builtin::DOCUMENTS
-        .iter()
-        .map(|text| serde_json::from_str(text).unwrap())
-        .collect();
-    let ids: BTreeSet<_> = documents
-        .iter()
-        .map(|document| document["id"].as_str().unwrap())
-        .collect();
+    let documents: Vec<Json> =
+        builtin::DOCUMENTS.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
+    let ids: BTreeSet<_> = documents.iter().map(|document| document["id"].as_str().unwrap()).collect();
     let mut found = Vec::new();
-    documents
-        .iter()
-        .for_each(|document| references(document, &mut found));
+    documents.iter().for_each(|document| references(document, &mut found));
     for reference in found {
         let id = reference.split('#').next().unwrap();
-        assert!(
-            id.is_empty() || id == "com.atproto.repo.strongRef" || ids.contains(id),
-            "{reference}"
-        );
+        assert!(id.is_empty() || id == "com.atproto.repo.strongRef" || ids.contains(id), "{reference}");
     }
 }
 
@@ -166,9 +132,8 @@ fn the_strong_reference_is_the_one_of_the_published_api() {
     for member in ["uri", "cid"] {
         let mut lacking = ours.clone();
         lacking.as_object_mut().unwrap().remove(member);
-        let refused = serde_json::from_value::<atrium_api::com::atproto::repo::strong_ref::MainData>(
-            lacking.clone(),
-        );
+        let refused =
+            serde_json::from_value::<atrium_api::com::atproto::repo::strong_ref::MainData>(lacking.clone());
         assert!(refused.is_err());
         let mut record = receipt();
         record["job"] = lacking;
@@ -190,11 +155,8 @@ fn the_recorded_network_is_valid_but_for_its_two_letter_currency() {
             _ => false,
         }
     }
-    let text = fs::read(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../fixtures/pds-scenario-a/oracle.json"
-    ))
-    .unwrap();
+    let text =
+        fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/pds-scenario-a/oracle.json")).unwrap();
     let oracle: Json = serde_json::from_slice(&text).unwrap();
     let catalog = Catalog::builtin().unwrap();
     let (mut valid, mut marked) = (0, 0);
@@ -219,10 +181,7 @@ fn the_recorded_network_is_valid_but_for_its_two_letter_currency() {
             assert_eq!(judgement, Judgement::default(), "{uri}");
         }
     }
-    assert_eq!(
-        valid + marked,
-        oracle["counts"]["cocoreRecords"].as_u64().unwrap()
-    );
+    assert_eq!(valid + marked, oracle["counts"]["cocoreRecords"].as_u64().unwrap());
     assert!(valid > 20 && marked > 20);
 }
 
@@ -238,16 +197,9 @@ fn a_lack_or_a_wrong_type_quarantines_however_deep_it_lies() {
     assert_eq!(judgement.verdict, Verdict::Quarantined);
     assert_eq!(
         rules_of(&judgement),
-        [
-            ("model", "missing"),
-            ("tokens.in", "wrong-type"),
-            ("tokens.out", "missing")
-        ]
+        [("model", "missing"), ("tokens.in", "wrong-type"), ("tokens.out", "missing")]
     );
-    assert_eq!(
-        judgement.findings[1].message,
-        "expected an integer, found text"
-    );
+    assert_eq!(judgement.findings[1].message, "expected an integer, found text");
 }
 
 #[test]
@@ -278,19 +230,13 @@ fn a_path_names_members_and_items() {
         "encryptionPubKey": "", "attestationPubKey": "", "trustLevel": "t", "createdAt": "2026-01-01T00:00:00Z",
     });
     let judgement = judge("dev.cocore.compute.provider", RKEY, &record);
-    assert_eq!(
-        rules_of(&judgement),
-        [("priceList[1].currency", "min-length")]
-    );
+    assert_eq!(rules_of(&judgement), [("priceList[1].currency", "min-length")]);
 }
 
 #[test]
 fn a_collection_without_a_lexicon_has_only_its_type_judged() {
     let new = "dev.cocore.compute.somethingNew";
-    assert_eq!(
-        judge(new, "x", &json!({"$type": new, "any": [1]})),
-        Judgement::default()
-    );
+    assert_eq!(judge(new, "x", &json!({"$type": new, "any": [1]})), Judgement::default());
     for record in [json!({}), json!({"$type": "dev.cocore.compute.job"})] {
         let judgement = judge(new, "x", &record);
         assert_eq!(judgement.verdict, Verdict::Quarantined);
@@ -301,8 +247,7 @@ fn a_collection_without_a_lexicon_has_only_its_type_judged() {
 #[test]
 fn a_block_that_does_not_decode_or_is_no_object_is_quarantined() {
     let catalog = Catalog::builtin().unwrap();
-    let of =
-        |block: &[u8]| catalog.judge_block("dev.cocore.compute.job", RKEY, block, Reading::Network);
+    let of = |block: &[u8]| catalog.judge_block("dev.cocore.compute.job", RKEY, block, Reading::Network);
     assert_eq!(rules_of(&of(&[0xff])), [("", "undecodable")]);
     assert_eq!(rules_of(&of(&[0x80])), [("", "wrong-type")]);
     assert_eq!(of(&[0x80]).verdict, Verdict::Quarantined);
@@ -318,43 +263,17 @@ fn base64_text_is_bytes_on_the_network_and_text_to_the_letter_of_the_protocol() 
     assert_eq!(rules(schema.clone(), json!("AQIDBA")), [Rule::MaxLength]);
     assert_eq!(rules(schema.clone(), json!("not base64")), [Rule::Base64]);
     assert_eq!(rules(schema.clone(), json!(7)), [Rule::WrongType]);
-    let strict = judge_by(
-        json!({"m": schema}),
-        json!([]),
-        ("m", json!("AQID")),
-        Reading::Strict,
-    );
+    let strict = judge_by(json!({"m": schema}), json!([]), ("m", json!("AQID")), Reading::Strict);
     assert_eq!(rules_of(&strict), [("m", "wrong-type")]);
 }
 
 #[test]
 fn integers_and_booleans_keep_constants_choices_and_ranges() {
-    assert_eq!(
-        rules(json!({"type": "boolean", "const": true}), json!(false)),
-        [Rule::Const]
-    );
-    assert_eq!(
-        rules(json!({"type": "integer", "const": 1}), json!(2)),
-        [Rule::Const]
-    );
-    assert_eq!(
-        rules(json!({"type": "integer", "enum": [1, 3]}), json!(2)),
-        [Rule::Enum]
-    );
-    assert_eq!(
-        rules(
-            json!({"type": "integer", "minimum": 1, "maximum": 3}),
-            json!(0)
-        ),
-        [Rule::Minimum]
-    );
-    assert_eq!(
-        rules(
-            json!({"type": "integer", "minimum": 1, "maximum": 3}),
-            json!(4)
-        ),
-        [Rule::Maximum]
-    );
+    assert_eq!(rules(json!({"type": "boolean", "const": true}), json!(false)), [Rule::Const]);
+    assert_eq!(rules(json!({"type": "integer", "const": 1}), json!(2)), [Rule::Const]);
+    assert_eq!(rules(json!({"type": "integer", "enum": [1, 3]}), json!(2)), [Rule::Enum]);
+    assert_eq!(rules(json!({"type": "integer", "minimum": 1, "maximum": 3}), json!(0)), [Rule::Minimum]);
+    assert_eq!(rules(json!({"type": "integer", "minimum": 1, "maximum": 3}), json!(4)), [Rule::Maximum]);
     assert_eq!(rules(json!({"type": "null"}), json!(null)), []);
     assert_eq!(rules(json!({"type": "null"}), json!(0)), [Rule::WrongType]);
 }
@@ -362,46 +281,16 @@ fn integers_and_booleans_keep_constants_choices_and_ranges() {
 #[test]
 fn text_is_measured_in_bytes_and_in_characters_as_people_count_them() {
     let family = "👩‍👩‍👦‍👦";
-    assert_eq!(
-        rules(json!({"type": "string", "maxGraphemes": 1}), json!(family)),
-        []
-    );
-    assert_eq!(
-        rules(json!({"type": "string", "maxGraphemes": 1}), json!("ab")),
-        [Rule::MaxGraphemes]
-    );
-    assert_eq!(
-        rules(json!({"type": "string", "minGraphemes": 2}), json!(family)),
-        [Rule::MinGraphemes]
-    );
-    assert_eq!(
-        rules(json!({"type": "string", "maxLength": 24}), json!(family)),
-        [Rule::MaxLength]
-    );
-    assert_eq!(
-        rules(json!({"type": "string", "maxLength": 25}), json!(family)),
-        []
-    );
-    assert_eq!(
-        rules(json!({"type": "string", "const": "a"}), json!("b")),
-        [Rule::Const]
-    );
-    assert_eq!(
-        rules(json!({"type": "string", "enum": ["a"]}), json!("b")),
-        [Rule::Enum]
-    );
-    assert_eq!(
-        rules(json!({"type": "string", "knownValues": ["a"]}), json!("b")),
-        []
-    );
-    assert_eq!(
-        rules(json!({"type": "ref", "ref": "#word"}), json!("a.b.c#word")),
-        []
-    );
-    assert_eq!(
-        rules(json!({"type": "ref", "ref": "#word"}), json!("word")),
-        [Rule::Token]
-    );
+    assert_eq!(rules(json!({"type": "string", "maxGraphemes": 1}), json!(family)), []);
+    assert_eq!(rules(json!({"type": "string", "maxGraphemes": 1}), json!("ab")), [Rule::MaxGraphemes]);
+    assert_eq!(rules(json!({"type": "string", "minGraphemes": 2}), json!(family)), [Rule::MinGraphemes]);
+    assert_eq!(rules(json!({"type": "string", "maxLength": 24}), json!(family)), [Rule::MaxLength]);
+    assert_eq!(rules(json!({"type": "string", "maxLength": 25}), json!(family)), []);
+    assert_eq!(rules(json!({"type": "string", "const": "a"}), json!("b")), [Rule::Const]);
+    assert_eq!(rules(json!({"type": "string", "enum": ["a"]}), json!("b")), [Rule::Enum]);
+    assert_eq!(rules(json!({"type": "string", "knownValues": ["a"]}), json!("b")), []);
+    assert_eq!(rules(json!({"type": "ref", "ref": "#word"}), json!("a.b.c#word")), []);
+    assert_eq!(rules(json!({"type": "ref", "ref": "#word"}), json!("word")), [Rule::Token]);
 }
 
 #[test]
@@ -411,18 +300,9 @@ fn a_blob_keeps_its_media_types_and_size() {
     let schema = json!({"type": "blob", "accept": ["image/*", "text/plain"], "maxSize": 10});
     assert_eq!(rules(schema.clone(), blob("image/png", 10)), []);
     assert_eq!(rules(schema.clone(), blob("text/plain", 0)), []);
-    assert_eq!(
-        rules(schema.clone(), blob("text/html", 11)),
-        [Rule::Accept, Rule::MaxSize]
-    );
-    assert_eq!(
-        rules(schema.clone(), blob("images/png", -1)),
-        [Rule::Accept, Rule::Minimum]
-    );
-    assert_eq!(
-        rules(json!({"type": "blob", "accept": ["*/*"]}), blob("a/b", 1)),
-        []
-    );
+    assert_eq!(rules(schema.clone(), blob("text/html", 11)), [Rule::Accept, Rule::MaxSize]);
+    assert_eq!(rules(schema.clone(), blob("images/png", -1)), [Rule::Accept, Rule::Minimum]);
+    assert_eq!(rules(json!({"type": "blob", "accept": ["*/*"]}), blob("a/b", 1)), []);
     assert_eq!(rules(schema, json!({"ref": link})), [Rule::WrongType]);
 }
 
@@ -433,32 +313,19 @@ fn unions_and_unknown_members_are_objects() {
     let other = json!({"$type": "x.y.z"});
     assert_eq!(rules(open.clone(), other.clone()), []);
     assert_eq!(rules(closed.clone(), other), [Rule::ClosedUnion]);
-    assert_eq!(
-        rules(closed, json!({"$type": "a.b.c#one"})),
-        [Rule::Missing]
-    );
+    assert_eq!(rules(closed, json!({"$type": "a.b.c#one"})), [Rule::Missing]);
     assert_eq!(rules(open.clone(), json!({"n": 1})), [Rule::Missing]);
     assert_eq!(rules(open, json!("x")), [Rule::WrongType]);
-    assert_eq!(
-        rules(json!({"type": "unknown"}), json!({"$type": "x.y.z"})),
-        []
-    );
-    for value in [
-        json!(1),
-        json!([]),
-        json!({"$bytes": "AQID"}),
-        json!({"$link": Cid::of(b"").to_string()}),
-    ] {
+    assert_eq!(rules(json!({"type": "unknown"}), json!({"$type": "x.y.z"})), []);
+    for value in [json!(1), json!([]), json!({"$bytes": "AQID"}), json!({"$link": Cid::of(b"").to_string()})]
+    {
         assert_eq!(rules(json!({"type": "unknown"}), value), [Rule::WrongType]);
     }
 }
 
 #[test]
 fn only_a_nullable_member_may_be_null() {
-    assert_eq!(
-        rules(json!({"type": "integer"}), json!(null)),
-        [Rule::WrongType]
-    );
+    assert_eq!(rules(json!({"type": "integer"}), json!(null)), [Rule::WrongType]);
     let document = json!({"lexicon": 1, "id": "a.b.c", "defs": {"main": {"type": "record", "key": "any", "record": {
         "type": "object", "required": ["m"], "nullable": ["m"], "properties": {"m": {"type": "integer"}},
     }}}});
@@ -468,12 +335,7 @@ fn only_a_nullable_member_may_be_null() {
         (json!({"$type": "a.b.c"}), Verdict::Quarantined),
     ] {
         let block = json_to_cbor(&record).unwrap();
-        assert_eq!(
-            catalog
-                .judge_block("a.b.c", "x", &block, Reading::Network)
-                .verdict,
-            verdict
-        );
+        assert_eq!(catalog.judge_block("a.b.c", "x", &block, Reading::Network).verdict, verdict);
     }
 }
 
@@ -491,27 +353,11 @@ fn a_schema_that_refers_to_itself_is_followed_as_deep_as_the_value_goes() {
 fn findings_are_bounded_and_still_explain_the_verdict() {
     let schema = json!({"type": "array", "items": {"type": "integer", "maximum": 0}});
     let mut items: Vec<Json> = (1..1000).map(Json::from).collect();
-    let judgement = judge_by(
-        json!({"m": schema}),
-        json!([]),
-        ("m", json!(items)),
-        Reading::Network,
-    );
-    assert_eq!(
-        (judgement.verdict, judgement.findings.len()),
-        (Verdict::Marked, 16)
-    );
+    let judgement = judge_by(json!({"m": schema}), json!([]), ("m", json!(items)), Reading::Network);
+    assert_eq!((judgement.verdict, judgement.findings.len()), (Verdict::Marked, 16));
     items.push(json!("x"));
-    let judgement = judge_by(
-        json!({"m": schema}),
-        json!([]),
-        ("m", json!(items)),
-        Reading::Network,
-    );
-    assert_eq!(
-        (judgement.verdict, judgement.findings.len()),
-        (Verdict::Quarantined, 16)
-    );
+    let judgement = judge_by(json!({"m": schema}), json!([]), ("m", json!(items)), Reading::Network);
+    assert_eq!((judgement.verdict, judgement.findings.len()), (Verdict::Quarantined, 16));
     assert_eq!(judgement.findings[15].path, "m[999]");
     let endless = "é".repeat(10_000);
     let judgement = judge_by(
@@ -526,18 +372,11 @@ fn findings_are_bounded_and_still_explain_the_verdict() {
 #[test]
 fn the_set_id_follows_content_and_not_order_or_whitespace() {
     let a = r#"{"lexicon":1,"id":"a.b.c","defs":{"x":{"type":"integer","minimum":1}}}"#;
-    let a_respelled =
-        r#"{ "id": "a.b.c", "lexicon": 1, "defs": {"x": {"minimum": 1, "type": "integer"}}}"#;
-    let a_changed = a
-        .replace('1', "2")
-        .replace("\"lexicon\":2", "\"lexicon\":1");
+    let a_respelled = r#"{ "id": "a.b.c", "lexicon": 1, "defs": {"x": {"minimum": 1, "type": "integer"}}}"#;
+    let a_changed = a.replace('1', "2").replace("\"lexicon\":2", "\"lexicon\":1");
     let b = r#"{"lexicon":1,"id":"a.b.d","defs":{"x":{"type":"boolean"}}}"#;
-    let id = |documents: &[&str]| {
-        Catalog::parse(documents.iter().copied())
-            .unwrap()
-            .schema_set_id()
-            .to_owned()
-    };
+    let id =
+        |documents: &[&str]| Catalog::parse(documents.iter().copied()).unwrap().schema_set_id().to_owned();
     assert_eq!(id(&[a, b]), id(&[b, a_respelled]));
     assert_ne!(id(&[a, b]), id(&[&a_changed, b]));
     assert_ne!(id(&[a, b]), id(&[a]));
@@ -546,44 +385,19 @@ fn the_set_id_follows_content_and_not_order_or_whitespace() {
 
 #[test]
 fn a_malformed_document_is_refused_with_the_place_and_the_expectation() {
-    let document = |definition: Json| {
-        json!({"lexicon": 1, "id": "a.b.c", "defs": {"x": definition}}).to_string()
-    };
+    let document =
+        |definition: Json| json!({"lexicon": 1, "id": "a.b.c", "defs": {"x": definition}}).to_string();
     let error = |text: &str| Catalog::parse([text]).unwrap_err().to_string();
     assert!(error("{").starts_with("document 0 is not json: "));
-    assert_eq!(
-        error(r#"{"lexicon": 2}"#),
-        "document 0: expected lexicon version 1"
-    );
-    assert_eq!(
-        error(r#"{"lexicon": 1, "id": "x"}"#),
-        "document 0: expected an nsid as its id"
-    );
-    assert_eq!(
-        error(r#"{"lexicon": 1, "id": "a.b.c"}"#),
-        "a.b.c/defs: expected this member to be there"
-    );
+    assert_eq!(error(r#"{"lexicon": 2}"#), "document 0: expected lexicon version 1");
+    assert_eq!(error(r#"{"lexicon": 1, "id": "x"}"#), "document 0: expected an nsid as its id");
+    assert_eq!(error(r#"{"lexicon": 1, "id": "a.b.c"}"#), "a.b.c/defs: expected this member to be there");
     for (definition, message) in [
-        (
-            json!({"type": "strnig"}),
-            "a.b.c/x: expected a type of the lexicon language that can stand here",
-        ),
-        (
-            json!({"type": "unknown"}),
-            "a.b.c/x: expected a type that can be defined by name",
-        ),
-        (
-            json!({"type": "query"}),
-            "a.b.c/x: expected a definition of this type to be named main",
-        ),
-        (
-            json!({"type": "string", "maxLength": -1}),
-            "a.b.c/x/maxLength: expected an integer not below zero",
-        ),
-        (
-            json!({"type": "string", "format": "url"}),
-            "a.b.c/x/format: expected a string format",
-        ),
+        (json!({"type": "strnig"}), "a.b.c/x: expected a type of the lexicon language that can stand here"),
+        (json!({"type": "unknown"}), "a.b.c/x: expected a type that can be defined by name"),
+        (json!({"type": "query"}), "a.b.c/x: expected a definition of this type to be named main"),
+        (json!({"type": "string", "maxLength": -1}), "a.b.c/x/maxLength: expected an integer not below zero"),
+        (json!({"type": "string", "format": "url"}), "a.b.c/x/format: expected a string format"),
         (
             json!({"type": "string", "minLength": 2, "maxLength": 1}),
             "a.b.c/x: expected a minimum length not above the maximum length",
@@ -602,15 +416,9 @@ fn a_malformed_document_is_refused_with_the_place_and_the_expectation() {
     let record = json!({"lexicon": 1, "id": "a.b.c", "defs": {"main": {"type": "record", "key": "any", "record": {
         "type": "object", "properties": {"m": {"type": "ref", "ref": "x.y.z"}},
     }}}});
-    assert_eq!(
-        error(&record.to_string()),
-        "a.b.c/a.b.c/record/properties/m: no document defines x.y.z"
-    );
+    assert_eq!(error(&record.to_string()), "a.b.c/a.b.c/record/properties/m: no document defines x.y.z");
     let twice = document(json!({"type": "integer"}));
-    assert!(matches!(
-        Catalog::parse([twice.as_str(), &twice]),
-        Err(LexiconError::Duplicate { .. })
-    ));
+    assert!(matches!(Catalog::parse([twice.as_str(), &twice]), Err(LexiconError::Duplicate { .. })));
 }
 
 #[test]
@@ -650,10 +458,7 @@ impl Tree {
             Self::Link => Value::Link(Cid::of(b"")),
             Self::List(items) => Value::List(items.iter().map(Self::value).collect()),
             Self::Map(members) => Value::Map(crate::block::Map::from_entries(
-                members
-                    .iter()
-                    .map(|(name, value)| (name.as_str(), value.value()))
-                    .collect(),
+                members.iter().map(|(name, value)| (name.as_str(), value.value())).collect(),
             )),
         }
     }

@@ -1,0 +1,224 @@
+//! Who signs for a DID, and where its repository lives.
+//!
+//! A DID document enters, with the audit log of a did:plc where there is one; the signing key at any point, the PDS
+//! and the handle leave. Deliberately absent: fetching. The shape of the document is `atrium-api`'s.
+//!
+//! Follows [DID](https://atproto.com/specs/did) and [did:plc](https://web.plc.directory/spec/v0.1/did-plc).
+
+use atrium_api::did_doc::DidDocument;
+use serde_json::Value as Json;
+
+use super::key::{KeyError, PublicKey};
+use crate::syntax::{Did, Handle, Tid, datetime_unix_micros};
+
+/// Why a DID document serves no repository.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IdentityError {
+    /// The document is about someone else.
+    #[error("expected the document of {expected}, found that of {found:?}")]
+    OtherDid {
+        /// Who was asked for.
+        expected: Did,
+        /// What its `id` says.
+        found: String,
+    },
+    /// A member is missing or has another shape.
+    #[error("malformed did document: {reason}")]
+    Malformed {
+        /// Which one.
+        reason: String,
+    },
+    /// It names no signing key.
+    #[error("the did document has no #atproto verification method")]
+    NoKey,
+    /// The signing key cannot be read.
+    #[error("the #atproto verification method is unusable: {0}")]
+    Key(#[from] KeyError),
+    /// The DID was tombstoned.
+    #[error("the did was tombstoned")]
+    Tombstoned,
+}
+
+/// What a DID resolves to, as far as repositories care.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    did: Did,
+    handle: Option<Handle>,
+    pds: Option<String>,
+    key: PublicKey,
+    /// Each key of the audit log with the time in unix microseconds from which it was valid, oldest first.
+    history: Vec<(u64, PublicKey)>,
+}
+
+impl Identity {
+    /// Reads a DID document.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError`]; a document without a PDS is fine, one without a signing key is not.
+    pub fn from_document(did: &Did, document: &Json) -> Result<Self, IdentityError> {
+        let document = parse(document)?;
+        if document.id != did.as_str() {
+            return Err(IdentityError::OtherDid { expected: did.clone(), found: document.id });
+        }
+        let method = document.get_signing_key().ok_or(IdentityError::NoKey)?;
+        let text = method.public_key_multibase.as_deref().ok_or(IdentityError::NoKey)?;
+        let key = PublicKey::from_verification_method(&method.r#type, text)?;
+        let names = document.also_known_as.as_deref().unwrap_or_default();
+        Ok(Self {
+            did: did.clone(),
+            handle: names.iter().find_map(|name| name.strip_prefix("at://")?.parse().ok()),
+            pds: document.get_pds_endpoint().map(|url| url.trim_end_matches('/').to_owned()),
+            key,
+            history: Vec::new(),
+        })
+    }
+
+    /// Adds the audit log of a did:plc (`/log/audit`), so that commits from before a rotation find their key.
+    ///
+    /// Operations that were nullified, or that name no usable key, add nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError::Malformed`] if it is not a list of operations with a time each.
+    pub fn with_audit_log(mut self, operations: &Json) -> Result<Self, IdentityError> {
+        let malformed = |reason: &str| IdentityError::Malformed { reason: reason.to_owned() };
+        let operations = operations.as_array().ok_or_else(|| malformed("the audit log is not a list"))?;
+        for entry in operations {
+            if entry.get("nullified").and_then(Json::as_bool) == Some(true) {
+                continue;
+            }
+            let at = entry
+                .get("createdAt")
+                .and_then(Json::as_str)
+                .and_then(|text| datetime_unix_micros(text).ok())
+                .and_then(|micros| u64::try_from(micros).ok())
+                .ok_or_else(|| malformed("an operation of the audit log has no createdAt"))?;
+            let operation = entry.get("operation").unwrap_or(&Json::Null);
+            // `signingKey` is the oldest form of an operation, `create`.
+            let key = operation
+                .pointer("/verificationMethods/atproto")
+                .or_else(|| operation.get("signingKey"))
+                .and_then(Json::as_str)
+                .and_then(|text| PublicKey::from_did_key(text).ok());
+            if let Some(key) = key {
+                self.history.push((at, key));
+            }
+        }
+        self.history.sort_by_key(|(at, _)| *at);
+        Ok(self)
+    }
+
+    /// The account.
+    #[must_use]
+    pub const fn did(&self) -> &Did {
+        &self.did
+    }
+
+    /// The handle that the document claims; nobody has asked the handle whether it agrees.
+    #[must_use]
+    pub const fn handle(&self) -> Option<&Handle> {
+        self.handle.as_ref()
+    }
+
+    /// URL of the account's PDS, without a slash at its end.
+    #[must_use]
+    pub fn pds(&self) -> Option<&str> {
+        self.pds.as_deref()
+    }
+
+    /// The key that signs today.
+    #[must_use]
+    pub const fn key(&self) -> &PublicKey {
+        &self.key
+    }
+
+    /// The key that was valid when `rev` was made: by the audit log if it reaches back that far, else today's.
+    #[must_use]
+    pub fn key_at(&self, rev: Tid) -> &PublicKey {
+        self.former_key(rev).unwrap_or(&self.key)
+    }
+
+    /// The key that the audit log says was valid when `rev` was made.
+    #[must_use]
+    pub fn former_key(&self, rev: Tid) -> Option<&PublicKey> {
+        self.history.iter().rev().find(|(from, _)| *from <= rev.micros()).map(|(_, key)| key)
+    }
+}
+
+/// Reads the members that matter; an odd context or service of another kind is nobody's business.
+fn parse(document: &Json) -> Result<DidDocument, IdentityError> {
+    let malformed = |reason: String| IdentityError::Malformed { reason };
+    let object = document.as_object().ok_or_else(|| malformed("not an object".to_owned()))?;
+    let ends_in = |item: &&Json, fragment: &str| {
+        item.get("id").and_then(Json::as_str).is_some_and(|id| id.ends_with(fragment))
+    };
+    let only = |member: &str, fragment: &str| -> Vec<Json> {
+        let items = object.get(member).and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
+        items.iter().filter(|item| ends_in(item, fragment)).cloned().collect()
+    };
+    let relevant = serde_json::json!({
+        "id": object.get("id"),
+        "alsoKnownAs": object.get("alsoKnownAs").filter(|names| names.is_array()),
+        "verificationMethod": only("verificationMethod", "#atproto"),
+        "service": only("service", "#atproto_pds"),
+    });
+    serde_json::from_value(relevant).map_err(|error| malformed(error.to_string()))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const OLD: &str = "did:key:zQ3shqwJEJyMBsBXCWyCBpUBMqxcon9oHB7mCvx4sSpMdLJwc";
+    const NEW: &str = "did:key:zQ3shtxV1FrJfhqE1dvxYRcCknWNjHc3c5X1y3ZSoPDi2aur2";
+
+    fn document() -> Json {
+        json!({
+            "@context": "https://www.w3.org/ns/did/v1",
+            "id": "did:plc:abc",
+            "alsoKnownAs": ["at://alice.example.com"],
+            "verificationMethod": [{
+                "id": "did:plc:abc#atproto", "type": "Multikey", "controller": "did:plc:abc",
+                "publicKeyMultibase": NEW.strip_prefix("did:key:"),
+            }],
+            "service": [
+                {"id": "#other", "type": "Odd", "serviceEndpoint": {"uri": 1}},
+                {"id": "#atproto_pds", "type": "AtprotoPersonalDataServer", "serviceEndpoint": "https://pds.example/"},
+            ],
+        })
+    }
+
+    #[test]
+    fn a_document_gives_key_host_and_handle() {
+        let identity = Identity::from_document(&"did:plc:abc".parse().unwrap(), &document()).unwrap();
+        assert_eq!(identity.pds(), Some("https://pds.example"));
+        assert_eq!(identity.handle().unwrap().as_str(), "alice.example.com");
+        assert_eq!(identity.key().to_string(), NEW);
+        let other = Identity::from_document(&"did:plc:xyz".parse().unwrap(), &document());
+        assert!(matches!(other, Err(IdentityError::OtherDid { .. })));
+    }
+
+    #[test]
+    fn the_audit_log_says_which_key_was_valid_when() {
+        let log = json!([
+            {"createdAt": "2026-01-01T00:00:00Z", "operation": {"verificationMethods": {"atproto": OLD}}},
+            {"createdAt": "2026-01-02T00:00:00Z", "nullified": true, "operation": {"signingKey": NEW}},
+            {"createdAt": "2026-02-01T00:00:00Z", "operation": {"signingKey": NEW}},
+        ]);
+        let identity = Identity::from_document(&"did:plc:abc".parse().unwrap(), &document())
+            .unwrap()
+            .with_audit_log(&log)
+            .unwrap();
+        let at = |text| {
+            let micros = u64::try_from(datetime_unix_micros(text).unwrap()).unwrap();
+            identity.key_at(Tid::from_micros(micros, 0)).to_string()
+        };
+        assert_eq!(at("2026-01-15T00:00:00Z"), OLD);
+        assert_eq!(at("2026-02-01T00:00:00Z"), NEW);
+    }
+}

@@ -1,0 +1,239 @@
+//! Relays followed live: sockets on the async side, the pump and the writer on a thread each (feature `net`).
+//!
+//! Relays, an upstream and the one writer enter; an index that keeps up leaves. Frames wait in one bounded queue, and
+//! batches in another, so that a slow disk slows the sockets and nothing grows. Deliberately absent: what is asked of
+//! the upstream, and HTTP.
+//!
+//! ```text
+//! socket ─┐                      ┌─ upstream
+//! socket ─┼─ queue ─ pump thread ┴─ queue ─ writer thread ─ index.db
+//! ```
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::now;
+use super::pump::{Batch, Input, Notice, Pump, Sink, Upstream};
+use super::relay::{self, Received, RelayUrl};
+use crate::index::{IndexError, IndexWriter};
+use crate::sync::verifier::{Closing, Tally};
+use crate::sync::{Scope, Verifier};
+
+/// Frames that may wait for the pump. At the protocol's limit of 5 MB each this is the largest queue of the process; at
+/// the network's average it is half a megabyte.
+const FRAMES: usize = 128;
+/// Batches that may wait for the writer.
+const BATCHES: usize = 2;
+
+/// What to follow.
+#[derive(Debug, Clone)]
+pub struct Following {
+    /// Relays, each with a cursor of its own.
+    pub relays: Vec<RelayUrl>,
+    /// What to index.
+    pub scope: Scope,
+}
+
+/// How following goes; cheap to clone, read by whoever reports.
+#[derive(Debug, Clone, Default)]
+pub struct Pulse(Arc<Mutex<Beat>>);
+
+/// One reading of a [`Pulse`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Beat {
+    /// The verifier's counts.
+    pub tally: Tally,
+    /// How many repositories are followed.
+    pub repos: usize,
+    /// The newest cursor of each endpoint that is stored.
+    pub cursors: Vec<(String, i64)>,
+    /// When the last frame was handled, in microseconds since the Unix epoch.
+    pub last_frame: Option<u64>,
+}
+
+impl Pulse {
+    /// Reads it.
+    #[must_use]
+    pub fn read(&self) -> Beat {
+        self.0.lock().map(|beat| beat.clone()).unwrap_or_default()
+    }
+
+    fn write(&self, change: impl FnOnce(&mut Beat)) {
+        if let Ok(mut beat) = self.0.lock() {
+            change(&mut beat);
+        }
+    }
+}
+
+/// Follows relays until `shutdown` completes, then writes what was received and gives the writer back.
+///
+/// # Errors
+///
+/// [`IndexError`] as soon as the index cannot be written: what is on disk is then as good as before the last batch.
+/// Nothing that relays or hosts send can end it.
+pub async fn follow(
+    writer: IndexWriter,
+    following: Following,
+    upstream: impl Upstream + Send + 'static,
+    pulse: Pulse,
+    shutdown: impl Future<Output = ()>,
+) -> Result<IndexWriter, IndexError> {
+    let states = writer.repo_states().collect::<Result<Vec<_>, _>>()?;
+    let cursors = writer.cursors()?;
+    let mut verifier = Verifier::new(following.scope, states);
+    let (frames, inbox) = mpsc::channel(FRAMES);
+    let mut sockets = JoinSet::new();
+    for url in following.relays {
+        let cursor = cursors.iter().find(|cursor| cursor.endpoint == url.as_str()).map(|cursor| cursor.seq);
+        let stream = verifier.add_stream(url.as_str(), cursor);
+        sockets.spawn(relay::follow(url, stream, frames.clone()));
+    }
+    drop(frames);
+
+    let (sink, written) = spawn_writer(writer, pulse.clone());
+    let (ended, end) = tokio::sync::oneshot::channel();
+    let pump = std::thread::spawn(move || {
+        let result = pump(verifier, upstream, sink, inbox, &pulse);
+        // Nobody may be waiting any more: then the result is read by joining.
+        let _ = ended.send(());
+        result
+    });
+    tokio::select! {
+        () = shutdown => {}
+        _ = end => {}
+    }
+    // The sockets stop, the queue runs dry, the pump flushes, the writer commits.
+    sockets.shutdown().await;
+    let ending = tokio::task::spawn_blocking(move || {
+        // The pump fails only where the writer did, and the writer tells why.
+        let pumped = pump.join();
+        match (pumped, written.join()) {
+            (Err(panic), _) | (_, Err(panic)) => std::panic::resume_unwind(panic),
+            (Ok(_), Ok(result)) => result,
+        }
+    });
+    match ending.await {
+        Ok(result) => result,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// Runs the pump until no socket is left.
+fn pump(
+    verifier: Verifier,
+    upstream: impl Upstream,
+    sink: ToWriter,
+    mut inbox: mpsc::Receiver<Received>,
+    pulse: &Pulse,
+) -> Result<(), WriterGone> {
+    let mut pump = Pump::new(verifier, upstream, sink, now())?;
+    loop {
+        let received = match inbox.try_recv() {
+            Ok(received) => received,
+            Err(_) => {
+                // Nothing waits: write what there is, so that a quiet network is not a slow one.
+                pump.flush(now())?;
+                report(&pump, pulse);
+                match inbox.blocking_recv() {
+                    Some(received) => received,
+                    None => return Ok(()),
+                }
+            }
+        };
+        match received {
+            Received::Input(input) => {
+                let is_frame = matches!(input, Input::Frame { .. });
+                let at = now();
+                pump.handle(input, at)?;
+                if is_frame {
+                    pulse.write(|beat| beat.last_frame = Some(at));
+                }
+            }
+            Received::Resume { stream, cursor } => {
+                // The relay's task may have been stopped meanwhile.
+                let _ = cursor.send(pump.verifier().newest(stream));
+            }
+        }
+        for notice in pump.take_notices() {
+            tell(&notice);
+        }
+        pump.take_rejections();
+    }
+}
+
+fn report(pump: &Pump<impl Upstream, ToWriter>, pulse: &Pulse) {
+    pulse.write(|beat| {
+        beat.tally = pump.tally();
+        beat.repos = pump.verifier().tracked();
+    });
+}
+
+fn tell(notice: &Notice) {
+    let Notice { name, message, closing, .. } = notice;
+    metrics::counter!("appview_stream_notices_total", "name" => name.clone()).increment(1);
+    match (name.as_str(), closing) {
+        ("OutdatedCursor", _) => {
+            tracing::warn!(?message, "events were missed; every repository is proven again");
+        }
+        ("FutureCursor", _) => {
+            tracing::error!(?message, "the relay has not come as far as our cursor: is it another relay's?");
+        }
+        ("ConsumerTooSlow", _) => tracing::warn!(?message, "the relay found us too slow"),
+        (name, Closing::Yes) => tracing::warn!(name, ?message, "the relay ended the stream"),
+        (name, Closing::No) => tracing::info!(name, ?message, "the relay has a note"),
+    }
+}
+
+/// The pump's end of the writer's queue.
+#[derive(Debug)]
+struct ToWriter {
+    batches: SyncSender<Batch>,
+}
+
+/// The writer's thread has ended early: with an error, which whoever joins it will see.
+#[derive(Debug)]
+struct WriterGone;
+
+impl Sink for ToWriter {
+    type Error = WriterGone;
+
+    fn write(&mut self, batch: Batch) -> Result<(), WriterGone> {
+        self.batches.send(batch).map_err(|_| WriterGone)
+    }
+}
+
+type WriterThread = JoinHandle<Result<IndexWriter, IndexError>>;
+
+fn spawn_writer(mut writer: IndexWriter, pulse: Pulse) -> (ToWriter, WriterThread) {
+    let (batches, queue): (_, Receiver<Batch>) = sync_channel(BATCHES);
+    let thread = std::thread::spawn(move || {
+        for batch in queue {
+            write_patiently(&mut writer, &batch)?;
+            pulse.write(|beat| {
+                beat.cursors = batch.cursors.into_iter().map(|cursor| (cursor.endpoint, cursor.seq)).collect();
+            });
+        }
+        Ok(writer)
+    });
+    (ToWriter { batches }, thread)
+}
+
+/// Writes a batch; a full disk is waited out, because space may come back and nothing has been lost yet.
+fn write_patiently(writer: &mut IndexWriter, batch: &Batch) -> Result<(), IndexError> {
+    const PAUSES: [u64; 6] = [1, 2, 5, 10, 30, 60];
+    for pause in PAUSES {
+        match writer.apply(&batch.changes, &batch.cursors) {
+            Err(error @ (IndexError::Busy { .. } | IndexError::Full { .. })) => {
+                tracing::error!(%error, pause_s = pause, "the index cannot be written; trying again");
+                std::thread::sleep(Duration::from_secs(pause));
+            }
+            result => return result.map(drop),
+        }
+    }
+    writer.apply(&batch.changes, &batch.cursors).map(drop)
+}

@@ -1,0 +1,24 @@
+//! Where frames and repositories come from, and the loop that carries them into the index.
+//!
+//! Bytes from disk or from a relay enter; batches of proven changes leave towards an [`IndexWriter`]. [`replay`] reads
+//! recordings, DID documents and exports from disk; [`pump`] is the only loop; [`relay`] is a WebSocket to a relay
+//! (feature `net`). This is the one room of the library that may ask for the time. Deliberately absent: any judgement
+//! about what was received.
+//!
+//! [`IndexWriter`]: crate::index::IndexWriter
+
+#[cfg(feature = "net")]
+pub mod follow;
+pub mod pump;
+#[cfg(feature = "net")]
+pub mod relay;
+pub mod replay;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Microseconds since the Unix epoch by the system's clock.
+#[must_use]
+pub fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,328 @@
+//! The only loop: inputs into the verifier, its requests to whoever can answer, its changes to the writer.
+//!
+//! [`Input`]s enter, [`Batch`]es leave, each with the cursors that belong in the same transaction. The pump is
+//! synchronous: one thread calls it, and what takes long (sockets, exports, transactions) happens on the other side
+//! of an [`Upstream`] or a [`Sink`]. Deliberately absent: the network, and any memory of a request; whoever took it
+//! answers it in time.
+
+use std::sync::Arc;
+
+use crate::index::{IndexError, IndexWriter};
+use crate::repo::Identity;
+use crate::sync::verifier::{Closing, Tally};
+use crate::sync::{
+    Change, Freshness, Hosting, Output, Rejection, RepoHead, StreamCursor, StreamId, VerifiedRepo, Verifier,
+};
+use crate::syntax::Did;
+
+/// Most changes in one transaction. From a few hundred on, a transaction's fixed cost no longer shows.
+const BATCH_CHANGES: usize = 1_000;
+/// Most bytes of record blocks in one transaction.
+const BATCH_BYTES: usize = 16 << 20;
+/// How long a cursor may be ahead of the stored one while nothing else is to be written, in microseconds.
+const CURSOR_PACE: u64 = 1_000_000;
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Input {
+    /// A stream was connected.
+    Connected(StreamId),
+    /// One message of a stream.
+    Frame {
+        /// Which stream.
+        stream: StreamId,
+        /// Its bytes.
+        frame: Vec<u8>,
+    },
+    /// The answer to a request that could not be answered at once.
+    Answer(Answer),
+    /// Follow this repository.
+    Track(Did),
+}
+
+/// Something that the verifier needs to know.
+#[derive(Debug)]
+pub enum Request {
+    /// Who signs for a DID, and where its repository lives.
+    Identity {
+        /// Whom.
+        did: Did,
+        /// Which answers will do.
+        freshness: Freshness,
+    },
+    /// The whole repository, proven.
+    Repo {
+        /// Whose.
+        did: Did,
+        /// What is held of it.
+        held: Option<RepoHead>,
+        /// How many answers before this one led no further: wait longer each time.
+        attempt: u32,
+    },
+    /// What an account's PDS says about its hosting.
+    Hosting {
+        /// Whose.
+        did: Did,
+    },
+}
+
+/// The answer to a [`Request`].
+#[derive(Debug)]
+pub enum Answer {
+    /// An identity, or that none can be had.
+    Identity {
+        /// Whose.
+        did: Did,
+        /// Who signs for it.
+        identity: Option<Identity>,
+    },
+    /// A repository, and the identity it was proven with.
+    Repo {
+        /// The repository.
+        repo: VerifiedRepo,
+        /// Whose it is.
+        identity: Arc<Identity>,
+    },
+    /// What its PDS says about an account.
+    Hosting {
+        /// Whose.
+        did: Did,
+        /// What it says.
+        hosting: Hosting,
+    },
+}
+
+/// Who answers requests.
+pub trait Upstream {
+    /// Takes a request: answers it at once, or later as an [`Input::Answer`], or never.
+    fn ask(&mut self, request: Request) -> Option<Answer>;
+
+    /// Repositories that may hold records in scope, as far as can be told at once. Asked for after a gap, because events
+    /// of repositories that nobody followed may have been among those lost.
+    fn discover(&mut self) -> Vec<Did> {
+        Vec::new()
+    }
+}
+
+/// What belongs into one transaction.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// In the order in which they must be applied.
+    pub changes: Vec<Change>,
+    /// How far each stream's effects are among them.
+    pub cursors: Vec<StreamCursor>,
+}
+
+/// Where batches go.
+pub trait Sink {
+    /// Why a batch cannot be written.
+    type Error;
+
+    /// Writes a batch, or sees to it that it is written before any later one.
+    ///
+    /// # Errors
+    ///
+    /// The batch, or one before it, could not be written.
+    fn write(&mut self, batch: Batch) -> Result<(), Self::Error>;
+}
+
+impl Sink for &mut IndexWriter {
+    type Error = IndexError;
+
+    fn write(&mut self, batch: Batch) -> Result<(), IndexError> {
+        self.apply(&batch.changes, &batch.cursors).map(drop)
+    }
+}
+
+/// A message about a stream that concerns whoever holds its socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Which stream.
+    pub stream: StreamId,
+    /// The service's name for it.
+    pub name: String,
+    /// What it said.
+    pub message: Option<String>,
+    /// Whether it ends the stream.
+    pub closing: Closing,
+}
+
+/// The loop's state. Hand it inputs with [`Pump::handle`], and call [`Pump::flush`] when there are no more for now.
+#[derive(Debug)]
+pub struct Pump<U, S> {
+    verifier: Verifier,
+    upstream: U,
+    sink: S,
+    batch: Vec<Change>,
+    batch_bytes: usize,
+    saved: Vec<StreamCursor>,
+    saved_at: u64,
+    notices: Vec<Notice>,
+    rejections: Vec<Rejection>,
+}
+
+impl<U: Upstream, S: Sink> Pump<U, S> {
+    /// Starts with a verifier that knows what the sink holds, and asks for what the verifier wants at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pump::handle`].
+    pub fn new(verifier: Verifier, upstream: U, sink: S, now: u64) -> Result<Self, S::Error> {
+        let mut pump = Self {
+            verifier,
+            upstream,
+            sink,
+            batch: Vec::new(),
+            batch_bytes: 0,
+            saved: Vec::new(),
+            saved_at: now,
+            notices: Vec::new(),
+            rejections: Vec::new(),
+        };
+        pump.turn(now)?;
+        Ok(pump)
+    }
+
+    /// Handles one input. `now` is in microseconds since the Unix epoch.
+    ///
+    /// # Errors
+    ///
+    /// Only what the sink returns: no input can make it fail.
+    pub fn handle(&mut self, input: Input, now: u64) -> Result<(), S::Error> {
+        match input {
+            Input::Connected(stream) => self.verifier.handle_connected(stream),
+            Input::Frame { stream, frame } => return self.handle_frame(stream, &frame, now),
+            Input::Answer(answer) => self.answer(answer, now),
+            Input::Track(did) => self.verifier.track(did),
+        }
+        self.turn(now)
+    }
+
+    /// Handles one message of a stream.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pump::handle`].
+    pub fn handle_frame(&mut self, stream: StreamId, frame: &[u8], now: u64) -> Result<(), S::Error> {
+        self.verifier.handle_frame(stream, frame, now);
+        fail::fail_point!("pump::verified");
+        self.turn(now)?;
+        if self.batch.is_empty() && now.saturating_sub(self.saved_at) >= CURSOR_PACE {
+            self.flush(now)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what has been gathered, with the cursors that belong to it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pump::handle`].
+    pub fn flush(&mut self, now: u64) -> Result<(), S::Error> {
+        let cursors = self.verifier.watermarks();
+        if self.batch.is_empty() && cursors == self.saved {
+            return Ok(());
+        }
+        self.saved_at = now;
+        self.saved.clone_from(&cursors);
+        self.batch_bytes = 0;
+        fail::fail_point!("pump::gathered");
+        self.sink.write(Batch { changes: std::mem::take(&mut self.batch), cursors })
+    }
+
+    /// Whether something has been gathered that [`Pump::flush`] would write.
+    #[must_use]
+    pub const fn has_changes(&self) -> bool {
+        !self.batch.is_empty()
+    }
+
+    /// What streams said about themselves since the last call.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// What was refused since the last call; of a flood only the first thousand.
+    pub fn take_rejections(&mut self) -> Vec<Rejection> {
+        std::mem::take(&mut self.rejections)
+    }
+
+    /// The verifier's counts.
+    #[must_use]
+    pub const fn tally(&self) -> Tally {
+        self.verifier.tally()
+    }
+
+    /// The verifier.
+    #[must_use]
+    pub const fn verifier(&self) -> &Verifier {
+        &self.verifier
+    }
+
+    /// Carries out what the verifier wants, until it wants nothing.
+    fn turn(&mut self, now: u64) -> Result<(), S::Error> {
+        while let Some(output) = self.verifier.poll_output() {
+            match output {
+                Output::Apply(change) => {
+                    self.batch_bytes = self.batch_bytes.saturating_add(weight(&change));
+                    self.batch.push(change);
+                    if self.batch.len() >= BATCH_CHANGES || self.batch_bytes >= BATCH_BYTES {
+                        self.flush_ordered(now)?;
+                    }
+                }
+                Output::ResolveIdentity { did, freshness } => self.ask(Request::Identity { did, freshness }, now),
+                Output::FetchRepo { did, held, attempt } => self.ask(Request::Repo { did, held, attempt }, now),
+                Output::ConfirmHosting { did } => self.ask(Request::Hosting { did }, now),
+                Output::Reject(rejection) => {
+                    tracing::debug!(reason = rejection.reason, detail = rejection.detail, "refused");
+                    metrics::counter!("appview_rejected_total", "reason" => rejection.reason).increment(1);
+                    if self.rejections.len() < 1_000 {
+                        self.rejections.push(rejection);
+                    }
+                }
+                Output::Gap { .. } => {
+                    for did in self.upstream.discover() {
+                        if self.verifier.state(did.as_str()).is_none() {
+                            self.verifier.track(did);
+                        }
+                    }
+                }
+                Output::Notice { stream, name, message, closing } => {
+                    self.notices.push(Notice { stream, name, message, closing });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a full batch while the verifier still has outputs: what they will change is not in it, so neither may
+    /// their cursors be.
+    fn flush_ordered(&mut self, now: u64) -> Result<(), S::Error> {
+        self.batch_bytes = 0;
+        self.saved_at = now;
+        self.sink.write(Batch { changes: std::mem::take(&mut self.batch), cursors: self.saved.clone() })
+    }
+
+    fn ask(&mut self, request: Request, now: u64) {
+        if let Some(answer) = self.upstream.ask(request) {
+            self.answer(answer, now);
+        }
+    }
+
+    fn answer(&mut self, answer: Answer, now: u64) {
+        match answer {
+            Answer::Identity { did, identity } => self.verifier.handle_identity(&did, identity, now),
+            Answer::Repo { repo, identity } => self.verifier.handle_repo(repo, identity, now),
+            Answer::Hosting { did, hosting } => self.verifier.handle_hosting(&did, hosting),
+        }
+    }
+}
+
+/// Bytes of record blocks that a change carries in memory.
+fn weight(change: &Change) -> usize {
+    match change {
+        Change::Commit(commit) => commit.changes().iter().map(crate::sync::RecordChange::bytes).sum(),
+        // Its bodies are read while it is written, but a large one keeps the transaction open: it goes alone.
+        Change::Repo(repo) => repo.records().len().saturating_mul(1_024),
+        Change::Head(_) | Change::Hosting { .. } | Change::Desynchronized { .. } | Change::Erase { .. } => 0,
+    }
+}

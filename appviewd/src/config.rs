@@ -1,0 +1,237 @@
+//! The command line as it is typed. Values are parsed into types that cannot be wrong, so that commands check nothing.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use appview_core::source::relay::RelayUrl;
+use appview_core::syntax::{Did, Nsid};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Where records are kept unless `--data-dir` says otherwise.
+const DATA_DIR: &str = "./appview-data";
+
+/// An AppView for dev.cocore.*: follows the network, proves every record, answers over XRPC.
+///
+/// Bytes from an AT Protocol relay become rows of a SQLite index only after their signature and their place in their
+/// repository's tree are proven. The index may be thrown away at any time and built again; equal repositories give
+/// an equal fingerprint.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true, after_help = "Start with:  appviewd demo")]
+pub struct Cli {
+    /// What to write to standard error besides progress, and how.
+    #[arg(long, global = true, value_enum, default_value = "text", env = "APPVIEWD_LOG")]
+    pub log: LogFormat,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people; `RUST_LOG` chooses what (default: warn, and info for `serve`).
+    Text,
+    /// One JSON object a line.
+    Json,
+    /// None.
+    Off,
+}
+
+/// The folder with `index.db`.
+#[derive(Debug, Clone, Args)]
+pub struct DataDir {
+    /// Folder that holds index.db; made when it is missing.
+    #[arg(long, value_name = "DIR", default_value = DATA_DIR, env = "APPVIEWD_DATA_DIR")]
+    pub data_dir: PathBuf,
+}
+
+impl DataDir {
+    /// The index file.
+    #[must_use]
+    pub fn index(&self) -> PathBuf {
+        self.data_dir.join("index.db")
+    }
+}
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Format {
+    /// Write results as JSON for machines.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// See the whole thing work in a minute, without a network.
+    ///
+    /// Serves a recording of a real PDS from a relay inside this process, follows it with the real engine, fills an
+    /// index in a temporary folder, and answers queries on --listen until interrupted.
+    Demo {
+        /// Address to answer on.
+        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+        listen: SocketAddr,
+        /// Stop as soon as the index equals what the recording must lead to, and say so.
+        #[arg(long)]
+        once: bool,
+    },
+    /// Follow a relay and answer queries.
+    ///
+    /// Goes on where it stopped: the cursor of each relay is kept with the rows it led to. Interrupt to stop; what was
+    /// received is written first.
+    Serve {
+        #[command(flatten)]
+        data: DataDir,
+        /// Relay (or PDS) to follow; may be given more than once.
+        #[arg(long, value_name = "URL", default_value = "wss://bsky.network", env = "APPVIEWD_RELAY")]
+        relay: Vec<RelayUrl>,
+        /// Address to answer on.
+        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", env = "APPVIEWD_LISTEN")]
+        listen: SocketAddr,
+        #[command(flatten)]
+        upstream: Upstream,
+    },
+    /// Play a recording into the index.
+    ///
+    /// A recording is a file of frames, each a big-endian 32-bit length and that many bytes: `appviewd record` writes
+    /// one. Playing it twice changes nothing.
+    #[command(
+        after_help = "Example:  appviewd replay frames.bin --identities plc.json --repos repos/ --data-dir /tmp/index"
+    )]
+    Replay {
+        /// File of frames.
+        frames: PathBuf,
+        #[command(flatten)]
+        upstream: SavedUpstream,
+        #[command(flatten)]
+        data: DataDir,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Build the index anew, beside the old one, and swap it in when it is whole.
+    Rebuild {
+        /// Folder of repository exports (CARs), or a file of frames.
+        #[arg(long, value_name = "PATH")]
+        from: PathBuf,
+        #[command(flatten)]
+        upstream: SavedUpstream,
+        #[command(flatten)]
+        data: DataDir,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Show what is in a frame, a CAR or a record.
+    Inspect {
+        #[command(subcommand)]
+        what: Inspect,
+    },
+    /// Write a relay's frames to standard output, as a recording.
+    ///
+    /// Nothing is filtered or checked.
+    Record {
+        /// Relay (or PDS) to listen to.
+        #[arg(long, value_name = "URL")]
+        relay: RelayUrl,
+        /// How many frames.
+        #[arg(long, value_name = "N")]
+        frames: u64,
+        /// Where to start; the next frame to come if left out, the oldest that the relay has kept if 0.
+        #[arg(long, value_name = "SEQ")]
+        cursor: Option<i64>,
+    },
+    /// Check the index: every block against its hash, the fingerprint, and SQLite's own integrity.
+    ///
+    /// Exits with 1 and a list if anything is damaged; `rebuild` then makes a sound one.
+    Check {
+        #[command(flatten)]
+        data: DataDir,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Print the fingerprint of the index: two AppViews that saw the same network print the same.
+    Fingerprint {
+        /// One line for each collection or repository, to find where two differ.
+        #[arg(long, value_enum)]
+        by: Option<FingerprintBy>,
+        #[command(flatten)]
+        data: DataDir,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Write records as NDJSON, sorted by uri: every one of every active repository, quarantined ones too.
+    Export {
+        /// Only this collection; may be given more than once.
+        #[arg(long, value_name = "NSID")]
+        collection: Vec<Nsid>,
+        /// Only this repository; may be given more than once.
+        #[arg(long, value_name = "DID")]
+        repo: Vec<Did>,
+        #[command(flatten)]
+        data: DataDir,
+    },
+}
+
+/// What `inspect` can show.
+#[derive(Debug, Subcommand)]
+pub enum Inspect {
+    /// A message of subscribeRepos (or a recording: its first frame, or --nth).
+    Frame {
+        /// File with one frame, or a recording.
+        file: PathBuf,
+        /// Which frame of a recording, counted from 1.
+        #[arg(long, value_name = "N")]
+        nth: Option<u64>,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// A repository export: its commit, and every record with its CID.
+    Car {
+        /// File.
+        file: PathBuf,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// A record's block (DAG-CBOR): its JSON, its CID, and what its lexicon says about it.
+    Record {
+        /// File.
+        file: PathBuf,
+        /// The record key to judge it by.
+        #[arg(long, value_name = "RKEY", default_value = "self")]
+        rkey: String,
+        #[command(flatten)]
+        format: Format,
+    },
+}
+
+/// How a fingerprint is split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FingerprintBy {
+    /// By collection.
+    Collection,
+    /// By repository.
+    Repo,
+}
+
+/// Saved identities and exports that stand in for the network.
+#[derive(Debug, Clone, Args)]
+pub struct SavedUpstream {
+    /// JSON map from each DID to its document, or to `{didDocument, operations}`; the operations of its PLC audit log
+    /// tell which key was valid when.
+    #[arg(long, value_name = "FILE")]
+    pub identities: PathBuf,
+    /// Folder of exports named after their DIDs (`did_plc_….car`), which stand in for every PDS.
+    #[arg(long, value_name = "DIR")]
+    pub repos: Option<PathBuf>,
+}
+
+/// Where `serve` asks about identities and repositories.
+#[derive(Debug, Clone, Args)]
+pub struct Upstream {
+    /// Answer from this file (see `replay --help`).
+    #[arg(long, value_name = "FILE", env = "APPVIEWD_IDENTITIES")]
+    pub identities: PathBuf,
+    /// Fetch repositories from this folder (see `replay --help`).
+    #[arg(long, value_name = "DIR", env = "APPVIEWD_REPOS")]
+    pub repos: Option<PathBuf>,
+}

@@ -215,7 +215,8 @@ fn spawn_writer(mut writer: IndexWriter, pulse: Pulse) -> (ToWriter, WriterThrea
         for batch in queue {
             write_patiently(&mut writer, &batch)?;
             pulse.write(|beat| {
-                beat.cursors = batch.cursors.into_iter().map(|cursor| (cursor.endpoint, cursor.seq)).collect();
+                beat.cursors =
+                    batch.cursors.into_iter().map(|cursor| (cursor.endpoint, cursor.seq)).collect();
             });
         }
         Ok(writer)

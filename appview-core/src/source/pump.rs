@@ -269,8 +269,12 @@ impl<U: Upstream, S: Sink> Pump<U, S> {
                         self.flush_ordered(now)?;
                     }
                 }
-                Output::ResolveIdentity { did, freshness } => self.ask(Request::Identity { did, freshness }, now),
-                Output::FetchRepo { did, held, attempt } => self.ask(Request::Repo { did, held, attempt }, now),
+                Output::ResolveIdentity { did, freshness } => {
+                    self.ask(Request::Identity { did, freshness }, now)
+                }
+                Output::FetchRepo { did, held, attempt } => {
+                    self.ask(Request::Repo { did, held, attempt }, now)
+                }
                 Output::ConfirmHosting { did } => self.ask(Request::Hosting { did }, now),
                 Output::Reject(rejection) => {
                     tracing::debug!(reason = rejection.reason, detail = rejection.detail, "refused");

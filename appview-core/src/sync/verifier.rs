@@ -135,6 +135,8 @@ pub enum Handled {
     Foreign,
     /// Ours, and done with.
     Done,
+    /// Ours, and known already.
+    Stale,
     /// Ours, and waiting.
     Parked,
     /// Unusable.
@@ -154,6 +156,9 @@ pub struct Tally {
     pub commits: u64,
     /// Whole repositories accepted.
     pub repos: u64,
+    /// Commits and syncs that were not newer than what was held: replays, copies from another stream, or what an export
+    /// had already brought.
+    pub stale: u64,
     /// Frames refused.
     pub rejected: u64,
     /// Operations whose path breaks the syntax, in commits that were proven.
@@ -207,7 +212,11 @@ impl Verifier {
             let mut tracked = Tracked::new(state);
             if wanted && (state.hosting.is_visible() || state.hosting == Hosting::Returning) {
                 tracked.phase = Phase::Fetching;
-                verifier.outputs.push_back(Output::FetchRepo { did: did.clone(), held: state.head, attempt: 0 });
+                verifier.outputs.push_back(Output::FetchRepo {
+                    did: did.clone(),
+                    held: state.head,
+                    attempt: 0,
+                });
             }
             verifier.repos.insert(did, tracked);
         }
@@ -517,6 +526,10 @@ impl Verifier {
         let Some(tracked) = self.repos.get_mut(did) else {
             return Handled::Rejected;
         };
+        if matches!(error, VerifyError::StaleRev { .. }) {
+            self.tally.stale = self.tally.stale.saturating_add(1);
+            return Handled::Stale;
+        }
         match error.disposition() {
             Disposition::Drop => {}
             Disposition::Resync => {
@@ -731,7 +744,14 @@ impl Verifier {
 
 impl Tracked {
     fn new(state: RepoState) -> Self {
-        Self { state, identity: None, phase: Phase::Ready, park: Park::default(), refreshed: None, attempt: 0 }
+        Self {
+            state,
+            identity: None,
+            phase: Phase::Ready,
+            park: Park::default(),
+            refreshed: None,
+            attempt: 0,
+        }
     }
 
     /// A repository seen for the first time.

@@ -226,7 +226,8 @@ impl Listener {
     pub fn truth(&self, account: &str) -> BTreeMap<String, String> {
         let ledger = self.world.ledger();
         let account = &ledger.accounts[account];
-        let records = account.records.iter().filter(|(path, _)| account.active && path.starts_with(NAMESPACE));
+        let records =
+            account.records.iter().filter(|(path, _)| account.active && path.starts_with(NAMESPACE));
         records.map(|(path, cid)| (path.clone(), cid.to_string())).collect()
     }
 

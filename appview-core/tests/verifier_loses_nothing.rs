@@ -101,7 +101,8 @@ fn a_frame_that_no_export_ever_confirms_does_not_keep_the_machine_fetching() {
     let (mut listener, account) = Listener::following(7);
     // Signed by the owner, on a tree that nobody has: no repository will ever connect to it.
     let orphan = listener.world.forge(&account, vec![friend("a")]);
-    let orphan = orphan.with_body("prevData", Ipld::Link(fixtures::value::cid_of(b"a tree of nobody"))).frame();
+    let orphan =
+        orphan.with_body("prevData", Ipld::Link(fixtures::value::cid_of(b"a tree of nobody"))).frame();
     assert_eq!(listener.hear(&orphan), ["desynchronized", "fetch", "reject chain-break"]);
     assert_eq!(
         listener.settle(),

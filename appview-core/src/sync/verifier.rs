@@ -23,6 +23,10 @@ use crate::syntax::{Did, Tid};
 /// microseconds. Junk signatures would otherwise make us a flood for the directory.
 const REFRESH_PAUSE: u64 = 60_000_000;
 
+/// How often one frame may have its repository fetched. An export may lag behind the stream, hence twice; a frame that
+/// the second one does not explain either would have us fetch for ever.
+const FETCHES_PER_FRAME: u8 = 2;
+
 /// What is indexed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
@@ -371,7 +375,7 @@ impl Verifier {
         {
             return self.reject(None, Some(seq), "repeated-seq", "the stream repeats itself".to_owned());
         }
-        let ticket = Ticket { stream, seq: event.seq().unwrap_or_default() };
+        let ticket = Ticket { stream, seq: event.seq().unwrap_or_default(), fetches: 0 };
         match *event {
             Event::Commit(ref commit) => self.handle_commit(ticket, commit, frame, now),
             Event::Sync(ref sync) => self.handle_sync(ticket, sync, frame, now),
@@ -500,9 +504,11 @@ impl Verifier {
         };
         match error.disposition() {
             Disposition::Drop => {}
+            Disposition::Resync if ticket.fetches >= FETCHES_PER_FRAME => {}
             Disposition::Resync => {
                 self.desynchronize(did);
                 self.reject(Some(did.clone()), Some(ticket.seq), error.label(), error.to_string());
+                let ticket = Ticket { fetches: ticket.fetches.saturating_add(1), ..ticket };
                 return self.park(did, ticket, frame, rev);
             }
             Disposition::RefreshKey => {

@@ -285,7 +285,6 @@ impl Verifier {
             return;
         };
         let head = repo.head();
-        let forgotten = tracked.park.take_forgotten();
         let is_stale = tracked.state.head.is_some_and(|held| head.rev < held.rev);
         if is_stale || !matches!(tracked.state.hosting, Hosting::Active | Hosting::Returning) {
             if is_stale {
@@ -293,6 +292,7 @@ impl Verifier {
             }
             return;
         }
+        let forgotten = tracked.park.take_forgotten();
         tracked.identity = Some(identity);
         tracked.state.head = Some(head);
         tracked.state.proof = repo.proof();

@@ -19,8 +19,8 @@ use super::verify::{Disposition, VerifyError, malformed_paths, verify_commit, ve
 use crate::repo::Identity;
 use crate::syntax::{Did, Tid};
 
-/// How long after one refresh of a key the next bad signature of the same repository is refused without another, in
-/// microseconds. Junk signatures would otherwise make us a flood for the directory.
+/// How long after one refresh of a key, and after one fetch for want of it, the next bad signature of the same repository
+/// is refused without another, in microseconds. Junk would otherwise make us a flood for the directory and the PDS.
 const REFRESH_PAUSE: u64 = 60_000_000;
 
 /// How often one frame may have its repository fetched. An export may lag behind the stream, hence twice; a frame that
@@ -170,6 +170,8 @@ struct Tracked {
     park: Park,
     /// When a bad signature last had the key refreshed.
     refreshed: Option<u64>,
+    /// When a signature that a fresh key did not explain last had the repository fetched.
+    doubted: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -512,8 +514,9 @@ impl Verifier {
                 return self.park(did, ticket, frame, rev);
             }
             Disposition::RefreshKey => {
-                let is_due = tracked.refreshed.is_none_or(|at| now.saturating_sub(at) >= REFRESH_PAUSE);
-                if is_due {
+                let is_due =
+                    |last: Option<u64>| last.is_none_or(|at| now.saturating_sub(at) >= REFRESH_PAUSE);
+                if is_due(tracked.refreshed) {
                     tracked.refreshed = Some(now);
                     tracked.phase = Phase::Resolving(Freshness::Fresh);
                     self.resolve(did, Freshness::Fresh);
@@ -522,6 +525,11 @@ impl Verifier {
                 if tracked.state.head.is_none() {
                     // Never proven and signed by nobody we can name: not a repository to remember.
                     self.forget(did);
+                } else if is_due(tracked.doubted) {
+                    // The key may have been in use when no one could tell us. The PDS knows what is signed; the frame
+                    // itself, which anyone can have made, is not kept.
+                    tracked.doubted = Some(now);
+                    self.desynchronize(did);
                 }
             }
         }
@@ -718,7 +726,14 @@ impl Verifier {
 
 impl Tracked {
     fn new(state: RepoState) -> Self {
-        Self { state, identity: None, phase: Phase::Ready, park: Park::default(), refreshed: None }
+        Self {
+            state,
+            identity: None,
+            phase: Phase::Ready,
+            park: Park::default(),
+            refreshed: None,
+            doubted: None,
+        }
     }
 
     /// A repository seen for the first time.

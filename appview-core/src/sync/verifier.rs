@@ -477,9 +477,13 @@ impl Verifier {
                 // Our rows are those of the tree that the host has now: whatever was missed changed nothing.
                 let held = tracked.state;
                 tracked.state.head = Some(head.head());
-                tracked.state.proof = Proof::Full;
+                // A commit of the former host's proves no more for being repeated.
+                let is_repeated = held.head == Some(head.head());
+                if !(is_repeated && held.proof == Proof::Provisional) {
+                    tracked.state.proof = Proof::Full;
+                }
                 tracked.phase = Phase::Ready;
-                if held.head != Some(head.head()) || held.proof != Proof::Full {
+                if !is_repeated || held.proof != tracked.state.proof {
                     self.outputs.push_back(Output::Apply(Change::Head(head)));
                 }
                 self.reappear(&did);

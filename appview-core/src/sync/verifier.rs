@@ -232,21 +232,31 @@ impl Verifier {
     /// Handles one message of a stream. `now` is in microseconds since the Unix epoch.
     pub fn handle_frame(&mut self, stream: StreamId, frame: &[u8], now: u64) -> Handled {
         self.tally.frames = self.tally.frames.saturating_add(1);
-        let handled = match glance(frame, &self.scope.namespace) {
-            Ok(Glance::Commit { seq, repo, in_namespace: false }) if !self.repos.contains_key(repo) => {
+        let glanced = glance(frame, &self.scope.namespace);
+        let decoded = match &glanced {
+            Ok(Glance::Commit { seq, repo, in_namespace: false }) if !self.repos.contains_key(*repo) => {
                 self.tally.foreign = self.tally.foreign.saturating_add(1);
-                self.begin(stream, seq);
+                self.begin(stream, *seq);
                 return Handled::Foreign;
             }
             Ok(_) => Event::decode(frame),
-            Err(error) => Err(error),
+            Err(error) => Err(error.clone()),
         };
-        match handled {
+        match decoded {
             Ok((event, deviations)) => {
                 self.tally.deviating = self.tally.deviating.saturating_add(u64::from(deviations > 0));
                 self.handle_event(stream, &event, frame, now)
             }
-            Err(error) => self.reject_frame(&error),
+            Err(error) => {
+                // Its chain goes on where no message can show it.
+                if let (Ok(Glance::Commit { repo, .. }), FrameError::TooManyOps { .. }) = (&glanced, &error)
+                    && let Some((did, _)) = self.repos.get_key_value(*repo)
+                {
+                    let did = did.clone();
+                    self.desynchronize(&did);
+                }
+                self.reject_frame(&error)
+            }
         }
     }
 

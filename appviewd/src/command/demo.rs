@@ -210,7 +210,9 @@ fn conclude(index: &Index, pulse: &Pulse, address: SocketAddr) -> Result<()> {
 /// What the PDS listed, by its own word.
 fn listed() -> Result<BTreeMap<String, String>> {
     let oracle: Json = serde_json::from_str(ORACLE)?;
-    let records = oracle["records"].as_array().context("the oracle has no records")?;
-    let text = |record: &Json, member: &str| record[member].as_str().unwrap_or_default().to_owned();
+    let records = oracle.get("records").and_then(Json::as_array).context("the oracle has no records")?;
+    let text = |record: &Json, member: &str| {
+        record.get(member).and_then(Json::as_str).unwrap_or_default().to_owned()
+    };
     Ok(records.iter().map(|record| (text(record, "uri"), text(record, "cid"))).collect())
 }

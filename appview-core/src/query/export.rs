@@ -77,10 +77,7 @@ fn repos(conn: &Connection, filter: &ExportFilter) -> Result<Vec<Named>, Fault> 
     let mut statement = conn.prepare_cached(LIST_REPOS)?;
     let did = filter.repo.as_ref().map(Did::as_str);
     let rows = statement.query_map(named_params! {":did": did}, |row| {
-        Ok(Named {
-            id: row.get("id")?,
-            name: row.get("did")?,
-        })
+        Ok(Named { id: row.get("id")?, name: row.get("did")? })
     })?;
     let mut repos: Vec<_> = rows.collect::<Result<_, _>>()?;
     sort_as_in_uris(&mut repos);
@@ -91,10 +88,7 @@ fn collections(conn: &Connection, filter: &ExportFilter, repo: i64) -> Result<Ve
     let mut statement = conn.prepare_cached(LIST_COLLECTIONS)?;
     let nsid = filter.collection.as_ref().map(Nsid::as_str);
     let rows = statement.query_map(named_params! {":repo": repo, ":nsid": nsid}, |row| {
-        Ok(Named {
-            id: row.get("id")?,
-            name: row.get("nsid")?,
-        })
+        Ok(Named { id: row.get("id")?, name: row.get("nsid")? })
     })?;
     let mut collections: Vec<_> = rows.collect::<Result<_, _>>()?;
     sort_as_in_uris(&mut collections);
@@ -107,8 +101,7 @@ fn records<E>(
     collection: &Named,
     visit: &mut impl FnMut(RecordView) -> Result<(), E>,
 ) -> Result<Result<(), E>, Fault> {
-    let nsid: Nsid =
-        parsed(Some(&collection.name)).ok_or(Fault::Row("a collection that is none"))?;
+    let nsid: Nsid = parsed(Some(&collection.name)).ok_or(Fault::Row("a collection that is none"))?;
     let mut statement = conn.prepare_cached(LIST_RECORDS)?;
     let mut rows = statement.query(named_params! {
         ":did": repo.name,

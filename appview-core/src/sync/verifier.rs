@@ -207,7 +207,11 @@ impl Verifier {
             let mut tracked = Tracked::new(state);
             if wanted && (state.hosting.is_visible() || state.hosting == Hosting::Returning) {
                 tracked.phase = Phase::Fetching;
-                verifier.outputs.push_back(Output::FetchRepo { did: did.clone(), held: state.head, attempt: 0 });
+                verifier.outputs.push_back(Output::FetchRepo {
+                    did: did.clone(),
+                    held: state.head,
+                    attempt: 0,
+                });
             }
             verifier.repos.insert(did, tracked);
         }
@@ -731,7 +735,14 @@ impl Verifier {
 
 impl Tracked {
     fn new(state: RepoState) -> Self {
-        Self { state, identity: None, phase: Phase::Ready, park: Park::default(), refreshed: None, attempt: 0 }
+        Self {
+            state,
+            identity: None,
+            phase: Phase::Ready,
+            park: Park::default(),
+            refreshed: None,
+            attempt: 0,
+        }
     }
 
     /// A repository seen for the first time.

@@ -459,7 +459,8 @@ impl Batch<'_> {
 
     fn put_head(&mut self, did: &Did, head: RepoHead) -> Result<(), Fault> {
         let known = self.find(did)?;
-        if known.as_ref().is_some_and(|repo| repo.is_past(head)) {
+        // The same revision again is no replay, as in `put_repo`.
+        if known.as_ref().is_some_and(|repo| repo.is_past(head) && !repo.is_at(head)) {
             self.applied.skipped += 1;
             return Ok(());
         }
@@ -467,6 +468,7 @@ impl Batch<'_> {
         match known {
             Some(mut repo) if found.is_some_and(|found| found.data == head.data) => {
                 repo.state.head = Some(head);
+                repo.state.proof = Proof::Full;
                 self.set_state(&repo)
             }
             _ => {

@@ -223,7 +223,7 @@ impl IndexWriter {
     ///
     /// [`IndexError::Busy`] as long as a reader is open that may need the log.
     pub fn write_back_log(&mut self) -> Result<(), IndexError> {
-        rebuild::write_back_log(&self.path, &self.conn)
+        rebuild::write_back_log(&self.path, &self.conn, rebuild::WRITE_BACK_AND_EMPTY)
     }
 
     /// Ends bulk mode.

@@ -6,5 +6,6 @@ pub mod limits;
 pub mod query;
 pub mod record;
 pub mod repo;
+pub mod source;
 pub mod sync;
 pub mod syntax;

@@ -104,7 +104,8 @@ pub struct Applied {
     pub unchanged: u64,
     /// Changes left aside because the index had them already, or has erased the account.
     pub skipped: u64,
-    /// Changes that do not follow what is stored. Nothing of them was written: the repository has to be proven anew.
+    /// Changes that do not follow what is stored. Nothing of them was written but that the repository has to be proven
+    /// anew.
     pub refused: Vec<Refused>,
 }
 
@@ -346,7 +347,7 @@ impl Batch<'_> {
         let found = known.as_ref().and_then(|repo| repo.state.head);
         if after != found {
             self.applied.refused.push(Refused { did: did.clone(), expected: after, found });
-            return Ok(());
+            return self.desynchronized(did);
         }
         let mut repo = self.found_or_followed(known, did)?;
         for change in changes {
@@ -459,7 +460,8 @@ impl Batch<'_> {
 
     fn put_head(&mut self, did: &Did, head: RepoHead) -> Result<(), Fault> {
         let known = self.find(did)?;
-        if known.as_ref().is_some_and(|repo| repo.is_past(head)) {
+        // The same revision again is no replay, as in `put_repo`.
+        if known.as_ref().is_some_and(|repo| repo.is_past(head) && !repo.is_at(head)) {
             self.applied.skipped += 1;
             return Ok(());
         }
@@ -467,11 +469,12 @@ impl Batch<'_> {
         match known {
             Some(mut repo) if found.is_some_and(|found| found.data == head.data) => {
                 repo.state.head = Some(head);
+                repo.state.proof = Proof::Full;
                 self.set_state(&repo)
             }
             _ => {
                 self.applied.refused.push(Refused { did: did.clone(), expected: Some(head), found });
-                Ok(())
+                self.desynchronized(did)
             }
         }
     }

@@ -10,7 +10,7 @@ use super::record::{InCollection, Stored};
 use super::tally::Tallies;
 use super::writer::{Applied, Refused};
 use super::{Fault, Fingerprint, state};
-use crate::block::{BlockError, Cid};
+use crate::block::Cid;
 use crate::record::Catalog;
 use crate::sync::{
     Change, Hosting, Proof, RecordChange, RepoHead, RepoState, StreamCursor, VerifiedCommit, VerifiedHead,
@@ -80,16 +80,7 @@ impl Batch<'_> {
     }
 
     fn commit(&mut self, commit: &VerifiedCommit) -> Result<(), Fault> {
-        self.put_changes(commit.did(), commit.after(), commit.head(), commit.changes())
-    }
-
-    fn put_changes(
-        &mut self,
-        did: &Did,
-        after: Option<RepoHead>,
-        head: RepoHead,
-        changes: &[RecordChange],
-    ) -> Result<(), Fault> {
+        let (did, after, head) = (commit.did(), commit.after(), commit.head());
         let known = self.find(did)?;
         if known.as_ref().is_some_and(|repo| repo.is_past(head)) {
             self.applied.skipped += 1;
@@ -101,7 +92,7 @@ impl Batch<'_> {
             return self.desynchronized(did);
         }
         let mut repo = self.found_or_followed(known, did)?;
-        for change in changes {
+        for change in commit.changes() {
             match change {
                 RecordChange::Put { path, cid, block } => self.put_path(&repo, path, cid, block)?,
                 RecordChange::Delete { path } => self.delete_path(&repo, path)?,
@@ -112,21 +103,9 @@ impl Batch<'_> {
         self.set_state(&repo)
     }
 
-    fn repo(&mut self, verified: &VerifiedRepo) -> Result<(), Fault> {
-        self.put_repo(verified.did(), verified.head(), verified.proof(), verified.records(), |cid, block| {
-            verified.read(cid, block)
-        })
-    }
-
     /// Applies a whole repository as the difference to what is stored.
-    fn put_repo(
-        &mut self,
-        did: &Did,
-        head: RepoHead,
-        proof: Proof,
-        records: &[(RepoPath, Cid)],
-        mut read: impl FnMut(&Cid, &mut Vec<u8>) -> Result<(), BlockError>,
-    ) -> Result<(), Fault> {
+    fn repo(&mut self, verified: &VerifiedRepo) -> Result<(), Fault> {
+        let (did, head) = (verified.did(), verified.head());
         let known = self.find(did)?;
         // The same revision again is no replay: it is how a repository that was desynchronized is proven to be as it was.
         if known.as_ref().is_some_and(|repo| repo.is_past(head) && !repo.is_at(head)) {
@@ -137,22 +116,22 @@ impl Batch<'_> {
         // In the order of `collection/rkey`, the keys of one collection stand together, and in their own order. Across
         // collections that order is not the order of pairs ("a.b-c/k" comes before "a.b/k"), so each is merged alone.
         let mut present = HashSet::new();
-        for chunk in records.chunk_by(|(a, _), (b, _)| a.collection == b.collection) {
+        for chunk in verified.records().chunk_by(|(a, _), (b, _)| a.collection == b.collection) {
             let Some((first, _)) = chunk.first() else {
                 continue;
             };
             let collection = self.collection(&first.collection)?;
             present.insert(collection.id);
-            self.put_collection(&repo, collection, chunk, &mut read)?;
+            self.put_collection(&repo, collection, chunk, verified)?;
         }
         for (id, nsid) in self.collections_of(&repo)? {
             if !present.contains(&id) {
                 let gone = InCollection { id, nsid: &nsid };
-                self.put_collection(&repo, gone, &[], &mut read)?;
+                self.put_collection(&repo, gone, &[], verified)?;
             }
         }
         repo.state.head = Some(head);
-        repo.state.proof = proof;
+        repo.state.proof = verified.proof();
         self.set_state(&repo)
     }
 
@@ -162,7 +141,7 @@ impl Batch<'_> {
         repo: &Repo<'_>,
         collection: InCollection<'_>,
         records: &[(RepoPath, Cid)],
-        read: &mut impl FnMut(&Cid, &mut Vec<u8>) -> Result<(), BlockError>,
+        verified: &VerifiedRepo,
     ) -> Result<(), Fault> {
         let difference = self.difference(repo, collection, records)?;
         for (rkey, stored) in &difference.gone {
@@ -170,7 +149,7 @@ impl Batch<'_> {
         }
         for (path, cid, stored) in &difference.put {
             let mut block = std::mem::take(&mut self.block);
-            read(cid, &mut block).map_err(|error| Fault::Archive(repo.did.clone(), error))?;
+            verified.read(cid, &mut block).map_err(|error| Fault::Archive(repo.did.clone(), error))?;
             self.put(repo, collection, &path.rkey, cid, &block, *stored)?;
             self.block = block;
         }
@@ -206,12 +185,9 @@ impl Batch<'_> {
     }
 
     fn head(&mut self, verified: &VerifiedHead) -> Result<(), Fault> {
-        self.put_head(verified.did(), verified.head())
-    }
-
-    fn put_head(&mut self, did: &Did, head: RepoHead) -> Result<(), Fault> {
+        let (did, head) = (verified.did(), verified.head());
         let known = self.find(did)?;
-        // The same revision again is no replay, as in `put_repo`.
+        // The same revision again is no replay, as in `repo`.
         if known.as_ref().is_some_and(|repo| repo.is_past(head) && !repo.is_at(head)) {
             self.applied.skipped += 1;
             return Ok(());

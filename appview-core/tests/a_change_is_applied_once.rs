@@ -104,7 +104,9 @@ fn a_commit_that_does_not_follow_what_is_stored_is_refused_and_told() {
     assert_eq!(applied.refused[0].did, owner);
     assert_eq!(applied.refused[0].expected, after);
     assert_eq!(applied.refused[0].found, None);
-    assert_eq!(writer.repo_state(&owner).unwrap(), None);
+    let state = writer.repo_state(&owner).unwrap().unwrap();
+    assert_eq!((state.head, state.proof), (None, Proof::Desynchronized));
+    assert_eq!(scratch.reader().fingerprint(&Scope::Repo(owner)).unwrap(), Default::default());
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! batch are written in one transaction. Deliberately absent: proofs (a change that reaches this room has been
 //! verified), the network, and migrations (a file of another schema is rebuilt, since nothing in it is precious).
 
+mod batch;
 mod check;
 mod error;
 mod fingerprint;
@@ -13,6 +14,8 @@ mod lock;
 mod project;
 mod reader;
 mod rebuild;
+mod record;
+mod regrade;
 mod schema;
 mod state;
 mod tally;

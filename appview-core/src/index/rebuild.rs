@@ -17,6 +17,12 @@ use crate::record::Catalog;
 /// What SQLite may leave beside a file.
 const COMPANIONS: [&str; 3] = ["-journal", "-wal", "-shm"];
 
+/// Waits for readers of older snapshots.
+const WRITE_BACK: &str = "pragma wal_checkpoint(full)";
+
+/// Waits for every reader, and empties the log.
+pub(super) const WRITE_BACK_AND_EMPTY: &str = "pragma wal_checkpoint(truncate)";
+
 /// The indexes that can wait until all rows are there. Those that are unique answer where a record stands.
 const LATE_INDEXES: &str = "
     select name, sql from sqlite_schema
@@ -33,7 +39,8 @@ impl Index {
     ///
     /// Those of `fill`; [`IndexError::Foreign`] and [`IndexError::NotSqlite`] where `path` is not ours to replace;
     /// [`IndexError::Locked`] while the old file has a writer; [`IndexError::Corrupt`] if the new file fails its check;
-    /// [`IndexError::Busy`] if readers keep the old file's log from being written back for longer than five seconds.
+    /// [`IndexError::Busy`] if a reader of an older snapshot keeps the old file's log from being written back for longer than
+    /// five seconds.
     pub fn rebuild<E: From<IndexError>>(
         path: impl AsRef<Path>,
         catalog: Arc<Catalog>,
@@ -114,7 +121,7 @@ fn check(beside: &Path) -> Result<(), IndexError> {
 
 fn swap(beside: &Path, path: &Path) -> Result<(), IndexError> {
     if let Some(old) = schema::connect_replaced(path)? {
-        write_back_log(path, &old)?;
+        write_back_log(path, &old, WRITE_BACK)?;
         close(path, old)?;
     }
     fail::fail_point!("index::before-swap");
@@ -132,10 +139,9 @@ fn swap(beside: &Path, path: &Path) -> Result<(), IndexError> {
     Ok(())
 }
 
-/// Brings every page of the log into the file itself and empties the log.
-pub(super) fn write_back_log(path: &Path, conn: &Connection) -> Result<(), IndexError> {
-    let busy: bool =
-        conn.query_row("pragma wal_checkpoint(truncate)", [], |row| row.get(0)).map_err(Fault::at(path))?;
+/// Brings every page of the log into the file itself, by one of the statements below.
+pub(super) fn write_back_log(path: &Path, conn: &Connection, sql: &str) -> Result<(), IndexError> {
+    let busy: bool = conn.query_row(sql, [], |row| row.get(0)).map_err(Fault::at(path))?;
     if busy {
         return Err(IndexError::Busy { path: path.into() });
     }

@@ -37,11 +37,13 @@ const WRITER_PRAGMAS: &str = "
     pragma cache_size = -65536;
 ";
 
-/// For filling a file that nobody else sees and that is thrown away if anything fails.
+/// For filling a file that nobody else sees, that holds nothing but what this process wrote, and that is thrown away if
+/// anything fails.
 const BULK_PRAGMAS: &str = "
     pragma locking_mode = exclusive;
     pragma journal_mode = off;
     pragma synchronous = off;
+    pragma cell_size_check = off;
     pragma cache_size = -262144;
 ";
 

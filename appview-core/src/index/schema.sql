@@ -1,6 +1,6 @@
 -- The whole schema of an index file. There are no migrations: whoever finds another number in `user_version` rebuilds.
 --
--- Written by `index/writer.rs` and `index/project.rs` alone, read by `query/`. Nothing in a row comes from our clock or
+-- Written by the files of `index/` alone, read by `query/`. Nothing in a row comes from our clock or
 -- from the order of arrival, with one exception: the integers that stand for names. They differ between two indexes of
 -- the same repositories, so no list sorts by them and nobody outside ever sees one.
 --

@@ -26,3 +26,6 @@ pub use page::{Limit, Page, PageCursor, QueryError};
 pub use receipt::ReceiptFilter;
 pub use record::{FindingView, RecordView};
 pub use settlement::SettlementFilter;
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use crate::index::{Fault, IndexError, IndexReader};
 use crate::record::{Collection, Verdict};
 use crate::syntax::{AtUri, Did, Nsid, RecordKey, Tid, datetime_unix_micros};
 
-const FIND_RECORD: &str = "
+pub(super) const FIND_RECORD: &str = "
     select did, nsid, rkey, cid, verdict, body
       from did
       cross join repo on repo.id = did.id and repo.hosting = 0

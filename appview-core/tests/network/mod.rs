@@ -244,6 +244,9 @@ impl Scratch {
     }
 }
 
+/// The URIs on each page of a list, and the cursor that leads on.
+pub type Pages = Vec<(Vec<String>, Option<String>)>;
+
 /// Everything that can be seen of an index from outside.
 #[derive(Debug, PartialEq)]
 pub struct Seen {
@@ -253,7 +256,7 @@ pub struct Seen {
     pub by_repo: Vec<(String, String)>,
     pub counts: Counts,
     /// The URIs of each page of each list, and the cursor that led on.
-    pub lists: BTreeMap<&'static str, Vec<(Vec<String>, Option<String>)>>,
+    pub lists: BTreeMap<&'static str, Pages>,
 }
 
 pub fn see(reader: &IndexReader, business: &Business) -> Seen {
@@ -279,10 +282,7 @@ pub fn see(reader: &IndexReader, business: &Business) -> Seen {
     }
 }
 
-fn lists(
-    reader: &IndexReader,
-    business: &Business,
-) -> BTreeMap<&'static str, Vec<(Vec<String>, Option<String>)>> {
+fn lists(reader: &IndexReader, business: &Business) -> BTreeMap<&'static str, Pages> {
     let limit = Limit::new(2).unwrap();
     let (owner, requester) = (did(&business.owner), did(&business.requester));
     let receipts = |filter: ReceiptFilter| pages(|cursor| reader.list_receipts(&filter, limit, cursor));
@@ -320,9 +320,7 @@ fn lists(
     ])
 }
 
-pub fn pages(
-    mut page: impl FnMut(Option<&PageCursor>) -> Result<Page<RecordView>, QueryError>,
-) -> Vec<(Vec<String>, Option<String>)> {
+pub fn pages(mut page: impl FnMut(Option<&PageCursor>) -> Result<Page<RecordView>, QueryError>) -> Pages {
     let mut pages = Vec::new();
     let mut cursor: Option<PageCursor> = None;
     loop {

@@ -1,0 +1,319 @@
+//! One transaction at work on whole repositories: what each kind of change does to them.
+
+use std::collections::HashSet;
+
+use rusqlite::{Connection, named_params};
+
+use super::intern::Interned;
+use super::project::Place;
+use super::record::{InCollection, Stored};
+use super::tally::Tallies;
+use super::writer::{Applied, Refused};
+use super::{Fault, Fingerprint, state};
+use crate::block::Cid;
+use crate::record::Catalog;
+use crate::sync::{
+    Change, Hosting, Proof, RecordChange, RepoHead, RepoState, StreamCursor, VerifiedCommit, VerifiedHead,
+    VerifiedRepo,
+};
+use crate::syntax::{Did, RepoPath};
+
+const ADD_REPO: &str = "
+    insert into repo (id, rev, data, hosting, proof) values (:id, null, null, :hosting, :proof)";
+
+const SET_REPO: &str = "
+    update repo set rev = :rev, data = :data, hosting = :hosting, proof = :proof where id = :id";
+
+const SET_CURSOR: &str = "
+    insert into cursor (endpoint, seq) values (:endpoint, :seq)
+    on conflict do update set seq = :seq";
+
+const LIST_RECORDS: &str = "
+    select id, rkey, cid, verdict from record
+     where repo = :repo and collection = :collection order by rkey";
+
+const REMOVE_RECORDS: &str = "delete from record where repo = :repo";
+
+/// One transaction at work.
+pub(super) struct Batch<'w> {
+    pub(super) conn: &'w Connection,
+    pub(super) catalog: &'w Catalog,
+    pub(super) interned: &'w mut Interned,
+    pub(super) tallies: &'w mut Tallies,
+    pub(super) applied: Applied,
+    /// Scratch: the sum of one record.
+    pub(super) sum: Fingerprint,
+    /// Scratch: the block of one record.
+    block: Vec<u8>,
+}
+
+/// A followed repository, as it is at this point of the transaction.
+pub(super) struct Repo<'d> {
+    pub(super) id: i64,
+    pub(super) did: &'d Did,
+    pub(super) state: RepoState,
+}
+
+impl<'w> Batch<'w> {
+    pub(super) fn new(
+        conn: &'w Connection,
+        catalog: &'w Catalog,
+        interned: &'w mut Interned,
+        tallies: &'w mut Tallies,
+    ) -> Self {
+        let applied = Applied::default();
+        let (sum, block) = (Fingerprint::default(), Vec::new());
+        Self { conn, catalog, interned, tallies, applied, sum, block }
+    }
+}
+
+impl Batch<'_> {
+    pub(super) fn change(&mut self, change: &Change) -> Result<(), Fault> {
+        match change {
+            Change::Commit(commit) => self.commit(commit),
+            Change::Repo(repo) => self.repo(repo),
+            Change::Head(head) => self.head(head),
+            Change::Hosting { did, hosting } => self.hosting(did, *hosting),
+            Change::Desynchronized { did } => self.desynchronized(did),
+            Change::Erase { did } => self.erase(did),
+        }
+    }
+
+    fn commit(&mut self, commit: &VerifiedCommit) -> Result<(), Fault> {
+        let (did, after, head) = (commit.did(), commit.after(), commit.head());
+        let known = self.find(did)?;
+        if known.as_ref().is_some_and(|repo| repo.is_past(head)) {
+            self.applied.skipped += 1;
+            return Ok(());
+        }
+        let found = known.as_ref().and_then(|repo| repo.state.head);
+        if after != found {
+            self.applied.refused.push(Refused { did: did.clone(), expected: after, found });
+            return self.desynchronized(did);
+        }
+        let mut repo = self.found_or_followed(known, did)?;
+        for change in commit.changes() {
+            match change {
+                RecordChange::Put { path, cid, block } => self.put_path(&repo, path, cid, block)?,
+                RecordChange::Delete { path } => self.delete_path(&repo, path)?,
+            }
+        }
+        repo.state.head = Some(head);
+        repo.state.proof = Proof::Full;
+        self.set_state(&repo)
+    }
+
+    /// Applies a whole repository as the difference to what is stored.
+    fn repo(&mut self, verified: &VerifiedRepo) -> Result<(), Fault> {
+        let (did, head) = (verified.did(), verified.head());
+        let known = self.find(did)?;
+        // The same revision again is no replay: it is how a repository that was desynchronized is proven to be as it was.
+        if known.as_ref().is_some_and(|repo| repo.is_past(head) && !repo.is_at(head)) {
+            self.applied.skipped += 1;
+            return Ok(());
+        }
+        let mut repo = self.found_or_followed(known, did)?;
+        // In the order of `collection/rkey`, the keys of one collection stand together, and in their own order. Across
+        // collections that order is not the order of pairs ("a.b-c/k" comes before "a.b/k"), so each is merged alone.
+        let mut present = HashSet::new();
+        for chunk in verified.records().chunk_by(|(a, _), (b, _)| a.collection == b.collection) {
+            let Some((first, _)) = chunk.first() else {
+                continue;
+            };
+            let collection = self.collection(&first.collection)?;
+            present.insert(collection.id);
+            self.put_collection(&repo, collection, chunk, verified)?;
+        }
+        for (id, nsid) in self.collections_of(&repo)? {
+            if !present.contains(&id) {
+                let gone = InCollection { id, nsid: &nsid };
+                self.put_collection(&repo, gone, &[], verified)?;
+            }
+        }
+        repo.state.head = Some(head);
+        repo.state.proof = verified.proof();
+        self.set_state(&repo)
+    }
+
+    /// Merges what a collection is to hold with what it holds. Both are sorted by key.
+    fn put_collection(
+        &mut self,
+        repo: &Repo<'_>,
+        collection: InCollection<'_>,
+        records: &[(RepoPath, Cid)],
+        verified: &VerifiedRepo,
+    ) -> Result<(), Fault> {
+        let difference = self.difference(repo, collection, records)?;
+        for (rkey, stored) in &difference.gone {
+            self.delete(repo, collection, rkey, *stored)?;
+        }
+        for (path, cid, stored) in &difference.put {
+            let mut block = std::mem::take(&mut self.block);
+            verified.read(cid, &mut block).map_err(|error| Fault::Archive(repo.did.clone(), error))?;
+            self.put(repo, collection, &path.rkey, cid, &block, *stored)?;
+            self.block = block;
+        }
+        self.applied.unchanged += difference.unchanged;
+        Ok(())
+    }
+
+    /// Collects before anything is written: SQLite leaves open what a cursor sees of a table that changes under it.
+    fn difference<'r>(
+        &self,
+        repo: &Repo<'_>,
+        collection: InCollection<'_>,
+        records: &'r [(RepoPath, Cid)],
+    ) -> Result<Difference<'r>, Fault> {
+        let mut difference = Difference::default();
+        let mut records = records.iter().peekable();
+        let mut statement = self.conn.prepare_cached(LIST_RECORDS)?;
+        let mut rows = statement.query(named_params! {":repo": repo.id, ":collection": collection.id})?;
+        while let Some(row) = rows.next()? {
+            let rkey = row.get_ref("rkey")?.as_str().map_err(rusqlite::Error::from)?;
+            let stored = Stored::read(row)?;
+            while let Some((path, cid)) = records.next_if(|(path, _)| path.rkey.as_str() < rkey) {
+                difference.put.push((path, cid, None));
+            }
+            match records.next_if(|(path, _)| path.rkey.as_str() == rkey) {
+                Some((_, cid)) if *cid == stored.cid => difference.unchanged += 1,
+                Some((path, cid)) => difference.put.push((path, cid, Some(stored))),
+                None => difference.gone.push((rkey.into(), stored)),
+            }
+        }
+        difference.put.extend(records.map(|(path, cid)| (path, cid, None)));
+        Ok(difference)
+    }
+
+    fn head(&mut self, verified: &VerifiedHead) -> Result<(), Fault> {
+        let (did, head) = (verified.did(), verified.head());
+        let known = self.find(did)?;
+        // The same revision again is no replay, as in `repo`.
+        if known.as_ref().is_some_and(|repo| repo.is_past(head) && !repo.is_at(head)) {
+            self.applied.skipped += 1;
+            return Ok(());
+        }
+        let found = known.as_ref().and_then(|repo| repo.state.head);
+        match known {
+            Some(mut repo) if found.is_some_and(|found| found.data == head.data) => {
+                repo.state.head = Some(head);
+                repo.state.proof = Proof::Full;
+                self.set_state(&repo)
+            }
+            _ => {
+                self.applied.refused.push(Refused { did: did.clone(), expected: Some(head), found });
+                self.desynchronized(did)
+            }
+        }
+    }
+
+    fn hosting(&mut self, did: &Did, hosting: Hosting) -> Result<(), Fault> {
+        let mut repo = self.follow(did)?;
+        let was = repo.state.hosting;
+        repo.state.hosting = hosting;
+        if was.is_visible() && !hosting.is_visible() {
+            self.hide(&repo)?;
+        } else if !was.is_visible() && hosting.is_visible() {
+            self.show(&repo)?;
+        }
+        self.set_state(&repo)
+    }
+
+    fn desynchronized(&mut self, did: &Did) -> Result<(), Fault> {
+        let mut repo = self.follow(did)?;
+        repo.state.proof = Proof::Desynchronized;
+        self.set_state(&repo)
+    }
+
+    fn erase(&mut self, did: &Did) -> Result<(), Fault> {
+        let mut repo = self.follow(did)?;
+        if repo.state.hosting.is_visible() {
+            self.each_record(&repo, |batch, repo, collection, record| {
+                batch.count_out(repo, collection, &record.rkey, record.stored)
+            })?;
+        }
+        let removed = self.conn.prepare_cached(REMOVE_RECORDS)?.execute(named_params! {":repo": repo.id})?;
+        self.applied.deleted += removed as u64;
+        repo.state = RepoState { head: None, hosting: Hosting::Deleted, proof: Proof::Desynchronized };
+        self.set_state(&repo)
+    }
+
+    pub(super) fn set_cursor(&self, cursor: &StreamCursor) -> Result<(), Fault> {
+        self.conn
+            .prepare_cached(SET_CURSOR)?
+            .execute(named_params! {":endpoint": cursor.endpoint, ":seq": cursor.seq})?;
+        Ok(())
+    }
+
+    pub(super) fn take_applied(&mut self) -> Applied {
+        std::mem::take(&mut self.applied)
+    }
+
+    fn find<'d>(&self, did: &'d Did) -> Result<Option<Repo<'d>>, Fault> {
+        Ok(state::find(self.conn, did.as_str())?.map(|(id, state)| Repo { id, did, state }))
+    }
+
+    /// The repository, followed from here on if it was not.
+    fn follow<'d>(&mut self, did: &'d Did) -> Result<Repo<'d>, Fault> {
+        let known = self.find(did)?;
+        self.found_or_followed(known, did)
+    }
+
+    fn found_or_followed<'d>(&mut self, known: Option<Repo<'d>>, did: &'d Did) -> Result<Repo<'d>, Fault> {
+        if let Some(repo) = known {
+            return Ok(repo);
+        }
+        let id = self.interned.did(self.conn, did.as_str())?;
+        let state = RepoState { head: None, hosting: Hosting::Active, proof: Proof::Desynchronized };
+        self.conn.prepare_cached(ADD_REPO)?.execute(named_params! {
+            ":id": id,
+            ":hosting": state.hosting.code(),
+            ":proof": state.proof.code(),
+        })?;
+        Ok(Repo { id, did, state })
+    }
+
+    fn set_state(&self, repo: &Repo<'_>) -> Result<(), Fault> {
+        let head = repo.state.head;
+        self.conn.prepare_cached(SET_REPO)?.execute(named_params! {
+            ":id": repo.id,
+            // A TID has 63 bits.
+            ":rev": head.map(|head| head.rev.bits().cast_signed()),
+            ":data": head.map(|head| head.data.to_bytes()),
+            ":hosting": repo.state.hosting.code(),
+            ":proof": repo.state.proof.code(),
+        })?;
+        Ok(())
+    }
+}
+
+/// What is to be done for one collection of one repository.
+#[derive(Default)]
+struct Difference<'r> {
+    gone: Vec<(Box<str>, Stored)>,
+    put: Vec<(&'r RepoPath, &'r Cid, Option<Stored>)>,
+    unchanged: u64,
+}
+
+impl Repo<'_> {
+    pub(super) const fn is_visible(&self) -> bool {
+        self.state.hosting.is_visible()
+    }
+
+    /// Whether the account is gone for good and nothing may come back before its hosting changes.
+    const fn is_erased(&self) -> bool {
+        matches!(self.state.hosting, Hosting::Deleted) && self.state.head.is_none()
+    }
+
+    fn is_at(&self, head: RepoHead) -> bool {
+        self.state.head.is_some_and(|stored| head.rev == stored.rev)
+    }
+
+    /// Whether a change that leads to `head` has been overtaken.
+    fn is_past(&self, head: RepoHead) -> bool {
+        self.is_erased() || self.state.head.is_some_and(|stored| head.rev <= stored.rev)
+    }
+
+    pub(super) fn place<'a>(&'a self, record: i64, rkey: &'a str) -> Place<'a> {
+        Place { record, repo: self.id, did: self.did.as_str(), rkey }
+    }
+}

@@ -2,14 +2,14 @@
 //! from the start with its gaps, or joined in the middle.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use appview_core::block::car::Archive;
 use appview_core::repo::Identity;
-use appview_core::sync::verifier::{Closing, Tally};
+use appview_core::sync::verifier::Closing;
 use appview_core::sync::verify::verify_repo;
-use appview_core::sync::{Change, Event, Hosting, Output, RecordChange, Scope, Verifier};
+use appview_core::sync::{Change, Event, Hosting, Output, Proof, RecordChange, Scope, Verifier};
 use appview_core::syntax::Did;
 use fixtures::recording::{self, Oracle};
 
@@ -23,8 +23,8 @@ enum Pds {
     IsAway,
 }
 
-/// What is shown in the end, CIDs by URI, and what was counted.
-fn play(frames: &[&[u8]], pds: Pds) -> (BTreeMap<String, String>, Tally) {
+/// What is shown in the end, CIDs by URI, and the machine as it then is.
+fn play(frames: &[&[u8]], pds: Pds) -> (BTreeMap<String, String>, Verifier) {
     let documents = recording::plc();
     let identity = |did: &Did| {
         let entry = &documents[did.as_str()];
@@ -79,7 +79,7 @@ fn play(frames: &[&[u8]], pds: Pds) -> (BTreeMap<String, String>, Tally) {
     let uris = records.into_iter().flat_map(|(did, records)| {
         records.into_iter().map(move |(path, cid)| (format!("at://{did}/{path}"), cid))
     });
-    (uris.collect(), verifier.tally())
+    (uris.collect(), verifier)
 }
 
 fn oracle() -> BTreeMap<String, String> {
@@ -90,9 +90,22 @@ fn oracle() -> BTreeMap<String, String> {
 }
 
 #[test]
-fn the_stream_alone_adds_up_to_what_the_pds_shows() {
-    let (shown, tally) = play(&recording::frames_live(), Pds::IsAway);
-    assert_eq!(shown, oracle());
+fn the_stream_alone_shows_nothing_but_the_truth_and_knows_whom_it_lacks() {
+    let (shown, verifier) = play(&recording::frames_live(), Pds::IsAway);
+    let mut lacking = BTreeSet::new();
+    for (uri, cid) in oracle() {
+        match shown.get(&uri) {
+            Some(shown) => assert_eq!(*shown, cid),
+            None => drop(lacking.insert(uri.split('/').nth(2).unwrap().to_owned())),
+        }
+    }
+    assert!(shown.keys().all(|uri| oracle().contains_key(uri)));
+    // Their first commits had no record in scope, so no one listened yet.
+    assert_eq!(lacking.len(), 2);
+    for did in lacking {
+        assert_eq!(verifier.state(&did).unwrap().proof, Proof::Desynchronized);
+    }
+    let tally = verifier.tally();
     assert_eq!((tally.frames, tally.deviating, tally.repos), (216, 0, 0), "{tally:?}");
 }
 
@@ -103,17 +116,20 @@ fn stream_and_exports_together_add_up_to_the_same() {
 
 #[test]
 fn a_replay_without_a_deleted_accounts_events_adds_up_to_the_same() {
-    let (shown, tally) = play(&recording::frames_replay(), Pds::Answers);
+    let (shown, verifier) = play(&recording::frames_replay(), Pds::Answers);
     assert_eq!(shown, oracle());
-    assert_eq!(tally.frames, 201);
+    assert_eq!(verifier.tally().frames, 201);
 }
 
 #[test]
-fn joined_in_the_middle_it_shows_every_repository_that_is_heard_of_again() {
-    let (shown, _) = play(&recording::frames_outdated_cursor(), Pds::Answers);
-    let oracle = oracle();
-    assert!(!shown.is_empty() && shown.len() < oracle.len());
-    assert!(shown.iter().all(|(uri, cid)| oracle[uri] == *cid), "nothing but the truth");
+fn joined_in_the_middle_it_fetches_every_repository_and_adds_up_to_the_same() {
+    let (shown, verifier) = play(&recording::frames_outdated_cursor(), Pds::Answers);
+    assert_eq!(shown, oracle());
+    assert_eq!(
+        (verifier.tally().commits, verifier.tally().repos),
+        (0, 9),
+        "the exports are newer than the stream"
+    );
 }
 
 #[test]

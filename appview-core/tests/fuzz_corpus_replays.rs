@@ -19,7 +19,10 @@ use fixtures::seed::Seed;
 use fixtures::{Draft, Envelope, Ipld, KeyKind, World, Write, car, proof, records, value};
 use support::{friend, post, profile, rename, unfriend};
 
-const TARGETS: [(&str, fn(&[u8])); 5] = [
+/// Accepts any bytes, and panics where a law is broken.
+type Law = fn(&[u8]);
+
+const TARGETS: [(&str, Law); 5] = [
     ("frame", targets::frame),
     ("cbor", targets::cbor),
     ("car", targets::car),

@@ -571,8 +571,8 @@ mod tree {
         misshapen(&below(RawNode { left: Some(leaf()), entries: vec![] }), "nothing lies below layer 0");
         let beyond = (0..).map(|number| key(0, number)).find(|key| *key > high).unwrap();
         misshapen(&below(of(None, &[&beyond])), "keys of a subtree lie between its neighbours");
-        let child = of(None, &[&a]).block();
-        misshapen(&[of(Some(child.0), &[&b]).block(), child.clone()], "nothing lies below layer 0");
+        let child = of(None, &[a]).block();
+        misshapen(&[of(Some(child.0), &[b]).block(), child.clone()], "nothing lies below layer 0");
         misshapen(&[RawNode { left: Some(child.0), entries: vec![] }.block(), child], "the root holds a key");
     }
 

@@ -38,7 +38,8 @@ pub struct Listener {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rows {
     pub head: Option<RepoHead>,
-    pub hosting: Option<Hosting>,
+    /// Why it is not shown, if it is not.
+    pub hidden: Option<Hosting>,
     /// CIDs by path.
     pub records: BTreeMap<String, String>,
 }
@@ -129,19 +130,29 @@ impl Listener {
         self.said()
     }
 
-    /// Answers every question truthfully until there is none; then the index holds what the world holds.
+    /// Answers every question truthfully until there is none; then the index holds what the world holds. Nobody answers for
+    /// an account that is not of this world.
     pub fn settle(&mut self) -> Vec<String> {
         let mut said = self.said();
         for _ in 0..10_000 {
             if let Some(did) = self.unresolved.pop() {
-                said.extend(self.resolve(did.as_str()));
+                said.extend(match self.knows(&did) {
+                    true => self.resolve(did.as_str()),
+                    false => self.resolve_with(did.as_str(), None),
+                });
             } else if let Some(did) = self.wanted.pop() {
-                said.extend(self.fetch(did.as_str()));
+                if self.knows(&did) {
+                    said.extend(self.fetch(did.as_str()));
+                }
             } else {
                 return said;
             }
         }
         panic!("the machine never comes to rest; it ends with {:?}", said.last_chunk::<8>());
+    }
+
+    fn knows(&self, did: &Did) -> bool {
+        self.world.dids().any(|account| **account == *did.as_str())
     }
 
     /// What was asked for since the last call, in words; the index follows.
@@ -203,12 +214,12 @@ impl Listener {
                 "head".to_owned()
             }
             Change::Hosting { hosting, .. } => {
-                rows.hosting = Some(hosting);
+                rows.hidden = (!hosting.is_visible()).then_some(hosting);
                 format!("hosting {hosting}")
             }
             Change::Desynchronized { .. } => "desynchronized".to_owned(),
             Change::Erase { .. } => {
-                *rows = Rows { hosting: Some(Hosting::Deleted), ..Rows::default() };
+                *rows = Rows { hidden: Some(Hosting::Deleted), ..Rows::default() };
                 "erase".to_owned()
             }
         }
@@ -217,7 +228,7 @@ impl Listener {
     /// What would be served of an account.
     pub fn shown(&self, account: &str) -> BTreeMap<String, String> {
         match self.index.get(account) {
-            Some(rows) if rows.hosting.is_none_or(Hosting::is_visible) => rows.records.clone(),
+            Some(rows) if rows.hidden.is_none() => rows.records.clone(),
             _ => BTreeMap::new(),
         }
     }

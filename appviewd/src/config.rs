@@ -90,7 +90,7 @@ pub enum Command {
         #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", env = "APPVIEWD_LISTEN")]
         listen: SocketAddr,
         #[command(flatten)]
-        upstream: Upstream,
+        upstream: SavedUpstream,
     },
     /// Play a recording into the index.
     ///
@@ -218,20 +218,9 @@ pub enum FingerprintBy {
 pub struct SavedUpstream {
     /// JSON map from each DID to its document, or to `{didDocument, operations}`; the operations of its PLC audit log
     /// tell which key was valid when.
-    #[arg(long, value_name = "FILE")]
-    pub identities: PathBuf,
-    /// Folder of exports named after their DIDs (`did_plc_….car`), which stand in for every PDS.
-    #[arg(long, value_name = "DIR")]
-    pub repos: Option<PathBuf>,
-}
-
-/// Where `serve` asks about identities and repositories.
-#[derive(Debug, Clone, Args)]
-pub struct Upstream {
-    /// Answer from this file (see `replay --help`).
     #[arg(long, value_name = "FILE", env = "APPVIEWD_IDENTITIES")]
     pub identities: PathBuf,
-    /// Fetch repositories from this folder (see `replay --help`).
+    /// Folder of exports named after their DIDs (`did_plc_….car`), which stand in for every PDS.
     #[arg(long, value_name = "DIR", env = "APPVIEWD_REPOS")]
     pub repos: Option<PathBuf>,
 }

@@ -1,1 +1,42 @@
-//! appviewd
+//! The daemon and its commands: a thin layer over [`appview_core`].
+//!
+//! A parsed command line enters; an exit code leaves, results on standard output, everything else on standard error.
+
+pub mod command;
+pub mod config;
+pub mod http;
+pub mod progress;
+pub mod telemetry;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use config::{Cli, Command};
+
+/// Runs one command.
+///
+/// # Errors
+///
+/// What the command could not do, in words for whoever typed it.
+pub fn run(cli: Cli) -> Result<ExitCode> {
+    match cli.command {
+        Command::Demo { listen, once } => command::demo::run(listen, once),
+        Command::Serve { data, relay, listen, upstream } => command::serve::run(&data, relay, listen, &upstream),
+        Command::Replay { frames, upstream, data, format } => {
+            command::replay::run(&frames, &upstream, &data, format)
+        }
+        Command::Rebuild { from, upstream, data, format } => {
+            command::rebuild::run(&from, &upstream, &data, format)
+        }
+        Command::Inspect { what } => done(command::inspect::run(what)),
+        Command::Record { relay, frames, cursor } => done(command::record::run(&relay, frames, cursor)),
+        Command::Check { data, format } => command::check::run(&data, format),
+        Command::Fingerprint { by, data, format } => done(command::fingerprint::run(by, &data, format)),
+        Command::Export { collection, repo, data } => done(command::export::run(&collection, &repo, &data)),
+    }
+}
+
+fn done(result: Result<()>) -> Result<ExitCode> {
+    result.map(|()| ExitCode::SUCCESS)
+}

@@ -1,0 +1,70 @@
+//! Who may write, and when nobody may open.
+//!
+//! Two files beside the index carry advisory locks, which the operating system drops with the process. They are files
+//! of their own because closing any handle on the database itself would drop the locks that SQLite has on it.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+
+use super::IndexError;
+
+/// `path` with `suffix` after its last character, as SQLite names its own companions.
+pub(super) fn companion(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Opens for writing, creating a file that nobody else may read.
+pub(super) fn open_private(path: &Path) -> Result<File, IndexError> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map_err(IndexError::io(path))
+}
+
+/// The right to write an index: one at a time, over all processes.
+#[derive(Debug)]
+pub(super) struct WriterLock {
+    _file: File,
+}
+
+impl WriterLock {
+    pub(super) fn acquire(index: &Path) -> Result<Self, IndexError> {
+        let path = companion(index, ".lock");
+        let file = open_private(&path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(IndexError::Locked {
+                path: index.into(),
+                lock: path,
+            }),
+            Err(TryLockError::Error(source)) => Err(IndexError::Io { path, source }),
+        }
+    }
+}
+
+/// Held for the moment of opening a connection (shared) or of swapping the file under its name (exclusive), so that no
+/// connection can get the old file with the new one's write-ahead log.
+#[derive(Debug)]
+pub(super) struct SwapLock {
+    _file: File,
+}
+
+impl SwapLock {
+    pub(super) fn for_opening(index: &Path) -> Result<Self, IndexError> {
+        Self::lock(index, File::lock_shared)
+    }
+
+    pub(super) fn for_swapping(index: &Path) -> Result<Self, IndexError> {
+        Self::lock(index, File::lock)
+    }
+
+    fn lock(index: &Path, how: fn(&File) -> std::io::Result<()>) -> Result<Self, IndexError> {
+        let path = companion(index, ".swap");
+        let file = open_private(&path)?;
+        how(&file).map_err(IndexError::io(&path))?;
+        Ok(Self { _file: file })
+    }
+}

@@ -1,0 +1,107 @@
+//! The index: one SQLite file that holds every record of the followed repositories.
+//!
+//! Proven [`Change`](crate::sync::Change)s enter through the one [`IndexWriter`]; rows leave through [`IndexReader`]s,
+//! whose questions are the `query` room's. Rows, the heads of the repositories' chains, cursors and fingerprints of one
+//! batch are written in one transaction. Deliberately absent: proofs (a change that reaches this room has been
+//! verified), the network, and migrations (a file of another schema is rebuilt, since nothing in it is precious).
+
+mod check;
+mod error;
+mod fingerprint;
+mod intern;
+mod lock;
+mod project;
+mod reader;
+mod rebuild;
+mod schema;
+mod state;
+mod tally;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use check::{Checked, Damage};
+pub(crate) use error::Fault;
+pub use error::IndexError;
+pub use fingerprint::Fingerprint;
+pub(crate) use project::link_hash;
+pub use reader::IndexReader;
+pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
+pub use state::RepoStates;
+pub use writer::{Applied, IndexWriter, Refused};
+
+use crate::record::Catalog;
+
+/// An index file that has been opened: ours, of this schema, and undamaged as far as SQLite can tell.
+///
+/// Holds no connection: [`Index::reader`] and [`Index::writer`] make them.
+#[derive(Debug, Clone)]
+pub struct Index {
+    path: PathBuf,
+}
+
+impl Index {
+    /// Opens the index at `path`, or creates it where there is no file.
+    ///
+    /// Reads the whole file to look for damage of its structure, about a second for each gigabyte.
+    ///
+    /// # Errors
+    ///
+    /// [`IndexError::NotSqlite`], [`IndexError::Foreign`], [`IndexError::SchemaMismatch`] and [`IndexError::Corrupt`]
+    /// for a file that is not a sound index of this version; it is left as it is.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, IndexError> {
+        let path = path.as_ref();
+        if !schema::exists(path)? {
+            let _lock = lock::WriterLock::acquire(path)?;
+            // Whoever held the lock a moment ago may have created it.
+            if !schema::exists(path)? {
+                rebuild::create(path)?;
+            }
+        }
+        schema::verify(path)?;
+        Ok(Self { path: path.into() })
+    }
+
+    /// Creates an index where there is no file.
+    ///
+    /// # Errors
+    ///
+    /// [`IndexError::Exists`] if there is one.
+    pub fn create(path: impl AsRef<Path>) -> Result<Self, IndexError> {
+        let path = path.as_ref();
+        let _lock = lock::WriterLock::acquire(path)?;
+        if schema::exists(path)? {
+            return Err(IndexError::Exists { path: path.into() });
+        }
+        rebuild::create(path)?;
+        Ok(Self { path: path.into() })
+    }
+
+    /// Where the file is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens a connection that reads: one snapshot of the index, the newest at this moment.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Index::open`] that concern the file's kind, and failing input.
+    pub fn reader(&self) -> Result<IndexReader, IndexError> {
+        IndexReader::open(&self.path)
+    }
+
+    /// Opens the one connection that writes.
+    ///
+    /// If the verdicts in the file are by another set of lexicons than `catalog`, every record is judged again first, at
+    /// some 20 microseconds each. That goes on where it stopped if the process ends meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`IndexError::Locked`] while there is another writer, in this process or elsewhere.
+    pub fn writer(&self, catalog: Arc<Catalog>) -> Result<IndexWriter, IndexError> {
+        IndexWriter::open(&self.path, catalog)
+    }
+}

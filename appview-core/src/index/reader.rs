@@ -1,0 +1,83 @@
+//! A snapshot of the index that can be asked.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+
+use super::{Fault, IndexError, RepoStates, schema, state};
+use crate::sync::{RepoState, StreamCursor};
+use crate::syntax::Did;
+
+/// One state of the index: whatever is written meanwhile, all questions to one reader are answered from the same.
+///
+/// Costs a file handle and up to 16 MB of cache. Short-lived by design: as long as it is open, the writer's log can't be
+/// written back. [`IndexReader::refresh`] moves a reader that is kept to the newest state. After a rebuild, a reader that
+/// was opened before goes on with the old file.
+#[derive(Debug)]
+pub struct IndexReader {
+    path: PathBuf,
+    conn: Connection,
+}
+
+impl IndexReader {
+    pub(super) fn open(path: &Path) -> Result<Self, IndexError> {
+        let reader = Self {
+            path: path.into(),
+            conn: schema::connect_reader(path)?,
+        };
+        reader.begin()?;
+        Ok(reader)
+    }
+
+    /// Moves to the newest state.
+    ///
+    /// # Errors
+    ///
+    /// Failing input.
+    pub fn refresh(&mut self) -> Result<(), IndexError> {
+        if !self.conn.is_autocommit() {
+            self.query(|conn| Ok(conn.execute_batch("commit")?))?;
+        }
+        self.begin()
+    }
+
+    /// What is remembered of one repository; nothing if it is not followed.
+    ///
+    /// # Errors
+    ///
+    /// Failing input or damage.
+    pub fn repo_state(&self, did: &Did) -> Result<Option<RepoState>, IndexError> {
+        self.query(|conn| Ok(state::find(conn, did.as_str())?.map(|(_, state)| state)))
+    }
+
+    /// What is remembered of every followed repository.
+    #[must_use]
+    pub fn repo_states(&self) -> RepoStates<'_> {
+        RepoStates::new(&self.conn, &self.path)
+    }
+
+    /// How far each stream has been followed.
+    ///
+    /// # Errors
+    ///
+    /// Failing input or damage.
+    pub fn cursors(&self) -> Result<Vec<StreamCursor>, IndexError> {
+        self.query(state::cursors)
+    }
+
+    /// Asks the snapshot something.
+    pub(crate) fn query<T>(
+        &self,
+        ask: impl FnOnce(&Connection) -> Result<T, Fault>,
+    ) -> Result<T, IndexError> {
+        ask(&self.conn).map_err(Fault::at(&self.path))
+    }
+
+    /// A read transaction takes its snapshot at its first read.
+    fn begin(&self) -> Result<(), IndexError> {
+        self.query(|conn| {
+            conn.execute_batch("begin; select 1 from judged;")?;
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,183 @@
+//! The file's format: its marks, its tables, its pragmas; open or refuse.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use super::lock::{SwapLock, open_private};
+use super::{Fault, IndexError};
+
+/// The number in `application_id` that tells an index from every other SQLite file: `ccix` in ASCII.
+pub const APPLICATION_ID: i32 = 0x6363_6978;
+
+/// The number in `user_version`. Another one, older or newer, is refused: there are no migrations.
+pub const SCHEMA_VERSION: i32 = 1;
+
+const TABLES: &str = include_str!("schema.sql");
+
+/// How long a connection waits for another one.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// For every connection. `secure_delete` is on so that an erased record's bytes are overwritten, not only unlinked.
+const PRAGMAS: &str = "
+    pragma foreign_keys = on;
+    pragma trusted_schema = off;
+    pragma secure_delete = on;
+    pragma temp_store = memory;
+    pragma cell_size_check = on;
+";
+
+/// For the writer. 65,536 pages between checkpoints cost a log of 256 MB at most and save a fifth of the work.
+const WRITER_PRAGMAS: &str = "
+    pragma synchronous = normal;
+    pragma wal_autocheckpoint = 65536;
+    pragma journal_size_limit = 67108864;
+    pragma cache_size = -65536;
+";
+
+/// For filling a file that nobody else sees and that is thrown away if anything fails.
+const BULK_PRAGMAS: &str = "
+    pragma locking_mode = exclusive;
+    pragma journal_mode = off;
+    pragma synchronous = off;
+    pragma cache_size = -262144;
+";
+
+const READER_PRAGMAS: &str = "
+    pragma query_only = on;
+    pragma mmap_size = 1073741824;
+    pragma cache_size = -16384;
+";
+
+/// Prepared statements that a connection keeps: more than this crate has.
+const STATEMENTS: usize = 96;
+
+/// Whether there is a file with anything in it. SQLite itself takes an empty file for a database without tables.
+pub(super) fn exists(path: &Path) -> Result<bool, IndexError> {
+    match std::fs::metadata(path) {
+        Ok(metadata) => Ok(metadata.len() > 0),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(IndexError::io(path)(error)),
+    }
+}
+
+/// Opens the writer's connection to an index.
+pub(super) fn connect_writer(path: &Path) -> Result<Connection, IndexError> {
+    let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let prepare = || -> Result<(), Fault> {
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+        Ok(conn.execute_batch(WRITER_PRAGMAS)?)
+    };
+    prepare().map_err(Fault::at(path))?;
+    verify_kind(path, &conn)?;
+    Ok(conn)
+}
+
+/// Creates an index to be filled at once.
+pub(super) fn connect_bulk(path: &Path) -> Result<Connection, IndexError> {
+    let conn = connect_new(path)?;
+    let prepare = || -> Result<(), Fault> {
+        conn.execute_batch(BULK_PRAGMAS)?;
+        create_tables(&conn)
+    };
+    prepare().map_err(Fault::at(path))?;
+    Ok(conn)
+}
+
+/// Opens an index that is about to be replaced, whatever its version, or nothing where there is no file.
+///
+/// Only another program's file is an error: a damaged one of ours is what a rebuild is for.
+pub(super) fn connect_replaced(path: &Path) -> Result<Option<Connection>, IndexError> {
+    if !exists(path)? {
+        return Ok(None);
+    }
+    let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    match verify_kind(path, &conn) {
+        Ok(()) | Err(IndexError::SchemaMismatch { .. }) => Ok(Some(conn)),
+        Err(IndexError::Corrupt { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Opens a reader's connection to an index.
+pub(super) fn connect_reader(path: &Path) -> Result<Connection, IndexError> {
+    let _opening = SwapLock::for_opening(path)?;
+    let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    conn.execute_batch(READER_PRAGMAS)
+        .map_err(Fault::at(path))?;
+    verify_kind(path, &conn)?;
+    Ok(conn)
+}
+
+/// Refuses whatever is not a sound index of this version.
+pub(super) fn verify(path: &Path) -> Result<(), IndexError> {
+    let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    verify_kind(path, &conn)?;
+    let first: String = conn
+        .query_row("pragma quick_check(1)", [], |row| row.get(0))
+        .map_err(Fault::at(path))?;
+    if first == "ok" {
+        Ok(())
+    } else {
+        Err(IndexError::Corrupt {
+            path: path.into(),
+            detail: first,
+        })
+    }
+}
+
+/// Refuses what is not an index of this version, by its marks alone.
+fn verify_kind(path: &Path, conn: &Connection) -> Result<(), IndexError> {
+    let application = pragma(path, conn, "application_id")?;
+    if application != APPLICATION_ID {
+        return Err(IndexError::Foreign {
+            path: path.into(),
+            found: application,
+        });
+    }
+    let version = pragma(path, conn, "user_version")?;
+    if version != SCHEMA_VERSION {
+        return Err(IndexError::SchemaMismatch {
+            path: path.into(),
+            found: version,
+            expected: SCHEMA_VERSION,
+        });
+    }
+    Ok(())
+}
+
+fn pragma(path: &Path, conn: &Connection, name: &str) -> Result<i32, IndexError> {
+    conn.pragma_query_value(None, name, |row| row.get(0))
+        .map_err(Fault::at(path))
+}
+
+fn connect_new(path: &Path) -> Result<Connection, IndexError> {
+    // SQLite would create the file for everyone to read; its companions take their mode from it.
+    drop(open_private(path)?);
+    connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+}
+
+fn connect(path: &Path, mode: OpenFlags) -> Result<Connection, IndexError> {
+    let open = || -> Result<Connection, Fault> {
+        // Without `SQLITE_OPEN_URI`, a path is a path whatever it begins with.
+        let conn = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        conn.busy_timeout(PATIENCE)?;
+        conn.set_prepared_statement_cache_capacity(STATEMENTS);
+        conn.execute_batch(PRAGMAS)?;
+        Ok(conn)
+    };
+    open().map_err(Fault::at(path))
+}
+
+fn create_tables(conn: &Connection) -> Result<(), Fault> {
+    conn.execute_batch(&format!(
+        "begin immediate;
+         {TABLES}
+         pragma application_id = {APPLICATION_ID};
+         pragma user_version = {SCHEMA_VERSION};
+         commit;"
+    ))?;
+    Ok(())
+}

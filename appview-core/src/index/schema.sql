@@ -1,0 +1,160 @@
+-- The whole schema of an index file. There are no migrations: whoever finds another number in `user_version` rebuilds.
+--
+-- Written by `index/writer.rs` and `index/project.rs` alone, read by `query/`. Nothing in a row comes from our clock or
+-- from the order of arrival, with one exception: the integers that stand for names. They differ between two indexes of
+-- the same repositories, so no list sorts by them and nobody outside ever sees one.
+--
+-- Each secondary index costs some 4 microseconds a row, growing with the tree, and is therefore named with the question
+-- that it answers. Bulk filling drops those that are not unique and makes them again at the end.
+
+-- One row: a DID that some row names, be it a repository's own or one that a record mentions.
+create table did (
+    id  integer primary key,
+    did text    not null unique
+) strict;
+
+-- One row: a collection that some record is in.
+create table collection (
+    id   integer primary key,
+    nsid text    not null unique
+) strict;
+
+-- One row: the name of a model that some receipt names.
+create table model (
+    id   integer primary key,
+    name text    not null unique
+) strict;
+
+-- One row: a repository that is followed. `rev` and `data` are the head of its proven chain, null before its first proof
+-- and after its erasure; `rev` holds a TID's 63 bits, whose order as numbers is the order of revisions. `hosting` and
+-- `proof` are the codes of `Hosting` and `Proof`: 0 is active, and 0 is full.
+create table repo (
+    id      integer primary key references did (id),
+    rev     integer,
+    data    blob,
+    hosting integer not null,
+    proof   integer not null,
+    check ((rev is null) = (data is null))
+) strict;
+
+-- One row: a record of a followed repository, shown or not. `cid` is binary, `body` is the block as it was signed.
+-- `served` is 1 exactly while the repository is active and the verdict (0 valid, 1 marked, 2 quarantined) is not 2. It
+-- follows from `repo.hosting` and `verdict`, and is written out because a list would otherwise walk over the records of
+-- every hidden repository, of which a spammer can leave millions.
+create table record (
+    id         integer primary key,
+    repo       integer not null references repo (id),
+    collection integer not null references collection (id),
+    rkey       text    not null,
+    cid        blob    not null check (length(cid) = 36),
+    verdict    integer not null check (verdict in (0, 1, 2)),
+    served     integer not null check (served in (0, 1)),
+    body       blob    not null
+) strict;
+
+-- Which record stands here? What does this repository hold, in the order of keys?
+create unique index record_place on record (repo, collection, rkey);
+
+-- What is the newest of this collection, over all repositories?
+create index record_served on record (collection, rkey, repo) where served = 1;
+
+-- One row: a breach of its lexicon by a marked or quarantined record, at most 16 for each.
+create table finding (
+    record  integer not null references record (id) on delete cascade,
+    ordinal integer not null,
+    path    text    not null,
+    rule    text    not null,
+    message text    not null,
+    primary key (record, ordinal)
+) strict, without rowid;
+
+-- The typed tables: one row for each served record of one collection, with what a list filters by or a statistic adds
+-- up. A row is there exactly while its record is served, so that no statistic can forget who is hidden. A member that
+-- can't be read is null. Collections without a filter beyond repository and key have no table: `record` is enough.
+-- `rkey` and `provider` repeat the record's, so that an index can hold them.
+
+-- One row: a served `dev.cocore.compute.receipt`. Times are microseconds since 1970. `job` is the start of the BLAKE3
+-- of the URI: 16 bytes where the text has 70, and too long for anyone to find two URIs that share it.
+create table receipt (
+    record     integer primary key references record (id) on delete cascade,
+    provider   integer not null references did (id),
+    rkey       text    not null,
+    requester  integer references did (id),
+    job        blob,
+    model      integer references model (id),
+    started    integer,
+    completed  integer,
+    tokens_in  integer,
+    tokens_out integer,
+    price      integer,
+    currency   text,
+    tier       text,
+    pro_bono   integer
+) strict;
+
+-- What was done for this requester, by this provider or by all?
+create index receipt_requester on receipt (requester, rkey, provider) where requester is not null;
+
+-- What was done for this job?
+create index receipt_job on receipt (job, rkey) where job is not null;
+
+-- One row: a served `dev.cocore.compute.settlement`. `receipt` is hashed as `receipt.job` is; `requester` is the
+-- repository of the authorization that it draws on.
+create table settlement (
+    record    integer primary key references record (id) on delete cascade,
+    rkey      text    not null,
+    receipt   blob,
+    requester integer references did (id)
+) strict;
+
+-- What was paid for this receipt?
+create index settlement_receipt on settlement (receipt, rkey) where receipt is not null;
+
+-- What was this requester charged?
+create index settlement_requester on settlement (requester, rkey) where requester is not null;
+
+-- One row: a served `dev.cocore.account.friend`.
+create table friend (
+    record  integer primary key references record (id) on delete cascade,
+    rkey    text    not null,
+    subject integer references did (id)
+) strict;
+
+-- Who trusts this account?
+create index friend_subject on friend (subject, rkey) where subject is not null;
+
+-- One row: a served `dev.cocore.account.profile` under the key `self`, hence at most one for each account. All share one
+-- key, so they are listed by DID, whose text is repeated to be in an index.
+create table profile (
+    record       integer primary key references record (id) on delete cascade,
+    did          text not null,
+    handle       text,
+    display_name text
+) strict;
+
+-- Which profiles are there, in the order of their accounts?
+create index profile_did on profile (did);
+
+-- One row: the records of all active repositories in one collection, or in all of them in the row 0: the sum behind the
+-- fingerprint, and their number by verdict. Quarantined records count: they are records of the repository.
+create table tally (
+    collection  integer primary key,
+    sum         blob    not null check (length(sum) = 2048),
+    valid       integer not null,
+    marked      integer not null,
+    quarantined integer not null
+) strict;
+
+-- One row: how far one endpoint's stream has been followed. Everything up to `seq` is in this file.
+create table cursor (
+    endpoint text    primary key,
+    seq      integer not null
+) strict, without rowid;
+
+-- The one row: which set of lexicons the verdicts are by. While the records are being judged again, those with an id up
+-- to `through` have been; null when all have.
+create table judged (
+    only_row   integer primary key check (only_row = 1),
+    schema_set text    not null,
+    through    integer
+) strict;

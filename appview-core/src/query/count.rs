@@ -1,0 +1,99 @@
+//! How much there is.
+
+use rusqlite::Connection;
+
+use crate::index::{Fault, IndexError, IndexReader};
+
+/// Hosting 0 is active; proof 1 is provisional and 2 desynchronized.
+const COUNT_REPOS: &str = "
+    select count(*) as repos,
+           count(*) filter (where hosting = 0) as active,
+           count(*) filter (where proof = 1) as provisional,
+           count(*) filter (where proof = 2) as desynchronized
+      from repo";
+
+const COUNT_RECORDS: &str = "select valid, marked, quarantined from tally where collection = 0";
+
+/// Followed repositories and their records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// The repositories.
+    pub repos: RepoCounts,
+    /// The records of those that are active.
+    pub records: VerdictCounts,
+}
+
+/// Followed repositories by their state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RepoCounts {
+    /// All of them.
+    pub followed: u64,
+    /// Those whose records are shown.
+    pub active: u64,
+    /// Those proven by a former host's key, until their next commit.
+    pub provisional: u64,
+    /// Those that have to be proven from their PDS.
+    pub desynchronized: u64,
+}
+
+/// Records of active repositories by verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct VerdictCounts {
+    /// Keep their lexicon.
+    pub valid: u64,
+    /// Break it in a small way; served and marked.
+    pub marked: u64,
+    /// Break it badly; kept, and not listed.
+    pub quarantined: u64,
+}
+
+impl VerdictCounts {
+    /// All of them.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.valid + self.marked + self.quarantined
+    }
+
+    pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            valid: number(row, "valid")?,
+            marked: number(row, "marked")?,
+            quarantined: number(row, "quarantined")?,
+        })
+    }
+}
+
+impl IndexReader {
+    /// How much there is. Costs a walk over the repositories, not over their records.
+    ///
+    /// # Errors
+    ///
+    /// Failing input or damage.
+    pub fn counts(&self) -> Result<Counts, IndexError> {
+        self.query(count)
+    }
+}
+
+fn count(conn: &Connection) -> Result<Counts, Fault> {
+    let repos = conn.prepare_cached(COUNT_REPOS)?.query_row([], |row| {
+        Ok(RepoCounts {
+            followed: number(row, "repos")?,
+            active: number(row, "active")?,
+            provisional: number(row, "provisional")?,
+            desynchronized: number(row, "desynchronized")?,
+        })
+    })?;
+    let mut statement = conn.prepare_cached(COUNT_RECORDS)?;
+    let mut rows = statement.query([])?;
+    let records = match rows.next()? {
+        Some(row) => VerdictCounts::read(row)?,
+        None => VerdictCounts::default(),
+    };
+    Ok(Counts { repos, records })
+}
+
+/// SQLite's integers are signed. A count below zero is damage, which a check reports and which has no place here.
+fn number(row: &rusqlite::Row<'_>, column: &str) -> rusqlite::Result<u64> {
+    let number: i64 = row.get(column)?;
+    Ok(u64::try_from(number).unwrap_or(0))
+}

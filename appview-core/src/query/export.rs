@@ -1,0 +1,124 @@
+//! Everything, in one order.
+
+use rusqlite::{Connection, named_params};
+
+use super::RecordView;
+use super::record::parsed;
+use crate::index::{Fault, IndexError, IndexReader};
+use crate::syntax::{Did, Nsid};
+
+const LIST_REPOS: &str = "
+    select id, did from repo cross join did using (id)
+     where hosting = 0 and (:did is null or did = :did)";
+
+/// Steps from collection to collection in the index, whatever the number of records in each.
+const LIST_COLLECTIONS: &str = "
+    with recursive present (id) as (
+        select min(collection) from record where repo = :repo
+        union all
+        select (select min(collection) from record where repo = :repo and collection > present.id)
+          from present where present.id is not null
+    )
+    select id, nsid from present cross join collection using (id)
+     where :nsid is null or nsid = :nsid";
+
+pub(super) const LIST_RECORDS: &str = "
+    select :did as did, rkey, cid, verdict, body from record
+     where repo = :repo and collection = :collection
+     order by rkey";
+
+/// Which part of everything; all of what is given must hold.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ExportFilter {
+    /// Records of this repository only.
+    pub repo: Option<Did>,
+    /// Records of this collection only.
+    pub collection: Option<Nsid>,
+}
+
+impl IndexReader {
+    /// Gives every record of every active account to `visit`, quarantined ones included, in the order of their URIs as
+    /// text. What it gives is exactly what the fingerprint is about.
+    ///
+    /// Streams: holds one record at a time, and the names of all active accounts.
+    ///
+    /// # Errors
+    ///
+    /// What `visit` returns, at once; failing input or damage.
+    pub fn export<E: From<IndexError>>(
+        &self,
+        filter: &ExportFilter,
+        mut visit: impl FnMut(RecordView) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for repo in self.query(|conn| repos(conn, filter))? {
+            for collection in self.query(|conn| collections(conn, filter, repo.id))? {
+                // An error of the visitor's own passes through SQLite's closure as a value.
+                self.query(|conn| records(conn, &repo, &collection, &mut visit))??;
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Named {
+    id: i64,
+    name: String,
+}
+
+/// Sorts names as the URIs that they begin sort: there a slash follows, which some characters of names come before.
+fn sort_as_in_uris(names: &mut [Named]) {
+    names.sort_unstable_by(|a, b| {
+        let (a, b) = (a.name.bytes(), b.name.bytes());
+        a.chain([b'/']).cmp(b.chain([b'/']))
+    });
+}
+
+fn repos(conn: &Connection, filter: &ExportFilter) -> Result<Vec<Named>, Fault> {
+    let mut statement = conn.prepare_cached(LIST_REPOS)?;
+    let did = filter.repo.as_ref().map(Did::as_str);
+    let rows = statement.query_map(named_params! {":did": did}, |row| {
+        Ok(Named {
+            id: row.get("id")?,
+            name: row.get("did")?,
+        })
+    })?;
+    let mut repos: Vec<_> = rows.collect::<Result<_, _>>()?;
+    sort_as_in_uris(&mut repos);
+    Ok(repos)
+}
+
+fn collections(conn: &Connection, filter: &ExportFilter, repo: i64) -> Result<Vec<Named>, Fault> {
+    let mut statement = conn.prepare_cached(LIST_COLLECTIONS)?;
+    let nsid = filter.collection.as_ref().map(Nsid::as_str);
+    let rows = statement.query_map(named_params! {":repo": repo, ":nsid": nsid}, |row| {
+        Ok(Named {
+            id: row.get("id")?,
+            name: row.get("nsid")?,
+        })
+    })?;
+    let mut collections: Vec<_> = rows.collect::<Result<_, _>>()?;
+    sort_as_in_uris(&mut collections);
+    Ok(collections)
+}
+
+fn records<E>(
+    conn: &Connection,
+    repo: &Named,
+    collection: &Named,
+    visit: &mut impl FnMut(RecordView) -> Result<(), E>,
+) -> Result<Result<(), E>, Fault> {
+    let nsid: Nsid =
+        parsed(Some(&collection.name)).ok_or(Fault::Row("a collection that is none"))?;
+    let mut statement = conn.prepare_cached(LIST_RECORDS)?;
+    let mut rows = statement.query(named_params! {
+        ":did": repo.name,
+        ":repo": repo.id,
+        ":collection": collection.id,
+    })?;
+    while let Some(row) = rows.next()? {
+        if let Err(error) = visit(RecordView::read_in(row, nsid.clone())?) {
+            return Ok(Err(error));
+        }
+    }
+    Ok(Ok(()))
+}

@@ -1,0 +1,28 @@
+//! Questions to the index, and their answers.
+//!
+//! A filter, a [`Limit`] and perhaps a [`PageCursor`] enter; a [`Page`] of [`RecordView`]s leaves. Each question is one
+//! named SQL text beside its function. What is not to be shown (quarantined records, those of accounts that are not
+//! active) is not among the rows that lists are made from, so no list can forget to leave it out. Every order is a
+//! function of the records alone: two indexes of the same repositories give the same pages and accept each other's
+//! cursors. Deliberately absent: HTTP, and anything that writes.
+
+mod count;
+mod export;
+mod fingerprint;
+mod friend;
+mod job;
+mod page;
+mod profile;
+mod provider;
+mod receipt;
+mod record;
+mod settlement;
+
+pub use count::{Counts, RepoCounts, VerdictCounts};
+pub use export::ExportFilter;
+pub use fingerprint::{FingerprintOf, Scope};
+pub use friend::FriendFilter;
+pub use page::{Limit, Page, PageCursor, QueryError};
+pub use receipt::ReceiptFilter;
+pub use record::{FindingView, RecordView};
+pub use settlement::SettlementFilter;

@@ -1,0 +1,263 @@
+//! A record as it is shown, and the lists made of them.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, named_params};
+
+use super::page::Below;
+use super::{Limit, Page, PageCursor, QueryError};
+use crate::block::json::write_json;
+use crate::block::{BlockError, Cid, cbor};
+use crate::index::{Fault, IndexError, IndexReader};
+use crate::record::{Collection, Verdict};
+use crate::syntax::{AtUri, Did, Nsid, RecordKey, Tid, datetime_unix_micros};
+
+const FIND_RECORD: &str = "
+    select did, nsid, rkey, cid, verdict, body
+      from did
+      cross join repo on repo.id = did.id and repo.hosting = 0
+      cross join collection on nsid = :nsid
+      cross join record
+         on record.repo = did.id and record.collection = collection.id and rkey = :rkey
+     where did = :did";
+
+const LIST_FINDINGS: &str = "
+    select path, rule, message
+      from did
+      cross join repo on repo.id = did.id and repo.hosting = 0
+      cross join collection on nsid = :nsid
+      cross join record
+         on record.repo = did.id and record.collection = collection.id and rkey = :rkey
+      cross join finding on finding.record = record.id
+     where did = :did
+     order by ordinal";
+
+const FIND_COLLECTION: &str = "select id from collection where nsid = :nsid";
+
+const FIND_DID: &str = "select id from did where did = :did";
+
+/// Members that tell when a record was made, the best first.
+const TIMES: [&str; 6] = [
+    "createdAt",
+    "completedAt",
+    "settledAt",
+    "attestedAt",
+    "acceptedAt",
+    "updatedAt",
+];
+
+/// One record, as it stands in its repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordView {
+    /// The repository.
+    pub repo: Did,
+    /// The collection.
+    pub collection: Nsid,
+    /// The key within the collection.
+    pub rkey: RecordKey,
+    /// The address of its block.
+    pub cid: Cid,
+    /// How well it keeps its lexicon.
+    pub verdict: Verdict,
+    /// The block: the bytes that `cid` addresses and the repository's signature covers.
+    pub block: Box<[u8]>,
+}
+
+impl RecordView {
+    /// The record's URI, with the DID as its authority.
+    #[must_use]
+    pub fn uri(&self) -> AtUri {
+        AtUri::of_record(&self.repo, &self.collection, &self.rkey)
+    }
+
+    /// Appends the record as JSON, as the AT data model writes it.
+    ///
+    /// # Errors
+    ///
+    /// Only for a quarantined record: [`BlockError`] if its block is not of the data model. `out` then ends in a part.
+    pub fn write_body(&self, out: &mut String) -> Result<(), BlockError> {
+        write_json(out, &self.block)
+    }
+
+    /// When the record was made as far as it tells, in microseconds since 1970: the time in its key if that is a TID,
+    /// else its own member `createdAt` or its like, else 0.
+    ///
+    /// For an `indexedAt` that two indexes agree on: when this one happened to meet the record is no fact about it.
+    #[must_use]
+    pub fn indexed_at_micros(&self) -> i64 {
+        if let Ok(tid) = self.rkey.as_str().parse::<Tid>() {
+            // 53 bits.
+            return tid.micros().cast_signed();
+        }
+        let value = cbor::decode(&self.block);
+        let members = value.as_ref().ok().and_then(cbor::Value::as_map);
+        members
+            .and_then(|members| {
+                let time = |name| datetime_unix_micros(members.text(name)?).ok();
+                TIMES.into_iter().find_map(time)
+            })
+            .unwrap_or(0)
+    }
+
+    pub(super) fn read(row: &Row<'_>) -> Result<Self, Fault> {
+        let nsid = row.get_ref("nsid")?.as_str();
+        let collection = nsid.ok().and_then(|nsid| nsid.parse().ok());
+        Self::read_in(
+            row,
+            collection.ok_or(Fault::Row("a collection that is none"))?,
+        )
+    }
+
+    pub(super) fn read_in(row: &Row<'_>, collection: Nsid) -> Result<Self, Fault> {
+        let did = row.get_ref("did")?.as_str();
+        let rkey = row.get_ref("rkey")?.as_str();
+        let cid = row.get_ref("cid")?.as_blob();
+        let body = row.get_ref("body")?.as_blob();
+        let verdict = Verdict::from_code(row.get("verdict")?);
+        Ok(Self {
+            repo: parsed(did.ok()).ok_or(Fault::Row("a did that is none"))?,
+            collection,
+            rkey: parsed(rkey.ok()).ok_or(Fault::Row("a record key that is none"))?,
+            cid: cid
+                .ok()
+                .and_then(|cid| Cid::decode(cid).ok())
+                .ok_or(Fault::Row("a cid that is none"))?,
+            verdict: verdict.ok_or(Fault::Row("a verdict that has no meaning"))?,
+            block: body
+                .map_err(|_| Fault::Row("a body that is no blob"))?
+                .into(),
+        })
+    }
+
+    fn cursor(&self) -> PageCursor {
+        PageCursor::after(self.uri().as_str())
+    }
+}
+
+pub(super) fn parsed<T: std::str::FromStr>(text: Option<&str>) -> Option<T> {
+    text?.parse().ok()
+}
+
+/// One breach of its lexicon by a record that is marked or quarantined.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FindingView {
+    /// Where in the record; empty for the record itself.
+    pub path: String,
+    /// The rule's name.
+    pub rule: String,
+    /// What was expected and what was found, for people.
+    pub message: String,
+}
+
+impl IndexReader {
+    /// The record at `uri`, if its account is active. One that is quarantined is given too: its `verdict` says so.
+    ///
+    /// # Errors
+    ///
+    /// Failing input or damage. A URI that names no record, or has a handle as its authority, finds nothing.
+    pub fn record(&self, uri: &AtUri) -> Result<Option<RecordView>, IndexError> {
+        let (Some(nsid), Some(rkey)) = (uri.collection(), uri.rkey()) else {
+            return Ok(None);
+        };
+        self.query(|conn| {
+            let mut statement = conn.prepare_cached(FIND_RECORD)?;
+            let mut rows = statement.query(named_params! {
+                ":did": uri.authority(),
+                ":nsid": nsid,
+                ":rkey": rkey,
+            })?;
+            rows.next()?.map(RecordView::read).transpose()
+        })
+    }
+
+    /// Why the record at `uri` is not [`Verdict::Valid`]: at most 16 breaches, none if it is valid or not there.
+    ///
+    /// # Errors
+    ///
+    /// Failing input or damage.
+    pub fn findings(&self, uri: &AtUri) -> Result<Vec<FindingView>, IndexError> {
+        self.query(|conn| {
+            let mut statement = conn.prepare_cached(LIST_FINDINGS)?;
+            let rows = statement.query_map(
+                named_params! {
+                    ":did": uri.authority(),
+                    ":nsid": uri.collection(),
+                    ":rkey": uri.rkey(),
+                },
+                |row| {
+                    Ok(FindingView {
+                        path: row.get("path")?,
+                        rule: row.get("rule")?,
+                        message: row.get("message")?,
+                    })
+                },
+            )?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+}
+
+/// Which part of a list of records is asked for.
+#[derive(Debug)]
+pub(super) struct Part {
+    limit: Limit,
+    below: Below,
+}
+
+impl Part {
+    pub(super) fn new(limit: Limit, cursor: Option<&PageCursor>) -> Result<Self, QueryError> {
+        let below = Below::new(cursor)?;
+        Ok(Self { limit, below })
+    }
+
+    /// Runs a list's SQL, which has the parameters `:rkey`, `:did` and `:limit` and those in `filter`.
+    pub(super) fn read(
+        &self,
+        conn: &Connection,
+        collection: Collection,
+        sql: &str,
+        filter: &[(&str, &dyn ToSql)],
+    ) -> Result<Page<RecordView>, Fault> {
+        let nsid: Nsid =
+            parsed(Some(collection.nsid())).ok_or(Fault::Row("a collection that is none"))?;
+        // One more than asked for tells whether another page follows.
+        let limit = self.limit.get() + 1;
+        let mut statement = conn.prepare_cached(sql)?;
+        let mut parameters: Vec<(&str, &dyn ToSql)> = vec![
+            (":rkey", &self.below.rkey),
+            (":did", &self.below.did),
+            (":limit", &limit),
+        ];
+        parameters.extend_from_slice(filter);
+        let mut rows = statement.query(parameters.as_slice())?;
+        let mut items = Vec::new();
+        while let Some(row) = rows.next()? {
+            items.push(RecordView::read_in(row, nsid.clone())?);
+        }
+        Ok(Page::cut(items, self.limit, RecordView::cursor))
+    }
+}
+
+/// The integer that stands for a collection; none before its first record.
+pub(super) fn collection_id(conn: &Connection, nsid: &str) -> Result<Option<i64>, Fault> {
+    Ok(conn
+        .prepare_cached(FIND_COLLECTION)?
+        .query_row(named_params! {":nsid": nsid}, |row| row.get(0))
+        .optional()?)
+}
+
+/// The integer that stands for a DID; none before it is met.
+pub(super) fn did_id(conn: &Connection, did: &Did) -> Result<Option<i64>, Fault> {
+    Ok(conn
+        .prepare_cached(FIND_DID)?
+        .query_row(named_params! {":did": did.as_str()}, |row| row.get(0))
+        .optional()?)
+}
+
+impl<T> Page<T> {
+    /// Nothing at all.
+    pub(super) const fn empty() -> Self {
+        Self {
+            items: Vec::new(),
+            cursor: None,
+        }
+    }
+}

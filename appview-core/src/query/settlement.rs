@@ -1,0 +1,80 @@
+//! Money moved.
+
+use rusqlite::{Connection, ToSql};
+
+use super::provider::of_collection;
+use super::receipt::known;
+use super::record::Part;
+use super::{Limit, Page, PageCursor, QueryError, RecordView};
+use crate::index::{Fault, IndexReader, link_hash};
+use crate::record::Collection;
+use crate::syntax::Did;
+
+/// A receipt is settled once, and refunded perhaps, so a requester is looked up row by row.
+pub(super) const LIST_BY_RECEIPT: &str = "
+    select did, record.rkey, cid, verdict, body
+      from settlement
+      cross join record on record.id = settlement.record
+      cross join did on did.id = record.repo
+     where receipt = :receipt
+       and (:requester is null or requester = :requester)
+       and settlement.rkey <= :rkey and (settlement.rkey < :rkey or did < :did)
+     order by settlement.rkey desc, did desc limit :limit";
+
+pub(super) const LIST_BY_REQUESTER: &str = "
+    select did, record.rkey, cid, verdict, body
+      from settlement
+      cross join record on record.id = settlement.record
+      cross join did on did.id = record.repo
+     where requester = :requester
+       and settlement.rkey <= :rkey and (settlement.rkey < :rkey or did < :did)
+     order by settlement.rkey desc, did desc limit :limit";
+
+/// Which settlements; all of what is given must hold.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SettlementFilter {
+    /// The URI of the receipt they are for, letter for letter.
+    pub receipt: Option<String>,
+    /// In whose repository the authorization is that they draw on.
+    pub requester: Option<Did>,
+}
+
+impl IndexReader {
+    /// The settlements that match `filter`, newest key first.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::Cursor`], failing input or damage.
+    pub fn list_settlements(
+        &self,
+        filter: &SettlementFilter,
+        limit: Limit,
+        cursor: Option<&PageCursor>,
+    ) -> Result<Page<RecordView>, QueryError> {
+        let part = Part::new(limit, cursor)?;
+        Ok(self.query(|conn| list(conn, filter, &part))?)
+    }
+}
+
+fn list(
+    conn: &Connection,
+    filter: &SettlementFilter,
+    part: &Part,
+) -> Result<Page<RecordView>, Fault> {
+    let collection = Collection::Settlement;
+    let Some(requester) = known(conn, filter.requester.as_ref())? else {
+        return Ok(Page::empty());
+    };
+    let of_requester: (&str, &dyn ToSql) = (":requester", &requester);
+    match &filter.receipt {
+        Some(receipt) => {
+            let receipt = link_hash(receipt);
+            let filter = [(":receipt", &receipt as &dyn ToSql), of_requester];
+            part.read(conn, collection, LIST_BY_RECEIPT, &filter)
+        }
+        None if requester.is_some() => {
+            part.read(conn, collection, LIST_BY_REQUESTER, &[of_requester])
+        }
+        None => of_collection(conn, collection, part),
+    }
+}

@@ -1,0 +1,40 @@
+//! `check`: the index compared with itself.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::reader;
+use crate::config::{DataDir, Format};
+use crate::progress::Progress;
+
+/// Checks everything; 1 if anything is damaged.
+///
+/// # Errors
+///
+/// There is no index, or it cannot be read at all.
+pub fn run(data: &DataDir, format: Format) -> Result<ExitCode> {
+    let index = reader(data)?;
+    let mut progress = Progress::start("checked", "records", None);
+    let checked = index.check(|records| progress.tell(records, String::new))?;
+    progress.finish(checked.records, "");
+    let mut out = std::io::stdout().lock();
+    if format.json {
+        let damage: Vec<_> = checked.damage.iter().map(ToString::to_string).collect();
+        writeln!(out, "{}", json!({"records": checked.records, "damaged": checked.found, "damage": damage}))?;
+    } else if checked.found == 0 {
+        writeln!(out, "{} records, all sound", checked.records)?;
+    } else {
+        for damage in &checked.damage {
+            writeln!(out, "{damage}")?;
+        }
+        let unlisted = checked.found.saturating_sub(checked.damage.len() as u64);
+        if unlisted > 0 {
+            writeln!(out, "and {unlisted} more")?;
+        }
+        eprintln!("appviewd: the index is damaged; build a sound one with `appviewd rebuild`");
+    }
+    Ok(if checked.found == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,97 @@
+//! `serve`: relays into the index, the index to HTTP, until interrupted.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use appview_core::index::Index;
+use appview_core::source::follow::{Following, Pulse, follow};
+use appview_core::source::pump::Upstream;
+use appview_core::source::relay::RelayUrl;
+use appview_core::sync::Scope;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use super::{catalog, offline, open};
+use crate::config::{DataDir, SavedUpstream};
+use crate::http::{self, App, Health};
+
+/// Follows and answers until interrupted.
+///
+/// # Errors
+///
+/// The address is taken, or the index cannot be opened or written.
+pub fn run(
+    data: &DataDir,
+    relays: Vec<RelayUrl>,
+    listen: SocketAddr,
+    upstream: &SavedUpstream,
+) -> Result<ExitCode> {
+    let index = open(data)?;
+    let upstream = offline(upstream)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        tracing::info!(address = %listener.local_addr()?, "answering");
+        let (stop, stopped) = watch::channel(false);
+        tokio::spawn(async move {
+            interrupted().await;
+            tracing::info!("stopping: writing what was received");
+            // Nobody listens any more only when everything has ended already.
+            let _ = stop.send(true);
+        });
+        serve(index, relays, upstream, listener, Pulse::default(), stopped).await?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Follows and answers until `stopped` turns true.
+///
+/// # Errors
+///
+/// The index cannot be written, or the listener fails.
+pub async fn serve(
+    index: Index,
+    relays: Vec<RelayUrl>,
+    upstream: impl Upstream + Send + 'static,
+    listener: TcpListener,
+    pulse: Pulse,
+    stopped: watch::Receiver<bool>,
+) -> Result<()> {
+    let writer = index.writer(catalog()?)?;
+    let app = App::new(index, Health { pulse: pulse.clone() });
+    let answering = tokio::spawn(http::serve(listener, app, until(stopped.clone())));
+    let following = Following { relays, scope: Scope::default() };
+    let followed = follow(writer, following, upstream, pulse, until(stopped)).await;
+    // An index that cannot be written ends the answering too.
+    if followed.is_err() {
+        answering.abort();
+    }
+    let mut writer = followed?;
+    answering.await??;
+    // The log goes back into the file, so that what is left behind is one file.
+    if let Err(error) = writer.write_back_log() {
+        tracing::debug!(%error, "the log stays beside the index");
+    }
+    Ok(())
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which stops us as well.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// Completes at the first interrupt or request to terminate.
+pub(super) async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = terminate.recv() => return,
+                _ = tokio::signal::ctrl_c() => return,
+            }
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}

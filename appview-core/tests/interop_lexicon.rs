@@ -1,36 +1,24 @@
 //! The protocol authors' own cases for lexicon documents and for records that keep or break them.
 //!
-//! The cases are read from a folder beside the project (`APPVIEW_SHARED`, else `../../shared` from this crate), never
-//! copied into it. Where the folder is missing the tests say so and pass; under CI they fail.
+//! The cases are read from a folder beside the project, see [`shared_folder`].
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 
 use appview_core::block::json::json_to_cbor;
 use appview_core::record::{Catalog, Judgement, Reading};
+use fixtures::shared_folder;
 use serde_json::Value as Json;
 
-fn interop_folder() -> Option<PathBuf> {
-    let shared = std::env::var_os("APPVIEW_SHARED")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared")), PathBuf::from);
-    let folder = shared.join("interop/lexicon");
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    assert!(std::env::var_os("CI").is_none(), "{} is missing", folder.display());
-    println!("skipped: {} is missing", folder.display());
-    None
-}
-
-fn cases(folder: &std::path::Path, name: &str) -> Vec<Json> {
+fn cases(folder: &Path, name: &str) -> Vec<Json> {
     let cases: Vec<Json> = serde_json::from_slice(&fs::read(folder.join(name)).unwrap()).unwrap();
     assert!(!cases.is_empty(), "{name} holds no case");
     println!("{name}: {} cases", cases.len());
     cases
 }
 
-fn catalog(folder: &std::path::Path) -> Catalog {
+fn catalog(folder: &Path) -> Catalog {
     let documents: Vec<String> = fs::read_dir(folder.join("catalog"))
         .unwrap()
         .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
@@ -49,7 +37,7 @@ fn judge(catalog: &Catalog, case: &Json) -> Option<Judgement> {
 
 #[test]
 fn every_valid_document_is_accepted() {
-    let Some(folder) = interop_folder() else {
+    let Some(folder) = shared_folder("interop/lexicon") else {
         return;
     };
     for case in cases(&folder, "lexicon-valid.json") {
@@ -61,7 +49,7 @@ fn every_valid_document_is_accepted() {
 
 #[test]
 fn every_invalid_document_is_refused() {
-    let Some(folder) = interop_folder() else {
+    let Some(folder) = shared_folder("interop/lexicon") else {
         return;
     };
     for case in cases(&folder, "lexicon-invalid.json") {
@@ -71,7 +59,7 @@ fn every_invalid_document_is_refused() {
 
 #[test]
 fn every_valid_record_has_no_finding() {
-    let Some(folder) = interop_folder() else {
+    let Some(folder) = shared_folder("interop/lexicon") else {
         return;
     };
     let catalog = catalog(&folder);
@@ -82,7 +70,7 @@ fn every_valid_record_has_no_finding() {
 
 #[test]
 fn every_invalid_record_has_a_finding() {
-    let Some(folder) = interop_folder() else {
+    let Some(folder) = shared_folder("interop/lexicon") else {
         return;
     };
     let catalog = catalog(&folder);

@@ -63,6 +63,7 @@ pub struct Format {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
+#[expect(missing_docs, reason = "flattened groups are described where they are defined")]
 pub enum Command {
     /// See the whole thing work in a minute, without a network.
     ///
@@ -174,6 +175,7 @@ pub enum Command {
 
 /// What `inspect` can show.
 #[derive(Debug, Subcommand)]
+#[expect(missing_docs, reason = "flattened groups are described where they are defined")]
 pub enum Inspect {
     /// A message of subscribeRepos (or a recording: its first frame, or --nth).
     Frame {

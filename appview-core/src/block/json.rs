@@ -55,10 +55,8 @@ pub fn to_json(block: &[u8]) -> Result<String, BlockError> {
 }
 
 fn write_item(out: &mut String, reader: &mut Reader<'_>, depth: usize) -> Result<(), BlockError> {
-    if depth > limits::CBOR_DEPTH {
-        return Err(BlockError::TooDeep);
-    }
     match reader.peek()? {
+        Kind::List | Kind::Map if depth >= limits::CBOR_DEPTH => return Err(BlockError::TooDeep),
         Kind::Unsigned | Kind::Negative => write_integer(out, reader.integer()?),
         Kind::Text => write_text(out, reader.text()?),
         Kind::Bytes => {
@@ -168,9 +166,6 @@ fn encode_item<'a>(
     json: &'a serde_json::Value,
     path: &mut Vec<&'a str>,
 ) -> Result<(), JsonError> {
-    if path.len() > limits::CBOR_DEPTH {
-        return Err(refuse(path, "nested too deep"));
-    }
     match json {
         serde_json::Value::Null => out.push(0xf6),
         serde_json::Value::Bool(bool) => out.push(if *bool { 0xf5 } else { 0xf4 }),
@@ -180,6 +175,9 @@ fn encode_item<'a>(
             cbor::write_integer(out, integer);
         }
         serde_json::Value::String(text) => cbor::write_text(out, text),
+        serde_json::Value::Array(_) if path.len() >= limits::CBOR_DEPTH => {
+            return Err(refuse(path, "nested too deep"));
+        }
         serde_json::Value::Array(items) => {
             cbor::write_head(out, 4, items.len() as u64);
             for item in items {
@@ -215,6 +213,9 @@ fn encode_object<'a>(
             }
             _ => Err(refuse(path, "$bytes must be the only member and base64")),
         };
+    }
+    if path.len() >= limits::CBOR_DEPTH {
+        return Err(refuse(path, "nested too deep"));
     }
     match object.get("$type") {
         None => {}
@@ -270,6 +271,19 @@ mod tests {
         let block = json_to_cbor(&json).unwrap();
         let back: serde_json::Value = serde_json::from_str(&to_json(&block).unwrap()).unwrap();
         assert_eq!(back, json);
+    }
+
+    #[test]
+    fn json_nests_as_deep_as_blocks_do() {
+        let nested = |depth| {
+            let innermost = serde_json::json!({"link": {"$link": Cid::of(b"x").to_string()}, "n": 1});
+            serde_json::json!({"a": (2..depth).fold(innermost, |inner, _| serde_json::json!([inner]))})
+        };
+        let block = json_to_cbor(&nested(limits::CBOR_DEPTH)).unwrap();
+        assert!(cbor::decode(&block).is_ok() && to_json(&block).is_ok());
+        assert!(json_to_cbor(&nested(limits::CBOR_DEPTH + 1)).is_err());
+        let deeper = [&[0x81].repeat(limits::CBOR_DEPTH), [0x80].as_slice()].concat();
+        assert_eq!(to_json(&deeper), Err(BlockError::TooDeep));
     }
 
     #[test]

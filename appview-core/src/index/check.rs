@@ -90,27 +90,15 @@ impl fmt::Display for Damage {
         match self {
             Self::Structure { detail } => write!(f, "structure: {detail}"),
             Self::Reference { table } => write!(f, "a row of {table} names one that is not there"),
-            Self::Block {
-                uri,
-                expected,
-                found,
-            } => write!(
-                f,
-                "{uri}: expected a block of {expected}, found one of {found}"
-            ),
+            Self::Block { uri, expected, found } => {
+                write!(f, "{uri}: expected a block of {expected}, found one of {found}")
+            }
             Self::Served { uri } => write!(f, "{uri}: wrongly served or wrongly kept back"),
             Self::Typed { uri } => write!(f, "{uri}: typed row missing or left over"),
-            Self::Sum {
-                collection,
-                expected,
-                found,
-            } => {
+            Self::Sum { collection, expected, found } => {
                 let whole = "all collections";
                 let collection = collection.as_deref().unwrap_or(whole);
-                write!(
-                    f,
-                    "{collection}: expected fingerprint {expected}, found {found}"
-                )
+                write!(f, "{collection}: expected fingerprint {expected}, found {found}")
             }
         }
     }
@@ -204,21 +192,15 @@ fn check_collection(
         let (did, rkey): (String, String) = (row.get("did")?, row.get("rkey")?);
         let uri = || format!("at://{did}/{nsid}/{rkey}");
         let cid = state::cid(row, "cid")?;
-        let verdict = Verdict::from_code(row.get("verdict")?)
-            .ok_or(Fault::Row("a verdict that has no meaning"))?;
+        let verdict =
+            Verdict::from_code(row.get("verdict")?).ok_or(Fault::Row("a verdict that has no meaning"))?;
         let visible = state::hosting(row.get("hosting")?)?.is_visible();
         let served: bool = row.get("served")?;
         let body = row.get_ref("body")?;
-        let body = body
-            .as_blob()
-            .map_err(|_| Fault::Row("a body that is no blob"))?;
+        let body = body.as_blob().map_err(|_| Fault::Row("a body that is no blob"))?;
 
         if !cid.addresses(body) {
-            checked.add(Damage::Block {
-                uri: uri(),
-                expected: cid,
-                found: Cid::of(body),
-            });
+            checked.add(Damage::Block { uri: uri(), expected: cid, found: Cid::of(body) });
         }
         if served != (visible && verdict != Verdict::Quarantined) {
             checked.add(Damage::Served { uri: uri() });
@@ -227,9 +209,7 @@ fn check_collection(
             && let Some(sql) = project::find_sql(collection)
         {
             let record: i64 = row.get("id")?;
-            let is_there = conn
-                .prepare_cached(sql)?
-                .exists(named_params! {":record": record})?;
+            let is_there = conn.prepare_cached(sql)?.exists(named_params! {":record": record})?;
             if is_there != (served && project::has_row(collection, &rkey)) {
                 checked.add(Damage::Typed { uri: uri() });
             }

@@ -125,10 +125,7 @@ impl IndexError {
 
     /// For `map_err` on file operations.
     pub(super) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        |source| Self::Io {
-            path: path.into(),
-            source,
-        }
+        |source| Self::Io { path: path.into(), source }
     }
 }
 
@@ -155,10 +152,7 @@ impl Fault {
         move |fault| {
             let path = path.to_path_buf();
             match fault.into() {
-                Self::Row(detail) => IndexError::Corrupt {
-                    path,
-                    detail: detail.into(),
-                },
+                Self::Row(detail) => IndexError::Corrupt { path, detail: detail.into() },
                 Self::Archive(did, source) => IndexError::Archive { did, source },
                 Self::Sqlite(source) => by_code(path, source),
             }
@@ -170,10 +164,7 @@ fn by_code(path: PathBuf, source: rusqlite::Error) -> IndexError {
     use rusqlite::ErrorCode;
     match source.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => IndexError::NotSqlite { path },
-        Some(ErrorCode::DatabaseCorrupt) => IndexError::Corrupt {
-            path,
-            detail: source.to_string(),
-        },
+        Some(ErrorCode::DatabaseCorrupt) => IndexError::Corrupt { path, detail: source.to_string() },
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => IndexError::Busy { path },
         Some(ErrorCode::DiskFull) => IndexError::Full { path },
         Some(
@@ -181,10 +172,7 @@ fn by_code(path: PathBuf, source: rusqlite::Error) -> IndexError {
             | ErrorCode::CannotOpen
             | ErrorCode::ReadOnly
             | ErrorCode::PermissionDenied,
-        ) => IndexError::Io {
-            path,
-            source: std::io::Error::other(source),
-        },
+        ) => IndexError::Io { path, source: std::io::Error::other(source) },
         _ => IndexError::Sqlite { path, source },
     }
 }

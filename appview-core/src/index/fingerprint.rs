@@ -85,9 +85,7 @@ impl Fingerprint {
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.digest()
-            .iter()
-            .try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.digest().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -116,10 +114,8 @@ mod tests {
                 *lane += u64::from(pair[0]) + 256 * u64::from(pair[1]);
             }
         }
-        let bytes: Vec<u8> = lanes
-            .iter()
-            .flat_map(|lane| [(lane % 256) as u8, (lane / 256 % 256) as u8])
-            .collect();
+        let bytes: Vec<u8> =
+            lanes.iter().flat_map(|lane| [(lane % 256) as u8, (lane / 256 % 256) as u8]).collect();
         blake3::hash(&bytes).to_hex().to_string()
     }
 

@@ -21,10 +21,7 @@ pub(super) struct Interned {
 impl Default for Interned {
     fn default() -> Self {
         Self {
-            dids: Names::new(
-                "select id from did where did = :name",
-                "insert into did (did) values (:name)",
-            ),
+            dids: Names::new("select id from did where did = :name", "insert into did (did) values (:name)"),
             collections: Names::new(
                 "select id from collection where nsid = :name",
                 "insert into collection (nsid) values (:name)",
@@ -66,11 +63,7 @@ struct Names {
 
 impl Names {
     fn new(find: &'static str, add: &'static str) -> Self {
-        Self {
-            find,
-            add,
-            ids: HashMap::new(),
-        }
+        Self { find, add, ids: HashMap::new() }
     }
 
     fn id(&mut self, conn: &Connection, name: &str) -> Result<i64, Fault> {
@@ -83,9 +76,7 @@ impl Names {
             .optional()?;
         let id = match found {
             Some(id) => id,
-            None => conn
-                .prepare_cached(self.add)?
-                .insert(named_params! {":name": name})?,
+            None => conn.prepare_cached(self.add)?.insert(named_params! {":name": name})?,
         };
         if self.ids.len() >= REMEMBERED {
             self.ids.clear();

@@ -36,10 +36,7 @@ impl WriterLock {
         let file = open_private(&path)?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(IndexError::Locked {
-                path: index.into(),
-                lock: path,
-            }),
+            Err(TryLockError::WouldBlock) => Err(IndexError::Locked { path: index.into(), lock: path }),
             Err(TryLockError::Error(source)) => Err(IndexError::Io { path, source }),
         }
     }

@@ -97,8 +97,7 @@ pub(super) fn add(
 /// Takes away the typed row of a record, if it has one.
 pub(super) fn remove(conn: &Connection, collection: Collection, record: i64) -> Result<(), Fault> {
     if let Some(sql) = remove_sql(collection) {
-        conn.prepare_cached(sql)?
-            .execute(named_params! {":record": record})?;
+        conn.prepare_cached(sql)?.execute(named_params! {":record": record})?;
     }
     Ok(())
 }
@@ -106,10 +105,7 @@ pub(super) fn remove(conn: &Connection, collection: Collection, record: i64) -> 
 /// What stands for a URI where records are found by a link: the first 16 bytes of its BLAKE3.
 pub(crate) fn link_hash(uri: &str) -> [u8; 16] {
     let mut start = [0; 16];
-    for (byte, hashed) in start
-        .iter_mut()
-        .zip(blake3::hash(uri.as_bytes()).as_bytes())
-    {
+    for (byte, hashed) in start.iter_mut().zip(blake3::hash(uri.as_bytes()).as_bytes()) {
         *byte = *hashed;
     }
     start
@@ -158,13 +154,12 @@ fn add_settlement(
         .and_then(|link| link.text("uri"))
         .and_then(|uri| uri.parse::<AtUri>().ok());
     let requester = did(conn, interned, authorization.as_ref().map(AtUri::authority))?;
-    conn.prepare_cached(ADD_SETTLEMENT)?
-        .execute(named_params! {
-            ":record": place.record,
-            ":rkey": place.rkey,
-            ":receipt": link(record, "receipt"),
-            ":requester": requester,
-        })?;
+    conn.prepare_cached(ADD_SETTLEMENT)?.execute(named_params! {
+        ":record": place.record,
+        ":rkey": place.rkey,
+        ":receipt": link(record, "receipt"),
+        ":requester": requester,
+    })?;
     Ok(())
 }
 
@@ -193,11 +188,7 @@ fn add_profile(conn: &Connection, place: Place<'_>, record: &Map<'_>) -> Result<
     Ok(())
 }
 
-fn did(
-    conn: &Connection,
-    interned: &mut Interned,
-    text: Option<&str>,
-) -> Result<Option<i64>, Fault> {
+fn did(conn: &Connection, interned: &mut Interned, text: Option<&str>) -> Result<Option<i64>, Fault> {
     match text {
         Some(text) if is_did(text) => Ok(Some(interned.did(conn, text)?)),
         _ => Ok(None),

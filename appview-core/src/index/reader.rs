@@ -21,10 +21,7 @@ pub struct IndexReader {
 
 impl IndexReader {
     pub(super) fn open(path: &Path) -> Result<Self, IndexError> {
-        let reader = Self {
-            path: path.into(),
-            conn: schema::connect_reader(path)?,
-        };
+        let reader = Self { path: path.into(), conn: schema::connect_reader(path)? };
         reader.begin()?;
         Ok(reader)
     }

@@ -99,22 +99,16 @@ fn drop_late_indexes(conn: &Connection) -> Result<String, Fault> {
 /// Leaves bulk mode for good and waits until the file is on disk.
 fn seal(beside: &Path) -> Result<(), IndexError> {
     let conn = schema::connect_writer(beside)?;
-    conn.execute_batch("pragma journal_mode = wal")
-        .map_err(Fault::at(beside))?;
+    conn.execute_batch("pragma journal_mode = wal").map_err(Fault::at(beside))?;
     close(beside, conn)?;
-    File::open(beside)
-        .and_then(|file| file.sync_all())
-        .map_err(IndexError::io(beside))
+    File::open(beside).and_then(|file| file.sync_all()).map_err(IndexError::io(beside))
 }
 
 fn check(beside: &Path) -> Result<(), IndexError> {
     let checked = IndexReader::open(beside)?.check(|_| ())?;
     match checked.damage.first() {
         None => Ok(()),
-        Some(first) => Err(IndexError::Corrupt {
-            path: beside.into(),
-            detail: first.to_string(),
-        }),
+        Some(first) => Err(IndexError::Corrupt { path: beside.into(), detail: first.to_string() }),
     }
 }
 
@@ -140,9 +134,8 @@ fn swap(beside: &Path, path: &Path) -> Result<(), IndexError> {
 
 /// Brings every page of the log into the file itself and empties the log.
 pub(super) fn write_back_log(path: &Path, conn: &Connection) -> Result<(), IndexError> {
-    let busy: bool = conn
-        .query_row("pragma wal_checkpoint(truncate)", [], |row| row.get(0))
-        .map_err(Fault::at(path))?;
+    let busy: bool =
+        conn.query_row("pragma wal_checkpoint(truncate)", [], |row| row.get(0)).map_err(Fault::at(path))?;
     if busy {
         return Err(IndexError::Busy { path: path.into() });
     }
@@ -155,13 +148,9 @@ fn close(path: &Path, conn: Connection) -> Result<(), IndexError> {
 
 fn sync_directory(path: &Path) -> Result<(), IndexError> {
     // A bare file name has an empty parent.
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let directory = parent.unwrap_or(Path::new("."));
-    File::open(directory)
-        .and_then(|directory| directory.sync_all())
-        .map_err(IndexError::io(directory))
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(IndexError::io(directory))
 }
 
 fn remove(beside: &Path) -> Result<(), IndexError> {
@@ -174,9 +163,7 @@ fn remove(beside: &Path) -> Result<(), IndexError> {
 
 fn remove_file(path: &Path) -> Result<(), IndexError> {
     match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(IndexError::io(path)(error))
-        }
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(IndexError::io(path)(error)),
         _ => Ok(()),
     }
 }

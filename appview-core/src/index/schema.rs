@@ -105,8 +105,7 @@ pub(super) fn connect_replaced(path: &Path) -> Result<Option<Connection>, IndexE
 pub(super) fn connect_reader(path: &Path) -> Result<Connection, IndexError> {
     let _opening = SwapLock::for_opening(path)?;
     let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    conn.execute_batch(READER_PRAGMAS)
-        .map_err(Fault::at(path))?;
+    conn.execute_batch(READER_PRAGMAS).map_err(Fault::at(path))?;
     verify_kind(path, &conn)?;
     Ok(conn)
 }
@@ -115,27 +114,16 @@ pub(super) fn connect_reader(path: &Path) -> Result<Connection, IndexError> {
 pub(super) fn verify(path: &Path) -> Result<(), IndexError> {
     let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     verify_kind(path, &conn)?;
-    let first: String = conn
-        .query_row("pragma quick_check(1)", [], |row| row.get(0))
-        .map_err(Fault::at(path))?;
-    if first == "ok" {
-        Ok(())
-    } else {
-        Err(IndexError::Corrupt {
-            path: path.into(),
-            detail: first,
-        })
-    }
+    let first: String =
+        conn.query_row("pragma quick_check(1)", [], |row| row.get(0)).map_err(Fault::at(path))?;
+    if first == "ok" { Ok(()) } else { Err(IndexError::Corrupt { path: path.into(), detail: first }) }
 }
 
 /// Refuses what is not an index of this version, by its marks alone.
 fn verify_kind(path: &Path, conn: &Connection) -> Result<(), IndexError> {
     let application = pragma(path, conn, "application_id")?;
     if application != APPLICATION_ID {
-        return Err(IndexError::Foreign {
-            path: path.into(),
-            found: application,
-        });
+        return Err(IndexError::Foreign { path: path.into(), found: application });
     }
     let version = pragma(path, conn, "user_version")?;
     if version != SCHEMA_VERSION {
@@ -149,8 +137,7 @@ fn verify_kind(path: &Path, conn: &Connection) -> Result<(), IndexError> {
 }
 
 fn pragma(path: &Path, conn: &Connection, name: &str) -> Result<i32, IndexError> {
-    conn.pragma_query_value(None, name, |row| row.get(0))
-        .map_err(Fault::at(path))
+    conn.pragma_query_value(None, name, |row| row.get(0)).map_err(Fault::at(path))
 }
 
 fn connect_new(path: &Path) -> Result<Connection, IndexError> {

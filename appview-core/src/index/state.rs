@@ -33,12 +33,8 @@ pub(super) fn find(conn: &Connection, did: &str) -> Result<Option<(i64, RepoStat
 /// Every stream's cursor, by endpoint.
 pub(super) fn cursors(conn: &Connection) -> Result<Vec<StreamCursor>, Fault> {
     let mut statement = conn.prepare_cached(LIST_CURSORS)?;
-    let rows = statement.query_map([], |row| {
-        Ok(StreamCursor {
-            endpoint: row.get("endpoint")?,
-            seq: row.get("seq")?,
-        })
-    })?;
+    let rows = statement
+        .query_map([], |row| Ok(StreamCursor { endpoint: row.get("endpoint")?, seq: row.get("seq")? }))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -47,10 +43,7 @@ fn state(row: &Row<'_>) -> Result<RepoState, Fault> {
     let rev: Option<i64> = row.get("rev")?;
     let head = match rev {
         None => None,
-        Some(rev) => Some(RepoHead {
-            rev: tid(rev)?,
-            data: cid(row, "data")?,
-        }),
+        Some(rev) => Some(RepoHead { rev: tid(rev)?, data: cid(row, "data")? }),
     };
     let (hosting, proof): (i64, i64) = (row.get("hosting")?, row.get("proof")?);
     Ok(RepoState {
@@ -64,10 +57,7 @@ fn state(row: &Row<'_>) -> Result<RepoState, Fault> {
 }
 
 fn tid(bits: i64) -> Result<Tid, Fault> {
-    u64::try_from(bits)
-        .ok()
-        .and_then(Tid::from_bits)
-        .ok_or(Fault::Row("a revision that is no tid"))
+    u64::try_from(bits).ok().and_then(Tid::from_bits).ok_or(Fault::Row("a revision that is no tid"))
 }
 
 /// The hosting that a number stands for.
@@ -81,20 +71,13 @@ pub(super) fn hosting(code: i64) -> Result<Hosting, Fault> {
 /// Reads a binary CID.
 pub(super) fn cid(row: &Row<'_>, column: &str) -> Result<Cid, Fault> {
     let bytes = row.get_ref(column)?;
-    bytes
-        .as_blob()
-        .ok()
-        .and_then(|bytes| Cid::decode(bytes).ok())
-        .ok_or(Fault::Row("a cid that is none"))
+    bytes.as_blob().ok().and_then(|bytes| Cid::decode(bytes).ok()).ok_or(Fault::Row("a cid that is none"))
 }
 
 /// Reads a DID.
 fn did(row: &Row<'_>, column: &str) -> Result<Did, Fault> {
     let text = row.get_ref(column)?;
-    text.as_str()
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .ok_or(Fault::Row("a did that is none"))
+    text.as_str().ok().and_then(|text| text.parse().ok()).ok_or(Fault::Row("a did that is none"))
 }
 
 /// The states of all followed repositories, in no order that means anything; see
@@ -111,12 +94,7 @@ pub struct RepoStates<'c> {
 
 impl<'c> RepoStates<'c> {
     pub(super) fn new(conn: &'c Connection, path: &'c std::path::Path) -> Self {
-        Self {
-            conn,
-            path,
-            after: Some(0),
-            batch: Vec::new().into_iter(),
-        }
+        Self { conn, path, after: Some(0), batch: Vec::new().into_iter() }
     }
 
     fn read_batch(&mut self, after: i64) -> Result<Vec<(Did, RepoState)>, Fault> {

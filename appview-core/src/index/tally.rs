@@ -40,19 +40,13 @@ impl Tally {
 
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Result<Self, Fault>> {
         let sum = Fingerprint::from_bytes(row.get_ref("sum")?.as_blob()?);
-        let (valid, marked, quarantined) = (
-            row.get("valid")?,
-            row.get("marked")?,
-            row.get("quarantined")?,
-        );
-        Ok(sum
-            .ok_or(Fault::Row("a fingerprint of another length"))
-            .map(|sum| Self {
-                sum,
-                valid,
-                marked,
-                quarantined,
-            }))
+        let (valid, marked, quarantined) = (row.get("valid")?, row.get("marked")?, row.get("quarantined")?);
+        Ok(sum.ok_or(Fault::Row("a fingerprint of another length")).map(|sum| Self {
+            sum,
+            valid,
+            marked,
+            quarantined,
+        }))
     }
 
     fn set(&self, conn: &Connection, collection: i64) -> Result<(), Fault> {
@@ -157,10 +151,8 @@ impl Tallies {
     fn tally(&mut self, conn: &Connection, collection: i64) -> Result<&mut Tally, Fault> {
         let held = match self.tallies.entry(collection) {
             std::collections::hash_map::Entry::Occupied(held) => held.into_mut(),
-            std::collections::hash_map::Entry::Vacant(place) => place.insert(Held {
-                tally: Tally::find(conn, collection)?.unwrap_or_default(),
-                changed: false,
-            }),
+            std::collections::hash_map::Entry::Vacant(place) => place
+                .insert(Held { tally: Tally::find(conn, collection)?.unwrap_or_default(), changed: false }),
         };
         held.changed = true;
         Ok(&mut held.tally)

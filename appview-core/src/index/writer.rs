@@ -18,8 +18,8 @@ use super::{Fault, Fingerprint, IndexError, RepoStates, rebuild, schema, state};
 use crate::block::{BlockError, Cid, Value, cbor};
 use crate::record::{Catalog, Collection, Finding, Judgement, Reading, Verdict};
 use crate::sync::{
-    Change, Hosting, Proof, RecordChange, RepoHead, RepoState, StreamCursor, VerifiedCommit,
-    VerifiedHead, VerifiedRepo,
+    Change, Hosting, Proof, RecordChange, RepoHead, RepoState, StreamCursor, VerifiedCommit, VerifiedHead,
+    VerifiedRepo,
 };
 use crate::syntax::{Did, Nsid, RecordKey, RepoPath};
 
@@ -104,7 +104,8 @@ pub struct Applied {
     pub unchanged: u64,
     /// Changes left aside because the index had them already, or has erased the account.
     pub skipped: u64,
-    /// Changes that do not follow what is stored. Nothing of them was written: the repository has to be proven anew.
+    /// Changes that do not follow what is stored. Nothing of them was written but that the repository has to be proven
+    /// anew.
     pub refused: Vec<Refused>,
 }
 
@@ -149,11 +150,7 @@ impl IndexWriter {
         Ok(writer)
     }
 
-    pub(super) fn bulk(
-        path: &Path,
-        conn: Connection,
-        catalog: Arc<Catalog>,
-    ) -> Result<Self, IndexError> {
+    pub(super) fn bulk(path: &Path, conn: Connection, catalog: Arc<Catalog>) -> Result<Self, IndexError> {
         let mut writer = Self::new(path, conn, catalog, Mode::Bulk { failed: false });
         while writer.judge_again()? {}
         Ok(writer)
@@ -179,11 +176,7 @@ impl IndexWriter {
     ///
     /// [`IndexError::Full`], [`IndexError::Io`] and [`IndexError::Busy`] from below; [`IndexError::Archive`] if the
     /// blocks of a repository can't be read again. A change that does not fit is no error: see [`Applied::refused`].
-    pub fn apply(
-        &mut self,
-        changes: &[Change],
-        cursors: &[StreamCursor],
-    ) -> Result<Applied, IndexError> {
+    pub fn apply(&mut self, changes: &[Change], cursors: &[StreamCursor]) -> Result<Applied, IndexError> {
         fail::fail_point!("index::before-begin");
         let applied = self.transaction(|batch| {
             for change in changes {
@@ -248,9 +241,7 @@ impl IndexWriter {
         work: impl FnOnce(&mut Batch<'_>) -> Result<T, Fault>,
     ) -> Result<T, IndexError> {
         if let Mode::Bulk { failed: true } = self.mode {
-            return Err(IndexError::Abandoned {
-                path: self.path.clone(),
-            });
+            return Err(IndexError::Abandoned { path: self.path.clone() });
         }
         let done = self.try_transaction(work);
         if done.is_err() {
@@ -267,9 +258,7 @@ impl IndexWriter {
         &mut self,
         work: impl FnOnce(&mut Batch<'_>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let transaction = self
-            .conn
-            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut batch = Batch {
             conn: &transaction,
             catalog: &self.catalog,
@@ -340,12 +329,7 @@ impl Batch<'_> {
     }
 
     fn commit(&mut self, commit: &VerifiedCommit) -> Result<(), Fault> {
-        self.put_changes(
-            commit.did(),
-            commit.after(),
-            commit.head(),
-            commit.changes(),
-        )
+        self.put_changes(commit.did(), commit.after(), commit.head(), commit.changes())
     }
 
     fn put_changes(
@@ -362,12 +346,8 @@ impl Batch<'_> {
         }
         let found = known.as_ref().and_then(|repo| repo.state.head);
         if after != found {
-            self.applied.refused.push(Refused {
-                did: did.clone(),
-                expected: after,
-                found,
-            });
-            return Ok(());
+            self.applied.refused.push(Refused { did: did.clone(), expected: after, found });
+            return self.desynchronized(did);
         }
         let mut repo = self.found_or_followed(known, did)?;
         for change in changes {
@@ -382,13 +362,9 @@ impl Batch<'_> {
     }
 
     fn repo(&mut self, verified: &VerifiedRepo) -> Result<(), Fault> {
-        self.put_repo(
-            verified.did(),
-            verified.head(),
-            verified.proof(),
-            verified.records(),
-            |cid, block| verified.read(cid, block),
-        )
+        self.put_repo(verified.did(), verified.head(), verified.proof(), verified.records(), |cid, block| {
+            verified.read(cid, block)
+        })
     }
 
     /// Applies a whole repository as the difference to what is stored.
@@ -402,10 +378,7 @@ impl Batch<'_> {
     ) -> Result<(), Fault> {
         let known = self.find(did)?;
         // The same revision again is no replay: it is how a repository that was desynchronized is proven to be as it was.
-        if known
-            .as_ref()
-            .is_some_and(|repo| repo.is_past(head) && !repo.is_at(head))
-        {
+        if known.as_ref().is_some_and(|repo| repo.is_past(head) && !repo.is_at(head)) {
             self.applied.skipped += 1;
             return Ok(());
         }
@@ -464,13 +437,9 @@ impl Batch<'_> {
         let mut difference = Difference::default();
         let mut records = records.iter().peekable();
         let mut statement = self.conn.prepare_cached(LIST_RECORDS)?;
-        let mut rows =
-            statement.query(named_params! {":repo": repo.id, ":collection": collection.id})?;
+        let mut rows = statement.query(named_params! {":repo": repo.id, ":collection": collection.id})?;
         while let Some(row) = rows.next()? {
-            let rkey = row
-                .get_ref("rkey")?
-                .as_str()
-                .map_err(rusqlite::Error::from)?;
+            let rkey = row.get_ref("rkey")?.as_str().map_err(rusqlite::Error::from)?;
             let stored = Stored::read(row)?;
             while let Some((path, cid)) = records.next_if(|(path, _)| path.rkey.as_str() < rkey) {
                 difference.put.push((path, cid, None));
@@ -481,9 +450,7 @@ impl Batch<'_> {
                 None => difference.gone.push((rkey.into(), stored)),
             }
         }
-        difference
-            .put
-            .extend(records.map(|(path, cid)| (path, cid, None)));
+        difference.put.extend(records.map(|(path, cid)| (path, cid, None)));
         Ok(difference)
     }
 
@@ -493,7 +460,8 @@ impl Batch<'_> {
 
     fn put_head(&mut self, did: &Did, head: RepoHead) -> Result<(), Fault> {
         let known = self.find(did)?;
-        if known.as_ref().is_some_and(|repo| repo.is_past(head)) {
+        // The same revision again is no replay, as in `put_repo`.
+        if known.as_ref().is_some_and(|repo| repo.is_past(head) && !repo.is_at(head)) {
             self.applied.skipped += 1;
             return Ok(());
         }
@@ -501,15 +469,12 @@ impl Batch<'_> {
         match known {
             Some(mut repo) if found.is_some_and(|found| found.data == head.data) => {
                 repo.state.head = Some(head);
+                repo.state.proof = Proof::Full;
                 self.set_state(&repo)
             }
             _ => {
-                self.applied.refused.push(Refused {
-                    did: did.clone(),
-                    expected: Some(head),
-                    found,
-                });
-                Ok(())
+                self.applied.refused.push(Refused { did: did.clone(), expected: Some(head), found });
+                self.desynchronized(did)
             }
         }
     }
@@ -539,16 +504,9 @@ impl Batch<'_> {
                 batch.count_out(repo, collection, &record.rkey, record.stored)
             })?;
         }
-        let removed = self
-            .conn
-            .prepare_cached(REMOVE_RECORDS)?
-            .execute(named_params! {":repo": repo.id})?;
+        let removed = self.conn.prepare_cached(REMOVE_RECORDS)?.execute(named_params! {":repo": repo.id})?;
         self.applied.deleted += removed as u64;
-        repo.state = RepoState {
-            head: None,
-            hosting: Hosting::Deleted,
-            proof: Proof::Desynchronized,
-        };
+        repo.state = RepoState { head: None, hosting: Hosting::Deleted, proof: Proof::Desynchronized };
         self.set_state(&repo)
     }
 
@@ -596,12 +554,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn bodies(
-        &self,
-        repo: &Repo<'_>,
-        collection: InCollection<'_>,
-        after: &str,
-    ) -> Result<Vec<Full>, Fault> {
+    fn bodies(&self, repo: &Repo<'_>, collection: InCollection<'_>, after: &str) -> Result<Vec<Full>, Fault> {
         let mut statement = self.conn.prepare_cached(LIST_BODIES)?;
         let mut rows = statement.query(named_params! {
             ":repo": repo.id,
@@ -619,13 +572,7 @@ impl Batch<'_> {
         Ok(records)
     }
 
-    fn put_path(
-        &mut self,
-        repo: &Repo<'_>,
-        path: &RepoPath,
-        cid: &Cid,
-        block: &[u8],
-    ) -> Result<(), Fault> {
+    fn put_path(&mut self, repo: &Repo<'_>, path: &RepoPath, cid: &Cid, block: &[u8]) -> Result<(), Fault> {
         let collection = self.collection(&path.collection)?;
         let stored = self.find_record(repo, collection, &path.rkey)?;
         if stored.is_some_and(|stored| stored.cid == *cid) {
@@ -660,17 +607,15 @@ impl Batch<'_> {
         let id = match stored {
             None => {
                 self.applied.created += 1;
-                self.conn
-                    .prepare_cached(ADD_RECORD)?
-                    .insert(named_params! {
-                        ":repo": repo.id,
-                        ":collection": collection.id,
-                        ":rkey": rkey.as_str(),
-                        ":cid": cid.to_bytes(),
-                        ":verdict": verdict.code(),
-                        ":served": served,
-                        ":body": block,
-                    })?
+                self.conn.prepare_cached(ADD_RECORD)?.insert(named_params! {
+                    ":repo": repo.id,
+                    ":collection": collection.id,
+                    ":rkey": rkey.as_str(),
+                    ":cid": cid.to_bytes(),
+                    ":verdict": verdict.code(),
+                    ":served": served,
+                    ":body": block,
+                })?
             }
             Some(stored) => {
                 self.applied.updated += 1;
@@ -679,15 +624,13 @@ impl Batch<'_> {
                 }
                 self.remove_typed(collection, stored.id)?;
                 self.remove_findings(stored.id, stored.verdict)?;
-                self.conn
-                    .prepare_cached(SET_RECORD)?
-                    .execute(named_params! {
-                        ":id": stored.id,
-                        ":cid": cid.to_bytes(),
-                        ":verdict": verdict.code(),
-                        ":served": served,
-                        ":body": block,
-                    })?;
+                self.conn.prepare_cached(SET_RECORD)?.execute(named_params! {
+                    ":id": stored.id,
+                    ":cid": cid.to_bytes(),
+                    ":verdict": verdict.code(),
+                    ":served": served,
+                    ":body": block,
+                })?;
                 stored.id
             }
         };
@@ -696,11 +639,7 @@ impl Batch<'_> {
             let place = repo.place(id, rkey.as_str());
             self.add_typed(place, collection.nsid, value.as_ref())?;
         }
-        let stored = Stored {
-            id,
-            cid: *cid,
-            verdict,
-        };
+        let stored = Stored { id, cid: *cid, verdict };
         if repo.is_visible() {
             self.count_in(repo, collection, rkey.as_str(), stored)?;
         }
@@ -719,9 +658,7 @@ impl Batch<'_> {
             self.count_out(repo, collection, rkey, stored)?;
         }
         // Findings and typed rows go with it.
-        self.conn
-            .prepare_cached(REMOVE_RECORD)?
-            .execute(named_params! {":id": stored.id})?;
+        self.conn.prepare_cached(REMOVE_RECORD)?.execute(named_params! {":id": stored.id})?;
         Ok(())
     }
 
@@ -733,10 +670,8 @@ impl Batch<'_> {
         rkey: &str,
         stored: Stored,
     ) -> Result<(), Fault> {
-        self.sum
-            .set_record(repo.did.as_str(), collection.nsid, rkey, &stored.cid);
-        self.tallies
-            .add(self.conn, collection.id, &self.sum, stored.verdict)
+        self.sum.set_record(repo.did.as_str(), collection.nsid, rkey, &stored.cid);
+        self.tallies.add(self.conn, collection.id, &self.sum, stored.verdict)
     }
 
     /// Counts a record of a repository that was visible out.
@@ -747,27 +682,18 @@ impl Batch<'_> {
         rkey: &str,
         stored: Stored,
     ) -> Result<(), Fault> {
-        self.sum
-            .set_record(repo.did.as_str(), collection.nsid, rkey, &stored.cid);
-        self.tallies
-            .subtract(self.conn, collection.id, &self.sum, stored.verdict)
+        self.sum.set_record(repo.did.as_str(), collection.nsid, rkey, &stored.cid);
+        self.tallies.subtract(self.conn, collection.id, &self.sum, stored.verdict)
     }
 
     fn judge(&self, nsid: &str, rkey: &str, block: &[u8], value: Option<&Value<'_>>) -> Judgement {
         match value {
             Some(value) => self.catalog.judge(nsid, rkey, value, Reading::Network),
-            None => self
-                .catalog
-                .judge_block(nsid, rkey, block, Reading::Network),
+            None => self.catalog.judge_block(nsid, rkey, block, Reading::Network),
         }
     }
 
-    fn add_typed(
-        &mut self,
-        place: Place<'_>,
-        nsid: &str,
-        value: Option<&Value<'_>>,
-    ) -> Result<(), Fault> {
+    fn add_typed(&mut self, place: Place<'_>, nsid: &str, value: Option<&Value<'_>>) -> Result<(), Fault> {
         match (Collection::from_nsid(nsid), value.and_then(Value::as_map)) {
             (Some(collection), Some(record)) => {
                 project::add(self.conn, self.interned, collection, place, record)
@@ -785,32 +711,26 @@ impl Batch<'_> {
 
     fn add_findings(&self, record: i64, findings: &[Finding]) -> Result<(), Fault> {
         for (ordinal, finding) in findings.iter().enumerate() {
-            self.conn
-                .prepare_cached(ADD_FINDING)?
-                .execute(named_params! {
-                    ":record": record,
-                    ":ordinal": ordinal as i64,
-                    ":path": finding.path,
-                    ":rule": finding.rule.name(),
-                    ":message": finding.message,
-                })?;
+            self.conn.prepare_cached(ADD_FINDING)?.execute(named_params! {
+                ":record": record,
+                ":ordinal": ordinal as i64,
+                ":path": finding.path,
+                ":rule": finding.rule.name(),
+                ":message": finding.message,
+            })?;
         }
         Ok(())
     }
 
     fn remove_findings(&self, record: i64, verdict: Verdict) -> Result<(), Fault> {
         if verdict != Verdict::Valid {
-            self.conn
-                .prepare_cached(REMOVE_FINDINGS)?
-                .execute(named_params! {":record": record})?;
+            self.conn.prepare_cached(REMOVE_FINDINGS)?.execute(named_params! {":record": record})?;
         }
         Ok(())
     }
 
     fn set_served(&self, record: i64, served: bool) -> Result<(), Fault> {
-        self.conn
-            .prepare_cached(SERVE_RECORD)?
-            .execute(named_params! {":id": record, ":served": served})?;
+        self.conn.prepare_cached(SERVE_RECORD)?.execute(named_params! {":id": record, ":served": served})?;
         Ok(())
     }
 
@@ -831,20 +751,12 @@ impl Batch<'_> {
         self.found_or_followed(known, did)
     }
 
-    fn found_or_followed<'d>(
-        &mut self,
-        known: Option<Repo<'d>>,
-        did: &'d Did,
-    ) -> Result<Repo<'d>, Fault> {
+    fn found_or_followed<'d>(&mut self, known: Option<Repo<'d>>, did: &'d Did) -> Result<Repo<'d>, Fault> {
         if let Some(repo) = known {
             return Ok(repo);
         }
         let id = self.interned.did(self.conn, did.as_str())?;
-        let state = RepoState {
-            head: None,
-            hosting: Hosting::Active,
-            proof: Proof::Desynchronized,
-        };
+        let state = RepoState { head: None, hosting: Hosting::Active, proof: Proof::Desynchronized };
         self.conn.prepare_cached(ADD_REPO)?.execute(named_params! {
             ":id": id,
             ":hosting": state.hosting.code(),
@@ -867,17 +779,13 @@ impl Batch<'_> {
     }
 
     fn collection<'n>(&mut self, nsid: &'n Nsid) -> Result<InCollection<'n>, Fault> {
-        Ok(InCollection {
-            id: self.interned.collection(self.conn, nsid.as_str())?,
-            nsid: nsid.as_str(),
-        })
+        Ok(InCollection { id: self.interned.collection(self.conn, nsid.as_str())?, nsid: nsid.as_str() })
     }
 
     fn collections_of(&self, repo: &Repo<'_>) -> Result<Vec<(i64, String)>, Fault> {
         let mut statement = self.conn.prepare_cached(LIST_COLLECTIONS)?;
-        let rows = statement.query_map(named_params! {":repo": repo.id}, |row| {
-            Ok((row.get("id")?, row.get("nsid")?))
-        })?;
+        let rows = statement
+            .query_map(named_params! {":repo": repo.id}, |row| Ok((row.get("id")?, row.get("nsid")?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -916,12 +824,10 @@ impl Batch<'_> {
         for record in &records {
             self.regrade(record)?;
         }
-        self.conn
-            .prepare_cached(SET_JUDGED)?
-            .execute(named_params! {
-                ":schema_set": self.catalog.schema_set_id(),
-                ":through": last,
-            })?;
+        self.conn.prepare_cached(SET_JUDGED)?.execute(named_params! {
+            ":schema_set": self.catalog.schema_set_id(),
+            ":through": last,
+        })?;
         Ok(last.is_some())
     }
 
@@ -960,34 +866,19 @@ impl Batch<'_> {
         if judgement.verdict == record.verdict {
             return Ok(());
         }
-        self.conn
-            .prepare_cached(GRADE_RECORD)?
-            .execute(named_params! {
-                ":id": record.id,
-                ":verdict": judgement.verdict.code(),
-                ":served": served,
-            })?;
+        self.conn.prepare_cached(GRADE_RECORD)?.execute(named_params! {
+            ":id": record.id,
+            ":verdict": judgement.verdict.code(),
+            ":served": served,
+        })?;
         if visible {
-            self.tallies.regrade(
-                self.conn,
-                record.collection,
-                record.verdict,
-                judgement.verdict,
-            )?;
+            self.tallies.regrade(self.conn, record.collection, record.verdict, judgement.verdict)?;
         }
         if served && !was_served {
-            let place = Place {
-                record: record.id,
-                repo: record.repo,
-                did: &record.did,
-                rkey: &record.rkey,
-            };
+            let place = Place { record: record.id, repo: record.repo, did: &record.did, rkey: &record.rkey };
             self.add_typed(place, &record.nsid, value.as_ref())?;
         } else if !served && was_served {
-            let collection = InCollection {
-                id: record.collection,
-                nsid: &record.nsid,
-            };
+            let collection = InCollection { id: record.collection, nsid: &record.nsid };
             self.remove_typed(collection, record.id)?;
         }
         Ok(())
@@ -1042,22 +933,13 @@ impl Repo<'_> {
     }
 
     fn place<'a>(&'a self, record: i64, rkey: &'a str) -> Place<'a> {
-        Place {
-            record,
-            repo: self.id,
-            did: self.did.as_str(),
-            rkey,
-        }
+        Place { record, repo: self.id, did: self.did.as_str(), rkey }
     }
 }
 
 impl Stored {
     fn read(row: &rusqlite::Row<'_>) -> Result<Self, Fault> {
-        Ok(Self {
-            id: row.get("id")?,
-            cid: state::cid(row, "cid")?,
-            verdict: verdict(row.get("verdict")?)?,
-        })
+        Ok(Self { id: row.get("id")?, cid: state::cid(row, "cid")?, verdict: verdict(row.get("verdict")?)? })
     }
 }
 

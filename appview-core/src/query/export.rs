@@ -1,15 +1,13 @@
 //! Everything, in one order.
 
-use rusqlite::{Connection, named_params};
+use rusqlite::{Connection, Rows, named_params};
 
 use super::RecordView;
 use super::record::parsed;
 use crate::index::{Fault, IndexError, IndexReader};
 use crate::syntax::{Did, Nsid};
 
-const LIST_REPOS: &str = "
-    select id, did from repo cross join did using (id)
-     where hosting = 0 and (:did is null or did = :did)";
+const LIST_REPOS: &str = "select id, did from repo cross join did using (id) where hosting = 0";
 
 /// Steps from collection to collection in the index, whatever the number of records in each.
 const LIST_COLLECTIONS: &str = "
@@ -19,8 +17,7 @@ const LIST_COLLECTIONS: &str = "
         select (select min(collection) from record where repo = :repo and collection > present.id)
           from present where present.id is not null
     )
-    select id, nsid from present cross join collection using (id)
-     where :nsid is null or nsid = :nsid";
+    select id, nsid from present cross join collection using (id)";
 
 pub(super) const LIST_RECORDS: &str = "
     select :did as did, rkey, cid, verdict, body from record
@@ -30,10 +27,10 @@ pub(super) const LIST_RECORDS: &str = "
 /// Which part of everything; all of what is given must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ExportFilter {
-    /// Records of this repository only.
-    pub repo: Option<Did>,
-    /// Records of this collection only.
-    pub collection: Option<Nsid>,
+    /// Records of these repositories only; of all if there is none.
+    pub repos: Vec<Did>,
+    /// Records of these collections only; of all if there is none.
+    pub collections: Vec<Nsid>,
 }
 
 impl IndexReader {
@@ -74,31 +71,27 @@ fn sort_as_in_uris(names: &mut [Named]) {
 }
 
 fn repos(conn: &Connection, filter: &ExportFilter) -> Result<Vec<Named>, Fault> {
-    let mut statement = conn.prepare_cached(LIST_REPOS)?;
-    let did = filter.repo.as_ref().map(Did::as_str);
-    let rows = statement.query_map(named_params! {":did": did}, |row| {
-        Ok(Named {
-            id: row.get("id")?,
-            name: row.get("did")?,
-        })
-    })?;
-    let mut repos: Vec<_> = rows.collect::<Result<_, _>>()?;
-    sort_as_in_uris(&mut repos);
-    Ok(repos)
+    let wanted = |name: &str| filter.repos.is_empty() || filter.repos.iter().any(|did| did.as_str() == name);
+    named(conn.prepare_cached(LIST_REPOS)?.query([])?, "did", wanted)
 }
 
 fn collections(conn: &Connection, filter: &ExportFilter, repo: i64) -> Result<Vec<Named>, Fault> {
-    let mut statement = conn.prepare_cached(LIST_COLLECTIONS)?;
-    let nsid = filter.collection.as_ref().map(Nsid::as_str);
-    let rows = statement.query_map(named_params! {":repo": repo, ":nsid": nsid}, |row| {
-        Ok(Named {
-            id: row.get("id")?,
-            name: row.get("nsid")?,
-        })
-    })?;
-    let mut collections: Vec<_> = rows.collect::<Result<_, _>>()?;
-    sort_as_in_uris(&mut collections);
-    Ok(collections)
+    let wanted = |name: &str| {
+        filter.collections.is_empty() || filter.collections.iter().any(|nsid| nsid.as_str() == name)
+    };
+    named(conn.prepare_cached(LIST_COLLECTIONS)?.query(named_params! {":repo": repo})?, "nsid", wanted)
+}
+
+fn named(mut rows: Rows<'_>, column: &str, wanted: impl Fn(&str) -> bool) -> Result<Vec<Named>, Fault> {
+    let mut names = Vec::new();
+    while let Some(row) = rows.next()? {
+        let name: String = row.get(column)?;
+        if wanted(&name) {
+            names.push(Named { id: row.get("id")?, name });
+        }
+    }
+    sort_as_in_uris(&mut names);
+    Ok(names)
 }
 
 fn records<E>(
@@ -107,8 +100,7 @@ fn records<E>(
     collection: &Named,
     visit: &mut impl FnMut(RecordView) -> Result<(), E>,
 ) -> Result<Result<(), E>, Fault> {
-    let nsid: Nsid =
-        parsed(Some(&collection.name)).ok_or(Fault::Row("a collection that is none"))?;
+    let nsid: Nsid = parsed(Some(&collection.name)).ok_or(Fault::Row("a collection that is none"))?;
     let mut statement = conn.prepare_cached(LIST_RECORDS)?;
     let mut rows = statement.query(named_params! {
         ":did": repo.name,

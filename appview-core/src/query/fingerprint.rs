@@ -75,9 +75,8 @@ impl IndexReader {
             Scope::Collection(nsid) => find(conn, FIND_COLLECTION, &[(":nsid", &nsid.as_str())]),
             Scope::Repo(did) => {
                 let mut statement = conn.prepare_cached(FIND_REPO)?;
-                let id = statement
-                    .query_row(named_params! {":did": did.as_str()}, |row| row.get(0))
-                    .optional()?;
+                let id =
+                    statement.query_row(named_params! {":did": did.as_str()}, |row| row.get(0)).optional()?;
                 id.map_or(Ok(Sums::default()), |id| add_up(conn, did.as_str(), id))
             }
         })?;
@@ -99,9 +98,7 @@ impl IndexReader {
             None => String::new(),
         };
         let items = self.query(|conn| by_collection(conn, &after, limit))?;
-        Ok(Page::cut(items, limit, |item| {
-            PageCursor::after(item.of.as_str())
-        }))
+        Ok(Page::cut(items, limit, |item| PageCursor::after(item.of.as_str())))
     }
 
     /// The fingerprint of each active account that has records, by DID. Costs as much as reading their rows.
@@ -119,9 +116,7 @@ impl IndexReader {
             None => String::new(),
         };
         let items = self.query(|conn| by_repo(conn, &after, limit))?;
-        Ok(Page::cut(items, limit, |item| {
-            PageCursor::after(item.of.as_str())
-        }))
+        Ok(Page::cut(items, limit, |item| PageCursor::after(item.of.as_str())))
     }
 }
 
@@ -151,30 +146,19 @@ fn named_by<T: std::str::FromStr>(cursor: &PageCursor) -> Result<String, QueryEr
     }
 }
 
-fn find(
-    conn: &Connection,
-    sql: &str,
-    parameters: &[(&str, &dyn rusqlite::ToSql)],
-) -> Result<Sums, Fault> {
+fn find(conn: &Connection, sql: &str, parameters: &[(&str, &dyn rusqlite::ToSql)]) -> Result<Sums, Fault> {
     let mut statement = conn.prepare_cached(sql)?;
     let mut rows = statement.query(parameters)?;
     rows.next()?.map_or(Ok(Sums::default()), Sums::read)
 }
 
-fn by_collection(
-    conn: &Connection,
-    after: &str,
-    limit: Limit,
-) -> Result<Vec<FingerprintOf<Nsid>>, Fault> {
+fn by_collection(conn: &Connection, after: &str, limit: Limit) -> Result<Vec<FingerprintOf<Nsid>>, Fault> {
     let mut statement = conn.prepare_cached(LIST_BY_COLLECTION)?;
     let mut rows = statement.query(named_params! {":after": after, ":limit": limit.get() + 1})?;
     let mut items = Vec::new();
     while let Some(row) = rows.next()? {
         let nsid = parsed(row.get_ref("name")?.as_str().ok());
-        let Sums {
-            fingerprint,
-            records,
-        } = Sums::read(row)?;
+        let Sums { fingerprint, records } = Sums::read(row)?;
         items.push(FingerprintOf {
             of: nsid.ok_or(Fault::Row("a collection that is none"))?,
             fingerprint,
@@ -191,15 +175,8 @@ fn by_repo(conn: &Connection, after: &str, limit: Limit) -> Result<Vec<Fingerpri
     while let Some(row) = rows.next()? {
         let did: Option<Did> = parsed(row.get_ref("name")?.as_str().ok());
         let of = did.ok_or(Fault::Row("a did that is none"))?;
-        let Sums {
-            fingerprint,
-            records,
-        } = add_up(conn, of.as_str(), row.get("id")?)?;
-        items.push(FingerprintOf {
-            of,
-            fingerprint,
-            records,
-        });
+        let Sums { fingerprint, records } = add_up(conn, of.as_str(), row.get("id")?)?;
+        items.push(FingerprintOf { of, fingerprint, records });
     }
     Ok(items)
 }

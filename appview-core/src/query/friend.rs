@@ -58,8 +58,7 @@ fn list(conn: &Connection, filter: &FriendFilter, part: &Part) -> Result<Page<Re
             else {
                 return Ok(Page::empty());
             };
-            let filter: [(&str, &dyn ToSql); 2] =
-                [(":subject", &subject), (":friender", &friender)];
+            let filter: [(&str, &dyn ToSql); 2] = [(":subject", &subject), (":friender", &friender)];
             part.read(conn, collection, LIST_BY_SUBJECT, &filter)
         }
     }

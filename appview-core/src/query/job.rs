@@ -43,8 +43,7 @@ pub(super) fn of_repo(
 ) -> Result<Page<RecordView>, Fault> {
     match (collection_id(conn, collection.nsid())?, did_id(conn, repo)?) {
         (Some(id), Some(repo)) => {
-            let filter: [(&str, &dyn rusqlite::ToSql); 2] =
-                [(":collection", &id), (":repo", &repo)];
+            let filter: [(&str, &dyn rusqlite::ToSql); 2] = [(":collection", &id), (":repo", &repo)];
             part.read(conn, collection, LIST_OF_REPO, &filter)
         }
         _ => Ok(Page::empty()),

@@ -94,9 +94,7 @@ impl FromStr for PageCursor {
         if text.is_empty() || text.len() > CURSOR_CHARACTERS {
             return Err(QueryError::Cursor);
         }
-        let bytes = URL_SAFE_NO_PAD
-            .decode(text)
-            .map_err(|_| QueryError::Cursor)?;
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| QueryError::Cursor)?;
         match String::from_utf8(bytes) {
             Ok(item) => Ok(Self(item)),
             Err(_) => Err(QueryError::Cursor),
@@ -119,11 +117,7 @@ impl<T> Page<T> {
         let limit = limit.get() as usize;
         let follows = items.len() > limit;
         items.truncate(limit);
-        let cursor = if follows {
-            items.last().map(cursor)
-        } else {
-            None
-        };
+        let cursor = if follows { items.last().map(cursor) } else { None };
         Self { items, cursor }
     }
 }
@@ -141,17 +135,11 @@ impl Below {
 
     pub(super) fn new(cursor: Option<&PageCursor>) -> Result<Self, QueryError> {
         let Some(cursor) = cursor else {
-            return Ok(Self {
-                rkey: Self::TOP.into(),
-                did: Self::TOP.into(),
-            });
+            return Ok(Self { rkey: Self::TOP.into(), did: Self::TOP.into() });
         };
         let uri: AtUri = cursor.item().parse().map_err(|_| QueryError::Cursor)?;
         match uri.rkey() {
-            Some(rkey) => Ok(Self {
-                rkey: rkey.into(),
-                did: uri.authority().into(),
-            }),
+            Some(rkey) => Ok(Self { rkey: rkey.into(), did: uri.authority().into() }),
             None => Err(QueryError::Cursor),
         }
     }
@@ -174,21 +162,13 @@ mod tests {
 
     #[test]
     fn a_cursor_is_text_that_leads_back() {
-        let cursor =
-            PageCursor::after("at://did:web:x.example/dev.cocore.compute.job/3jzfcijpj2z2a");
+        let cursor = PageCursor::after("at://did:web:x.example/dev.cocore.compute.job/3jzfcijpj2z2a");
         assert_eq!(cursor.to_string().parse::<PageCursor>().unwrap(), cursor);
         assert_eq!(Below::new(Some(&cursor)).unwrap().did, "did:web:x.example");
         for text in ["", "=", "_w", "at://"] {
             let parsed = text.parse::<PageCursor>();
-            assert!(
-                parsed.and_then(|cursor| Below::new(Some(&cursor))).is_err(),
-                "{text}"
-            );
+            assert!(parsed.and_then(|cursor| Below::new(Some(&cursor))).is_err(), "{text}");
         }
-        assert!(
-            "A".repeat(CURSOR_CHARACTERS + 1)
-                .parse::<PageCursor>()
-                .is_err()
-        );
+        assert!("A".repeat(CURSOR_CHARACTERS + 1).parse::<PageCursor>().is_err());
     }
 }

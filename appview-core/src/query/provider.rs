@@ -39,12 +39,7 @@ pub(super) fn of_collection(
     part: &Part,
 ) -> Result<Page<RecordView>, Fault> {
     match collection_id(conn, collection.nsid())? {
-        Some(id) => part.read(
-            conn,
-            collection,
-            LIST_OF_COLLECTION,
-            &[(":collection", &id)],
-        ),
+        Some(id) => part.read(conn, collection, LIST_OF_COLLECTION, &[(":collection", &id)]),
         None => Ok(Page::empty()),
     }
 }

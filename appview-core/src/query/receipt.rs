@@ -76,10 +76,9 @@ fn list(conn: &Connection, filter: &ReceiptFilter, part: &Part) -> Result<Page<R
             None => of_collection(conn, collection, part),
         };
     }
-    let (Some(requester), Some(provider)) = (
-        known(conn, filter.requester.as_ref())?,
-        known(conn, filter.provider.as_ref())?,
-    ) else {
+    let (Some(requester), Some(provider)) =
+        (known(conn, filter.requester.as_ref())?, known(conn, filter.provider.as_ref())?)
+    else {
         return Ok(Page::empty());
     };
     let of_requester: (&str, &dyn ToSql) = (":requester", &requester);

@@ -35,14 +35,7 @@ const FIND_COLLECTION: &str = "select id from collection where nsid = :nsid";
 const FIND_DID: &str = "select id from did where did = :did";
 
 /// Members that tell when a record was made, the best first.
-const TIMES: [&str; 6] = [
-    "createdAt",
-    "completedAt",
-    "settledAt",
-    "attestedAt",
-    "acceptedAt",
-    "updatedAt",
-];
+const TIMES: [&str; 6] = ["createdAt", "completedAt", "settledAt", "attestedAt", "acceptedAt", "updatedAt"];
 
 /// One record, as it stands in its repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,10 +93,7 @@ impl RecordView {
     pub(super) fn read(row: &Row<'_>) -> Result<Self, Fault> {
         let nsid = row.get_ref("nsid")?.as_str();
         let collection = nsid.ok().and_then(|nsid| nsid.parse().ok());
-        Self::read_in(
-            row,
-            collection.ok_or(Fault::Row("a collection that is none"))?,
-        )
+        Self::read_in(row, collection.ok_or(Fault::Row("a collection that is none"))?)
     }
 
     pub(super) fn read_in(row: &Row<'_>, collection: Nsid) -> Result<Self, Fault> {
@@ -116,14 +106,9 @@ impl RecordView {
             repo: parsed(did.ok()).ok_or(Fault::Row("a did that is none"))?,
             collection,
             rkey: parsed(rkey.ok()).ok_or(Fault::Row("a record key that is none"))?,
-            cid: cid
-                .ok()
-                .and_then(|cid| Cid::decode(cid).ok())
-                .ok_or(Fault::Row("a cid that is none"))?,
+            cid: cid.ok().and_then(|cid| Cid::decode(cid).ok()).ok_or(Fault::Row("a cid that is none"))?,
             verdict: verdict.ok_or(Fault::Row("a verdict that has no meaning"))?,
-            block: body
-                .map_err(|_| Fault::Row("a body that is no blob"))?
-                .into(),
+            block: body.map_err(|_| Fault::Row("a body that is no blob"))?.into(),
         })
     }
 
@@ -216,16 +201,12 @@ impl Part {
         sql: &str,
         filter: &[(&str, &dyn ToSql)],
     ) -> Result<Page<RecordView>, Fault> {
-        let nsid: Nsid =
-            parsed(Some(collection.nsid())).ok_or(Fault::Row("a collection that is none"))?;
+        let nsid: Nsid = parsed(Some(collection.nsid())).ok_or(Fault::Row("a collection that is none"))?;
         // One more than asked for tells whether another page follows.
         let limit = self.limit.get() + 1;
         let mut statement = conn.prepare_cached(sql)?;
-        let mut parameters: Vec<(&str, &dyn ToSql)> = vec![
-            (":rkey", &self.below.rkey),
-            (":did", &self.below.did),
-            (":limit", &limit),
-        ];
+        let mut parameters: Vec<(&str, &dyn ToSql)> =
+            vec![(":rkey", &self.below.rkey), (":did", &self.below.did), (":limit", &limit)];
         parameters.extend_from_slice(filter);
         let mut rows = statement.query(parameters.as_slice())?;
         let mut items = Vec::new();
@@ -255,9 +236,6 @@ pub(super) fn did_id(conn: &Connection, did: &Did) -> Result<Option<i64>, Fault>
 impl<T> Page<T> {
     /// Nothing at all.
     pub(super) const fn empty() -> Self {
-        Self {
-            items: Vec::new(),
-            cursor: None,
-        }
+        Self { items: Vec::new(), cursor: None }
     }
 }

@@ -56,11 +56,7 @@ impl IndexReader {
     }
 }
 
-fn list(
-    conn: &Connection,
-    filter: &SettlementFilter,
-    part: &Part,
-) -> Result<Page<RecordView>, Fault> {
+fn list(conn: &Connection, filter: &SettlementFilter, part: &Part) -> Result<Page<RecordView>, Fault> {
     let collection = Collection::Settlement;
     let Some(requester) = known(conn, filter.requester.as_ref())? else {
         return Ok(Page::empty());
@@ -72,9 +68,7 @@ fn list(
             let filter = [(":receipt", &receipt as &dyn ToSql), of_requester];
             part.read(conn, collection, LIST_BY_RECEIPT, &filter)
         }
-        None if requester.is_some() => {
-            part.read(conn, collection, LIST_BY_REQUESTER, &[of_requester])
-        }
+        None if requester.is_some() => part.read(conn, collection, LIST_BY_REQUESTER, &[of_requester]),
         None => of_collection(conn, collection, part),
     }
 }

@@ -239,7 +239,7 @@ mod tests {
         let ed25519 = "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK";
         assert_eq!(PublicKey::from_did_key(ed25519), Err(KeyError::UnknownKind));
         assert!(matches!(PublicKey::from_did_key("did:key:f00"), Err(KeyError::NotMultibase { .. })));
-        let off_curve = bs58::encode([&MULTICODEC_K256[..], &[2; 33]].concat()).into_string();
+        let off_curve = bs58::encode([&MULTICODEC_K256[..], &[2], &[0xff; 32]].concat()).into_string();
         let error = PublicKey::from_multikey(&format!("z{off_curve}")).unwrap_err();
         assert!(matches!(error, KeyError::NotAPoint { .. }));
         assert!(matches!(

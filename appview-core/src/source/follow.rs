@@ -18,9 +18,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::now;
-use super::pump::{Batch, Input, Notice, Pump, Sink, Upstream};
+use super::pump::{Batch, Input, Notice, Pump, Sink, Upstream, tell_refused};
 use super::relay::{self, Received, RelayUrl};
-use crate::index::{IndexError, IndexWriter};
+use crate::index::{Applied, IndexError, IndexWriter};
 use crate::sync::verifier::{Closing, Tally};
 use crate::sync::{Scope, Verifier};
 
@@ -93,9 +93,8 @@ pub async fn follow(
         let stream = verifier.add_stream(url.as_str(), cursor);
         sockets.spawn(relay::follow(url, stream, frames.clone()));
     }
+    let (sink, written) = spawn_writer(writer, frames.downgrade(), pulse.clone());
     drop(frames);
-
-    let (sink, written) = spawn_writer(writer, pulse.clone());
     let (ended, end) = tokio::sync::oneshot::channel();
     let pump = std::thread::spawn(move || {
         let result = pump(verifier, upstream, sink, inbox, &pulse);
@@ -209,13 +208,24 @@ impl Sink for ToWriter {
 
 type WriterThread = JoinHandle<Result<IndexWriter, IndexError>>;
 
-fn spawn_writer(mut writer: IndexWriter, pulse: Pulse) -> (ToWriter, WriterThread) {
+fn spawn_writer(
+    mut writer: IndexWriter,
+    inbox: mpsc::WeakSender<Received>,
+    pulse: Pulse,
+) -> (ToWriter, WriterThread) {
     let (batches, queue): (_, Receiver<Batch>) = sync_channel(BATCHES);
     let thread = std::thread::spawn(move || {
         for batch in queue {
-            write_patiently(&mut writer, &batch)?;
+            for refused in write_patiently(&mut writer, &batch)?.refused {
+                tell_refused(&refused);
+                // At the end there may be nobody left to ask; the next start will.
+                if let Some(inbox) = inbox.upgrade() {
+                    let _ = inbox.try_send(Received::Input(Input::Track(refused.did)));
+                }
+            }
             pulse.write(|beat| {
-                beat.cursors = batch.cursors.into_iter().map(|cursor| (cursor.endpoint, cursor.seq)).collect();
+                beat.cursors =
+                    batch.cursors.into_iter().map(|cursor| (cursor.endpoint, cursor.seq)).collect();
             });
         }
         Ok(writer)
@@ -224,7 +234,7 @@ fn spawn_writer(mut writer: IndexWriter, pulse: Pulse) -> (ToWriter, WriterThrea
 }
 
 /// Writes a batch; a full disk is waited out, because space may come back and nothing has been lost yet.
-fn write_patiently(writer: &mut IndexWriter, batch: &Batch) -> Result<(), IndexError> {
+fn write_patiently(writer: &mut IndexWriter, batch: &Batch) -> Result<Applied, IndexError> {
     const PAUSES: [u64; 6] = [1, 2, 5, 10, 30, 60];
     for pause in PAUSES {
         match writer.apply(&batch.changes, &batch.cursors) {
@@ -232,8 +242,8 @@ fn write_patiently(writer: &mut IndexWriter, batch: &Batch) -> Result<(), IndexE
                 tracing::error!(%error, pause_s = pause, "the index cannot be written; trying again");
                 std::thread::sleep(Duration::from_secs(pause));
             }
-            result => return result.map(drop),
+            result => return result,
         }
     }
-    writer.apply(&batch.changes, &batch.cursors).map(drop)
+    writer.apply(&batch.changes, &batch.cursors)
 }

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use crate::index::{IndexError, IndexWriter};
+use crate::index::{IndexError, IndexWriter, Refused};
 use crate::repo::Identity;
 use crate::sync::verifier::{Closing, Tally};
 use crate::sync::{
@@ -130,8 +130,18 @@ impl Sink for &mut IndexWriter {
     type Error = IndexError;
 
     fn write(&mut self, batch: Batch) -> Result<(), IndexError> {
-        self.apply(&batch.changes, &batch.cursors).map(drop)
+        let applied = self.apply(&batch.changes, &batch.cursors)?;
+        applied.refused.iter().for_each(tell_refused);
+        Ok(())
     }
+}
+
+/// The verifier hands out nothing that does not follow what it handed out before, so this is a fault of ours. The index
+/// has marked the repository, and it is fetched at the next start at the latest.
+pub(super) fn tell_refused(refused: &Refused) {
+    let Refused { did, expected, found } = refused;
+    tracing::error!(%did, ?expected, ?found, "a change does not follow what is stored; the repository is proven anew");
+    metrics::counter!("appview_refused_changes_total").increment(1);
 }
 
 /// A message about a stream that concerns whoever holds its socket.
@@ -269,8 +279,12 @@ impl<U: Upstream, S: Sink> Pump<U, S> {
                         self.flush_ordered(now)?;
                     }
                 }
-                Output::ResolveIdentity { did, freshness } => self.ask(Request::Identity { did, freshness }, now),
-                Output::FetchRepo { did, held, attempt } => self.ask(Request::Repo { did, held, attempt }, now),
+                Output::ResolveIdentity { did, freshness } => {
+                    self.ask(Request::Identity { did, freshness }, now)
+                }
+                Output::FetchRepo { did, held, attempt } => {
+                    self.ask(Request::Repo { did, held, attempt }, now)
+                }
                 Output::ConfirmHosting { did } => self.ask(Request::Hosting { did }, now),
                 Output::Reject(rejection) => {
                     tracing::debug!(reason = rejection.reason, detail = rejection.detail, "refused");

@@ -244,7 +244,9 @@ mod tests {
             assert_eq!(text.parse::<RelayUrl>().unwrap().as_str(), "wss://relay.example");
         }
         assert_eq!("http://127.0.0.1:80".parse::<RelayUrl>().unwrap().as_str(), "ws://127.0.0.1:80");
-        for text in ["", "ftp://relay.example", "wss://", "wss://relay.example/path", "wss://user@relay.example"] {
+        for text in
+            ["", "ftp://relay.example", "wss://", "wss://relay.example/path", "wss://user@relay.example"]
+        {
             assert!(text.parse::<RelayUrl>().is_err(), "{text}");
         }
     }

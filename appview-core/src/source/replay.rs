@@ -87,7 +87,7 @@ pub enum ReplayError {
         /// Which file.
         path: PathBuf,
         /// Why not.
-        source: VerifyError,
+        source: Box<VerifyError>,
     },
 }
 
@@ -173,7 +173,8 @@ impl Identities {
     ///
     /// [`ReplayError`].
     pub fn from_json(json: &Json) -> Result<Self, ReplayError> {
-        let malformed = |reason: String| ReplayError::Identities { path: PathBuf::from("identities"), reason };
+        let malformed =
+            |reason: String| ReplayError::Identities { path: PathBuf::from("identities"), reason };
         let object = json.as_object().ok_or_else(|| malformed("not an object".to_owned()))?;
         let mut entries = HashMap::with_capacity(object.len());
         for (did, entry) in object {
@@ -275,7 +276,7 @@ pub fn prove_export(
     let (did, archive) = open_export(path)?;
     let identity = identities.get(did.as_str()).ok_or(ReplayError::UnknownDid { did })?;
     let repo = verify_repo(archive, identity, scope.as_str(), super::now())
-        .map_err(|source| ReplayError::Unproven { path: path.to_owned(), source })?;
+        .map_err(|source| ReplayError::Unproven { path: path.to_owned(), source: Box::new(source) })?;
     Ok((repo, Arc::clone(identity)))
 }
 

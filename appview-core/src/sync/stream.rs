@@ -16,6 +16,8 @@ pub struct StreamId(pub(super) usize);
 pub(super) struct Ticket {
     pub(super) stream: StreamId,
     pub(super) seq: i64,
+    /// How often its repository was fetched because of it.
+    pub(super) fetches: u8,
 }
 
 /// What a sequence number says about its frame.

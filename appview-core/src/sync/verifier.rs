@@ -19,9 +19,13 @@ use super::verify::{Disposition, VerifyError, malformed_paths, verify_commit, ve
 use crate::repo::Identity;
 use crate::syntax::{Did, Tid};
 
-/// How long after one refresh of a key the next bad signature of the same repository is refused without another, in
-/// microseconds. Junk signatures would otherwise make us a flood for the directory.
+/// How long after one refresh of a key, and after one fetch for want of it, the next bad signature of the same repository
+/// is refused without another, in microseconds. Junk would otherwise make us a flood for the directory and the PDS.
 const REFRESH_PAUSE: u64 = 60_000_000;
+
+/// How often one frame may have its repository fetched. An export may lag behind the stream, hence twice; a frame that
+/// the second one does not explain either would have us fetch for ever.
+const FETCHES_PER_FRAME: u8 = 2;
 
 /// What is indexed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,6 +139,8 @@ pub enum Handled {
     Foreign,
     /// Ours, and done with.
     Done,
+    /// Ours, and known already.
+    Stale,
     /// Ours, and waiting.
     Parked,
     /// Unusable.
@@ -154,6 +160,9 @@ pub struct Tally {
     pub commits: u64,
     /// Whole repositories accepted.
     pub repos: u64,
+    /// Commits and syncs that were not newer than what was held: replays, copies from another stream, or what an export
+    /// had already brought.
+    pub stale: u64,
     /// Frames refused.
     pub rejected: u64,
     /// Operations whose path breaks the syntax, in commits that were proven.
@@ -168,6 +177,8 @@ struct Tracked {
     park: Park,
     /// When a bad signature last had the key refreshed.
     refreshed: Option<u64>,
+    /// When a signature that a fresh key did not explain last had the repository fetched.
+    doubted: Option<u64>,
     /// How many exports in a row led no further than what was held.
     attempt: u32,
 }
@@ -207,7 +218,11 @@ impl Verifier {
             let mut tracked = Tracked::new(state);
             if wanted && (state.hosting.is_visible() || state.hosting == Hosting::Returning) {
                 tracked.phase = Phase::Fetching;
-                verifier.outputs.push_back(Output::FetchRepo { did: did.clone(), held: state.head, attempt: 0 });
+                verifier.outputs.push_back(Output::FetchRepo {
+                    did: did.clone(),
+                    held: state.head,
+                    attempt: 0,
+                });
             }
             verifier.repos.insert(did, tracked);
         }
@@ -230,21 +245,31 @@ impl Verifier {
     /// Handles one message of a stream. `now` is in microseconds since the Unix epoch.
     pub fn handle_frame(&mut self, stream: StreamId, frame: &[u8], now: u64) -> Handled {
         self.tally.frames = self.tally.frames.saturating_add(1);
-        let handled = match glance(frame, &self.scope.namespace) {
-            Ok(Glance::Commit { seq, repo, in_namespace: false }) if !self.repos.contains_key(repo) => {
+        let glanced = glance(frame, &self.scope.namespace);
+        let decoded = match &glanced {
+            Ok(Glance::Commit { seq, repo, in_namespace: false }) if !self.repos.contains_key(*repo) => {
                 self.tally.foreign = self.tally.foreign.saturating_add(1);
-                self.begin(stream, seq);
+                self.begin(stream, *seq);
                 return Handled::Foreign;
             }
             Ok(_) => Event::decode(frame),
-            Err(error) => Err(error),
+            Err(error) => Err(error.clone()),
         };
-        match handled {
+        match decoded {
             Ok((event, deviations)) => {
                 self.tally.deviating = self.tally.deviating.saturating_add(u64::from(deviations > 0));
                 self.handle_event(stream, &event, frame, now)
             }
-            Err(error) => self.reject_frame(&error),
+            Err(error) => {
+                // Its chain goes on where no message can show it.
+                if let (Ok(Glance::Commit { repo, .. }), FrameError::TooManyOps { .. }) = (&glanced, &error)
+                    && let Some((did, _)) = self.repos.get_key_value(*repo)
+                {
+                    let did = did.clone();
+                    self.desynchronize(&did);
+                }
+                self.reject_frame(&error)
+            }
         }
     }
 
@@ -288,15 +313,15 @@ impl Verifier {
         if !matches!(tracked.state.hosting, Hosting::Active | Hosting::Returning) {
             return;
         }
-        let forgotten = tracked.park.take_forgotten();
         let held = tracked.state.head;
         let leads_further = held.is_none_or(|held| head.rev > held.rev);
         tracked.attempt = if leads_further { 0 } else { tracked.attempt.saturating_add(1) };
         if held.is_some_and(|held| head.rev < held.rev) {
             let attempt = tracked.attempt;
-            self.outputs.push_back(Output::FetchRepo { did, held, attempt });
+            self.outputs.push_back(Output::FetchRepo { did, held: None, attempt });
             return;
         }
+        let forgotten = tracked.park.take_forgotten();
         tracked.identity = Some(identity);
         tracked.state.head = Some(head);
         tracked.state.proof = repo.proof();
@@ -390,7 +415,7 @@ impl Verifier {
         {
             return self.reject(None, Some(seq), "repeated-seq", "the stream repeats itself".to_owned());
         }
-        let ticket = Ticket { stream, seq: event.seq().unwrap_or_default() };
+        let ticket = Ticket { stream, seq: event.seq().unwrap_or_default(), fetches: 0 };
         match *event {
             Event::Commit(ref commit) => self.handle_commit(ticket, commit, frame, now),
             Event::Sync(ref sync) => self.handle_sync(ticket, sync, frame, now),
@@ -490,9 +515,13 @@ impl Verifier {
                 // Our rows are those of the tree that the host has now: whatever was missed changed nothing.
                 let held = tracked.state;
                 tracked.state.head = Some(head.head());
-                tracked.state.proof = Proof::Full;
+                // A commit of the former host's proves no more for being repeated.
+                let is_repeated = held.head == Some(head.head());
+                if !(is_repeated && held.proof == Proof::Provisional) {
+                    tracked.state.proof = Proof::Full;
+                }
                 tracked.phase = Phase::Ready;
-                if held.head != Some(head.head()) || held.proof != Proof::Full {
+                if !is_repeated || held.proof != tracked.state.proof {
                     self.outputs.push_back(Output::Apply(Change::Head(head)));
                 }
                 self.reappear(&did);
@@ -517,16 +546,23 @@ impl Verifier {
         let Some(tracked) = self.repos.get_mut(did) else {
             return Handled::Rejected;
         };
+        if matches!(error, VerifyError::StaleRev { .. }) {
+            self.tally.stale = self.tally.stale.saturating_add(1);
+            return Handled::Stale;
+        }
         match error.disposition() {
             Disposition::Drop => {}
+            Disposition::Resync if ticket.fetches >= FETCHES_PER_FRAME => {}
             Disposition::Resync => {
                 self.desynchronize(did);
                 self.reject(Some(did.clone()), Some(ticket.seq), error.label(), error.to_string());
+                let ticket = Ticket { fetches: ticket.fetches.saturating_add(1), ..ticket };
                 return self.park(did, ticket, frame, rev);
             }
             Disposition::RefreshKey => {
-                let is_due = tracked.refreshed.is_none_or(|at| now.saturating_sub(at) >= REFRESH_PAUSE);
-                if is_due {
+                let is_due =
+                    |last: Option<u64>| last.is_none_or(|at| now.saturating_sub(at) >= REFRESH_PAUSE);
+                if is_due(tracked.refreshed) {
                     tracked.refreshed = Some(now);
                     tracked.phase = Phase::Resolving(Freshness::Fresh);
                     self.resolve(did, Freshness::Fresh);
@@ -535,6 +571,11 @@ impl Verifier {
                 if tracked.state.head.is_none() {
                     // Never proven and signed by nobody we can name: not a repository to remember.
                     self.forget(did);
+                } else if is_due(tracked.doubted) {
+                    // The key may have been in use when no one could tell us. The PDS knows what is signed; the frame
+                    // itself, which anyone can have made, is not kept.
+                    tracked.doubted = Some(now);
+                    self.desynchronize(did);
                 }
             }
         }
@@ -731,7 +772,15 @@ impl Verifier {
 
 impl Tracked {
     fn new(state: RepoState) -> Self {
-        Self { state, identity: None, phase: Phase::Ready, park: Park::default(), refreshed: None, attempt: 0 }
+        Self {
+            state,
+            identity: None,
+            phase: Phase::Ready,
+            park: Park::default(),
+            refreshed: None,
+            doubted: None,
+            attempt: 0,
+        }
     }
 
     /// A repository seen for the first time.

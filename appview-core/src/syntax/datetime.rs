@@ -12,6 +12,8 @@ const MAX_FRACTION: usize = 20;
 /// Days from the first day of the year 0 to the first of 1970, in the proleptic Gregorian calendar.
 const DAYS_BEFORE_1970: i64 = 719_528;
 
+const MICROS_PER_DAY: i64 = 86_400_000_000;
+
 /// A moment as an author wrote it, e.g. `1985-04-12T23:20:50.123Z`.
 ///
 /// The text is kept (precision and zone are part of a signed record); order is by moment, then by text. A leap second
@@ -24,6 +26,36 @@ pub struct Datetime {
 }
 
 impl Datetime {
+    /// A moment in UTC with milliseconds, such as `2026-11-22T14:57:26.019Z`; none outside the years 0 to 9999.
+    #[must_use]
+    pub fn from_unix_micros(unix_micros: i64) -> Option<Self> {
+        let (mut days, in_day) =
+            (unix_micros.div_euclid(MICROS_PER_DAY), unix_micros.rem_euclid(MICROS_PER_DAY));
+        days += DAYS_BEFORE_1970;
+        if !(0..days_since_year_zero(10_000, 1, 1)).contains(&days) {
+            return None;
+        }
+        // A first guess that is never too late: no year is longer.
+        let mut year = days / 366;
+        while days_since_year_zero(year + 1, 1, 1) <= days {
+            year += 1;
+        }
+        let mut day = days - days_since_year_zero(year, 1, 1);
+        let mut month = 1;
+        while day >= days_in_month(year, month) {
+            day -= days_in_month(year, month);
+            month += 1;
+        }
+        let millis = in_day / 1_000;
+        let (hour, minute, second) = (millis / 3_600_000, millis / 60_000 % 60, millis / 1_000 % 60);
+        let text = format!(
+            "{year:04}-{month:02}-{:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z",
+            day + 1,
+            millis % 1_000
+        );
+        Some(Self { unix_micros: unix_micros.div_euclid(1_000) * 1_000, text: text.into() })
+    }
+
     /// The text, exactly as it was parsed.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -241,6 +273,23 @@ mod tests {
 
     fn micros(text: &str) -> i64 {
         datetime_unix_micros(text).unwrap()
+    }
+
+    #[test]
+    fn a_moment_is_written_as_it_is_read() {
+        for text in [
+            "1970-01-01T00:00:00.000Z",
+            "2026-11-22T14:57:26.019Z",
+            "2000-02-29T23:59:59.999Z",
+            "0000-03-01T00:00:00.000Z",
+            "9999-12-31T23:59:59.999Z",
+        ] {
+            let read: Datetime = text.parse().unwrap();
+            assert_eq!(Datetime::from_unix_micros(read.unix_micros()), Some(read));
+        }
+        for beyond in [i64::MIN, -62_167_219_200_000_001, 253_402_300_800_000_000, i64::MAX] {
+            assert_eq!(Datetime::from_unix_micros(beyond), None);
+        }
     }
 
     #[test]

@@ -59,7 +59,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 ///
 /// The address is taken, or the index does not become what the recording must lead to.
 pub fn run(listen: SocketAddr, once: bool) -> Result<ExitCode> {
-    let folder = tempfile::tempdir()?;
+    let folder = tempfile::Builder::new().prefix("appview-demo-").tempdir()?;
     let repos = folder.path().join("repos");
     std::fs::create_dir(&repos)?;
     for (name, car) in EXPORTS {
@@ -84,8 +84,14 @@ pub fn run(listen: SocketAddr, once: bool) -> Result<ExitCode> {
 
         let pulse = Pulse::default();
         let (stop, stopped) = watch::channel(false);
-        let serving =
-            tokio::spawn(serve::serve(index.clone(), vec![relay], upstream, listener, pulse.clone(), stopped));
+        let serving = tokio::spawn(serve::serve(
+            index.clone(),
+            vec![relay],
+            upstream,
+            listener,
+            pulse.clone(),
+            stopped,
+        ));
         let complete = async {
             wait_for(&pulse, last).await?;
             conclude(&index, &pulse, address)
@@ -176,7 +182,10 @@ fn conclude(index: &Index, pulse: &Pulse, address: SocketAddr) -> Result<()> {
         Ok::<_, Error>(())
     })?;
     let tally = pulse.read().tally;
-    println!("{} messages: {} commits proven, {} not ours, {} refused", tally.frames, tally.commits, tally.foreign, tally.rejected);
+    println!(
+        "{} messages: {} commits proven, {} not ours, {} refused",
+        tally.frames, tally.commits, tally.foreign, tally.rejected
+    );
     for (collection, records) in &collections {
         println!("  {records:>4}  {collection}");
     }
@@ -201,7 +210,9 @@ fn conclude(index: &Index, pulse: &Pulse, address: SocketAddr) -> Result<()> {
 /// What the PDS listed, by its own word.
 fn listed() -> Result<BTreeMap<String, String>> {
     let oracle: Json = serde_json::from_str(ORACLE)?;
-    let records = oracle["records"].as_array().context("the oracle has no records")?;
-    let text = |record: &Json, member: &str| record[member].as_str().unwrap_or_default().to_owned();
+    let records = oracle.get("records").and_then(Json::as_array).context("the oracle has no records")?;
+    let text = |record: &Json, member: &str| {
+        record.get(member).and_then(Json::as_str).unwrap_or_default().to_owned()
+    };
     Ok(records.iter().map(|record| (text(record, "uri"), text(record, "cid"))).collect())
 }

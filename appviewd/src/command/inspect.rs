@@ -68,8 +68,10 @@ fn describe(event: &Event<'_>, deviations: u32) -> Result<Json> {
         Event::Unknown { op, kind, seq } => json!({"type": kind, "op": op, "seq": seq, "unknown": true}),
         _ => json!({"type": "unknown"}),
     };
-    if deviations > 0 {
-        description["deviations"] = deviations.into();
+    if deviations > 0
+        && let Some(members) = description.as_object_mut()
+    {
+        members.insert("deviations".to_owned(), deviations.into());
     }
     Ok(description)
 }
@@ -126,17 +128,19 @@ fn print_frame(event: &Event<'_>, description: &Json) -> Result<()> {
     writeln!(out, "rev       {}", commit.rev)?;
     writeln!(out, "since     {}", commit.since.map_or("none".to_owned(), |since| since.to_string()))?;
     writeln!(out, "commit    {}", commit.commit)?;
-    writeln!(out, "data      {}", description["commit"]["data"].as_str().unwrap_or_default())?;
+    writeln!(out, "data      {}", text(description, "/commit/data"))?;
     writeln!(out, "prevData  {}", commit.prev_data.map_or("none".to_owned(), |cid| cid.to_string()))?;
-    writeln!(out, "blocks    {}", description["blocks"])?;
-    for op in description["ops"].as_array().into_iter().flatten() {
-        let text = |member: &str| op[member].as_str().unwrap_or("-").to_owned();
-        writeln!(out, "\n{:<7} {}  {}", text("action"), text("path"), text("cid"))?;
-        if !op["record"].is_null() {
-            writeln!(out, "{}", serde_json::to_string_pretty(&op["record"])?)?;
+    for op in description.get("ops").and_then(Json::as_array).into_iter().flatten() {
+        writeln!(out, "\n{:<7} {}  {}", text(op, "/action"), text(op, "/path"), text(op, "/cid"))?;
+        if let Some(record) = op.get("record").filter(|record| !record.is_null()) {
+            writeln!(out, "{}", serde_json::to_string_pretty(record)?)?;
         }
     }
     Ok(())
+}
+
+fn text<'j>(json: &'j Json, pointer: &str) -> &'j str {
+    json.pointer(pointer).and_then(Json::as_str).unwrap_or("-")
 }
 
 fn car(file: &Path, as_json: bool) -> Result<()> {

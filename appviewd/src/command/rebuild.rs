@@ -55,7 +55,11 @@ pub fn run(from: &Path, upstream: &SavedUpstream, data: &DataDir, format: Format
             None => {}
         }
     }
-    Ok(if failed.is_empty() { played.map_or(ExitCode::SUCCESS, |played| played.exit_code()) } else { ExitCode::FAILURE })
+    Ok(if failed.is_empty() {
+        played.map_or(ExitCode::SUCCESS, |played| played.exit_code())
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// Proves and writes every export; gives back why some could not be.

@@ -107,7 +107,7 @@ impl Played {
                 .collect();
             let summary = json!({
                 "frames": tally.frames, "foreign": tally.foreign, "commits": tally.commits, "repos": tally.repos,
-                "rejected": tally.rejected, "desynchronized": desynchronized, "notices": notices,
+                "stale": tally.stale, "rejected": tally.rejected, "desynchronized": desynchronized, "notices": notices,
                 "fingerprint": fingerprint,
             });
             writeln!(out, "{summary}")?;
@@ -115,6 +115,7 @@ impl Played {
         }
         writeln!(out, "frames          {}", tally.frames)?;
         writeln!(out, "  foreign       {}", tally.foreign)?;
+        writeln!(out, "  known         {}", tally.stale)?;
         writeln!(out, "  refused       {}", tally.rejected)?;
         writeln!(out, "commits proven  {}", tally.commits)?;
         writeln!(out, "repos fetched   {}", tally.repos)?;

@@ -31,7 +31,8 @@ pub fn run(
     let upstream = offline(upstream)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        let listener =
+            TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
         tracing::info!(address = %listener.local_addr()?, "answering");
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(async move {

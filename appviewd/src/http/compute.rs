@@ -5,12 +5,15 @@
 
 use appview_core::block::json::write_text;
 use appview_core::query::{Limit, Page, PageCursor, ReceiptFilter, RecordView};
-use appview_core::syntax::{AtUri, Datetime, Did};
+use appview_core::syntax::{Datetime, Did};
 use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
 use super::{App, XrpcError};
+
+/// What stands for a moment that no calendar of four digits has.
+const EPOCH: &str = "1970-01-01T00:00:00.000Z";
 
 /// Parameters as they come: the first of each name counts, an empty one is as good as none.
 type Parameters = Query<Vec<(String, String)>>;
@@ -33,7 +36,7 @@ pub(super) async fn list_receipts(
     let filter = ReceiptFilter {
         provider: parameter::<Did>(&parameters, "provider")?,
         requester: parameter::<Did>(&parameters, "requester")?,
-        job: parameter::<AtUri>(&parameters, "job")?,
+        job: parameter::<String>(&parameters, "job")?,
     };
     let (limit, cursor) = (limit(&parameters)?, parameter(&parameters, "cursor")?);
     let page = app.read(move |index| index.list_receipts(&filter, limit, cursor.as_ref())).await?;
@@ -88,7 +91,7 @@ fn indexed_record(out: &mut String, record: &RecordView) -> Result<(), XrpcError
     // Quarantined blocks are not listed, and every other one was decoded when it was judged.
     record.write_body(out).map_err(|error| XrpcError::internal(&error))?;
     let indexed_at = Datetime::from_unix_micros(record.indexed_at_micros());
-    member(out, ",", "indexedAt", Some(indexed_at.as_str()));
+    member(out, ",", "indexedAt", Some(indexed_at.as_ref().map_or(EPOCH, Datetime::as_str)));
     out.push('}');
     Ok(())
 }

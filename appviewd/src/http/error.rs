@@ -28,7 +28,11 @@ impl XrpcError {
     #[must_use]
     pub fn internal(cause: &dyn std::error::Error) -> Self {
         tracing::error!(%cause, "a request failed");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", "something went wrong here".to_owned())
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "InternalServerError",
+            "something went wrong here".to_owned(),
+        )
     }
 
     const fn new(status: StatusCode, name: &'static str, message: String) -> Self {

@@ -8,7 +8,6 @@ mod error;
 mod health;
 
 use std::future::Future;
-use std::sync::{Arc, Mutex};
 
 use appview_core::index::{Index, IndexReader};
 use appview_core::query::QueryError;
@@ -19,71 +18,34 @@ use tokio::net::TcpListener;
 pub use error::XrpcError;
 pub use health::Health;
 
-/// Snapshots that are kept open for the next request.
-const IDLE_READERS: usize = 4;
-
 /// What every handler has.
 #[derive(Debug, Clone)]
 pub struct App {
-    readers: Arc<Readers>,
-    health: Health,
-}
-
-#[derive(Debug)]
-struct Readers {
     index: Index,
-    idle: Mutex<Vec<IndexReader>>,
+    health: Health,
 }
 
 impl App {
     /// Answers from `index`; `health` tells how following it goes.
     #[must_use]
-    pub fn new(index: Index, health: Health) -> Self {
-        Self { readers: Arc::new(Readers { index, idle: Mutex::default() }), health }
+    pub const fn new(index: Index, health: Health) -> Self {
+        Self { index, health }
     }
 
     /// Asks the newest snapshot of the index something.
     ///
     /// # Errors
     ///
-    /// What `ask` returns; 503 if the index cannot be opened.
+    /// What `ask` returns, or that the index cannot be opened.
     async fn read<T: Send + 'static>(
         &self,
         ask: impl FnOnce(&IndexReader) -> Result<T, QueryError> + Send + 'static,
     ) -> Result<T, XrpcError> {
-        let readers = Arc::clone(&self.readers);
-        let asked = tokio::task::spawn_blocking(move || {
-            let reader = readers.take()?;
-            let answer = ask(&reader)?;
-            readers.put_back(reader);
-            Ok(answer)
-        });
+        let index = self.index.clone();
+        let asked = tokio::task::spawn_blocking(move || ask(&index.reader()?));
         match asked.await {
             Ok(answer) => answer.map_err(|error: QueryError| XrpcError::from(error)),
             Err(error) => Err(XrpcError::internal(&error)),
-        }
-    }
-}
-
-impl Readers {
-    fn take(&self) -> Result<IndexReader, QueryError> {
-        let idle = self.idle.lock().ok().and_then(|mut idle| idle.pop());
-        Ok(match idle {
-            Some(mut reader) => {
-                reader.refresh()?;
-                reader
-            }
-            None => self.index.reader()?,
-        })
-    }
-
-    fn put_back(&self, reader: IndexReader) {
-        // A reader that failed is dropped instead of coming back here.
-        if let Ok(mut idle) = self.idle.lock()
-            && idle.len() < IDLE_READERS
-            && reader.release().is_ok()
-        {
-            idle.push(reader);
         }
     }
 }

@@ -1,0 +1,159 @@
+//! A file that is not a sound index of this version is refused by name, and left as it is.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+mod network;
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use appview_core::index::{APPLICATION_ID, Damage, Index, IndexError, SCHEMA_VERSION};
+use appview_core::query::Scope;
+use network::{Business, Scratch, catalog};
+use rusqlite::Connection;
+
+fn label(error: &IndexError) -> (&'static str, bool) {
+    (error.label(), error.to_string().contains("index.db"))
+}
+
+#[test]
+fn other_files_are_refused_by_what_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("index.db");
+    let refused = |expected| {
+        let before = std::fs::read(&path).unwrap();
+        assert_eq!(label(&Index::open(&path).unwrap_err()), (expected, true));
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        assert_eq!(label(&Index::create(&path).unwrap_err()), ("exists", true));
+    };
+    std::fs::write(&path, "a letter to a friend, of some length, so that it could be a database").unwrap();
+    refused("not-sqlite");
+    std::fs::remove_file(&path).unwrap();
+
+    Connection::open(&path).unwrap().execute_batch("create table theirs (id)").unwrap();
+    refused("foreign");
+    let rebuilt = Index::rebuild(&path, catalog(), |_| Ok::<_, IndexError>(()));
+    assert_eq!(label(&rebuilt.unwrap_err()), ("foreign", true));
+    std::fs::remove_file(&path).unwrap();
+
+    for version in [SCHEMA_VERSION - 1, SCHEMA_VERSION + 1] {
+        Index::create(&path).unwrap();
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", version).unwrap();
+        refused("schema-mismatch");
+        let error = Index::open(&path).unwrap_err();
+        assert!(
+            matches!(error, IndexError::SchemaMismatch { found, expected: SCHEMA_VERSION, .. } if found == version)
+        );
+        // That is what a rebuild is for.
+        Index::rebuild(&path, catalog(), |_| Ok::<_, IndexError>(())).unwrap();
+        Index::open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+    }
+}
+
+#[test]
+fn a_file_cut_short_or_overwritten_is_damaged_and_can_be_rebuilt() {
+    let mut business = Business::new(30, 8);
+    let repos = business.repos();
+    let scratch = Scratch::told(&repos);
+    scratch.writer().write_back_log().unwrap();
+    let path = scratch.index.path();
+    let sound = std::fs::read(path).unwrap();
+
+    let mut cut = sound.clone();
+    cut.truncate(sound.len() / 2);
+    let mut zeroed = sound.clone();
+    zeroed[3 * 4096..12 * 4096].fill(0);
+    for damaged in [cut, zeroed] {
+        std::fs::write(path, &damaged).unwrap();
+        assert_eq!(label(&Index::open(path).unwrap_err()), ("corrupt", true));
+        let rebuilt = Index::rebuild(path, catalog(), |writer| writer.apply(&repos, &[]).map(drop)).unwrap();
+        assert_eq!(rebuilt.reader().unwrap().check(|_| ()).unwrap().damage, []);
+    }
+    // Without its first page nobody can tell whose it was, so it is not ours to replace.
+    let mut beheaded = sound;
+    beheaded[..4096].fill(0);
+    std::fs::write(path, &beheaded).unwrap();
+    assert_eq!(label(&Index::open(path).unwrap_err()), ("not-sqlite", true));
+}
+
+#[test]
+fn a_second_writer_is_refused_for_as_long_as_the_first_lives() {
+    let scratch = Scratch::new();
+    let first = scratch.writer();
+    let error = scratch.index.writer(catalog()).unwrap_err();
+    assert_eq!(label(&error), ("locked", true));
+    assert!(error.to_string().contains("index.db.lock"));
+    let rebuilt = Index::rebuild(scratch.index.path(), catalog(), |_| Ok::<_, IndexError>(()));
+    assert_eq!(rebuilt.unwrap_err().label(), "locked");
+    assert!(scratch.index.reader().is_ok());
+    drop(first);
+    assert!(scratch.index.writer(catalog()).is_ok());
+}
+
+#[test]
+fn only_the_owner_may_read_the_files() {
+    let business = Business::new(31, 1);
+    let scratch = Scratch::told(&business.told);
+    let _writer = scratch.writer();
+    for entry in std::fs::read_dir(scratch.folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{}", entry.path().display());
+    }
+}
+
+#[test]
+fn the_file_says_whose_it_is_and_overwrites_what_it_forgets() {
+    let scratch = Scratch::new();
+    drop(scratch.writer());
+    let conn = Connection::open(scratch.index.path()).unwrap();
+    let pragma =
+        |name| conn.pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0)).unwrap();
+    assert_eq!(pragma("application_id"), i64::from(APPLICATION_ID).into());
+    assert_eq!(pragma("user_version"), i64::from(SCHEMA_VERSION).into());
+    assert_eq!(pragma("journal_mode"), "wal".to_owned().into());
+    let strict: i64 = conn
+        .query_row(
+            "select count(*) from pragma_table_list where schema = 'main' and name not like 'sqlite_%' and strict = 0",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!(strict, 0);
+}
+
+#[test]
+fn a_check_finds_what_a_stray_hand_did() {
+    let business = Business::new(32, 3);
+    let scratch = Scratch::told(&business.told);
+    let tamper = |sql: &str| {
+        let scratch = Scratch::told(&business.told);
+        let conn = Connection::open(scratch.index.path()).unwrap();
+        conn.pragma_update(None, "foreign_keys", false).unwrap();
+        assert!(conn.execute(sql, []).unwrap() > 0, "{sql}");
+        drop(conn);
+        let checked = scratch.reader().check(|_| ()).unwrap();
+        assert_eq!(checked.found as usize, checked.damage.len());
+        checked.damage
+    };
+    assert_eq!(scratch.reader().check(|_| ()).unwrap().damage, []);
+    let whole = scratch.reader().fingerprint(&Scope::Whole).unwrap().to_string();
+
+    let one = "(select min(id) from record where collection = (select id from collection where nsid like '%receipt'))";
+    let flipped = tamper(&format!("update record set body = cast(body || x'00' as blob) where id = {one}"));
+    assert!(matches!(&flipped[..], [Damage::Block { uri, .. }] if uri.contains("receipt")), "{flipped:?}");
+
+    let lost = tamper(&format!("delete from record where id = {one}"));
+    let sums = lost.iter().filter(|damage| matches!(damage, Damage::Sum { .. })).count();
+    assert_eq!(sums, 2, "one collection and the whole: {lost:?}");
+    assert!(lost.iter().any(
+        |damage| matches!(damage, Damage::Sum { collection: None, expected, .. } if *expected == whole)
+    ));
+    assert!(lost.iter().any(|damage| matches!(damage, Damage::Reference { table } if table == "receipt")));
+
+    let hidden = tamper(&format!("update record set served = 0 where id = {one}"));
+    assert!(hidden.iter().any(|damage| matches!(damage, Damage::Served { .. })), "{hidden:?}");
+    let untyped = tamper(&format!("delete from receipt where record = {one}"));
+    assert!(matches!(&untyped[..], [Damage::Typed { .. }]), "{untyped:?}");
+    let moved = tamper(&format!("update record set rkey = 'elsewhere' where id = {one}"));
+    assert!(moved.iter().any(|damage| matches!(damage, Damage::Sum { .. })), "{moved:?}");
+}

@@ -96,7 +96,6 @@ impl fmt::Debug for Fingerprint {
 }
 
 #[cfg(test)]
-#[expect(clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -47,8 +47,9 @@ pub struct Identity {
     handle: Option<Handle>,
     pds: Option<String>,
     key: PublicKey,
-    /// Each key of the audit log with the time in unix microseconds from which it was valid, oldest first.
-    history: Vec<(u64, PublicKey)>,
+    /// Each operation of the audit log: the time in unix microseconds from which it held, and its key; oldest first. A
+    /// tombstone has none.
+    history: Vec<(u64, Option<PublicKey>)>,
 }
 
 impl Identity {
@@ -58,7 +59,7 @@ impl Identity {
     ///
     /// [`IdentityError`]; a document without a PDS is fine, one without a signing key is not.
     pub fn from_document(did: &Did, document: &Json) -> Result<Self, IdentityError> {
-        let document = parse(document)?;
+        let document = parse(did, document)?;
         if document.id != did.as_str() {
             return Err(IdentityError::OtherDid { expected: did.clone(), found: document.id });
         }
@@ -77,7 +78,7 @@ impl Identity {
 
     /// Adds the audit log of a did:plc (`/log/audit`), so that commits from before a rotation find their key.
     ///
-    /// Operations that were nullified, or that name no usable key, add nothing.
+    /// Operations that were nullified add nothing.
     ///
     /// # Errors
     ///
@@ -102,9 +103,7 @@ impl Identity {
                 .or_else(|| operation.get("signingKey"))
                 .and_then(Json::as_str)
                 .and_then(|text| PublicKey::from_did_key(text).ok());
-            if let Some(key) = key {
-                self.history.push((at, key));
-            }
+            self.history.push((at, key));
         }
         self.history.sort_by_key(|(at, _)| *at);
         Ok(self)
@@ -134,25 +133,32 @@ impl Identity {
         &self.key
     }
 
-    /// The key that was valid when `rev` was made: by the audit log if it reaches back that far, else today's.
+    /// The key that was valid when `rev` was made: by the audit log where there is one, else today's.
     #[must_use]
-    pub fn key_at(&self, rev: Tid) -> &PublicKey {
-        self.former_key(rev).unwrap_or(&self.key)
+    pub fn key_at(&self, rev: Tid) -> Option<&PublicKey> {
+        if self.history.is_empty() { Some(&self.key) } else { self.former_key(rev) }
     }
 
     /// The key that the audit log says was valid when `rev` was made.
+    ///
+    /// Hosts sign a repository's first commit before they register its DID, so what is older than the log falls to the
+    /// log's first key.
     #[must_use]
     pub fn former_key(&self, rev: Tid) -> Option<&PublicKey> {
-        self.history.iter().rev().find(|(from, _)| *from <= rev.micros()).map(|(_, key)| key)
+        let held = self.history.iter().rev().find(|(from, _)| *from <= rev.micros());
+        held.or(self.history.first()).and_then(|(_, key)| key.as_ref())
     }
 }
 
 /// Reads the members that matter; an odd context or service of another kind is nobody's business.
-fn parse(document: &Json) -> Result<DidDocument, IdentityError> {
+fn parse(did: &Did, document: &Json) -> Result<DidDocument, IdentityError> {
     let malformed = |reason: String| IdentityError::Malformed { reason };
     let object = document.as_object().ok_or_else(|| malformed("not an object".to_owned()))?;
     let ends_in = |item: &&Json, fragment: &str| {
+        let controller = item.get("controller").and_then(Json::as_str);
         item.get("id").and_then(Json::as_str).is_some_and(|id| id.ends_with(fragment))
+            // A key that someone else controls is not this account's; services have no controller.
+            && controller.is_none_or(|controller| controller == did.as_str())
     };
     let only = |member: &str, fragment: &str| -> Vec<Json> {
         let items = object.get(member).and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -216,8 +222,9 @@ mod tests {
             .unwrap();
         let at = |text| {
             let micros = u64::try_from(datetime_unix_micros(text).unwrap()).unwrap();
-            identity.key_at(Tid::from_micros(micros, 0)).to_string()
+            identity.key_at(Tid::from_micros(micros, 0)).unwrap().to_string()
         };
+        assert_eq!(at("2025-12-31T23:59:59Z"), OLD, "a first commit is signed before its DID is registered");
         assert_eq!(at("2026-01-15T00:00:00Z"), OLD);
         assert_eq!(at("2026-02-01T00:00:00Z"), NEW);
     }

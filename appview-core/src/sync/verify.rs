@@ -11,7 +11,9 @@ use crate::block::car::{Archive, Slice};
 use crate::block::{BlockError, Cid};
 use crate::limits;
 use crate::repo::mst::{self, EMPTY_ROOT, MstError, Tree};
-use crate::repo::{Commit, CommitError, Identity, NetOp, OpError, RepoOp, SignatureError, net_effects};
+use crate::repo::{
+    Commit, CommitError, Identity, NetOp, OpError, PublicKey, RepoOp, SignatureError, net_effects,
+};
 use crate::syntax::{Did, RepoPath, Tid, repo_path_parts};
 
 use super::change::{Proof, RecordChange, RepoHead, VerifiedCommit, VerifiedHead, VerifiedRepo};
@@ -176,7 +178,7 @@ pub fn verify_commit(
     let commit = signed_object(&blocks, Some(event.commit))?;
     bind(&commit, identity.did(), event.repo, event.rev)?;
     // The signature comes first even where the chain is broken: only its owner can make us fetch a repository.
-    commit.verify(identity.key_at(commit.rev))?;
+    commit.verify(key_at(identity, commit.rev)?)?;
     let follows = match head {
         Some(head) => event.since == Some(head.rev) && event.prev_data == Some(head.data),
         None => event.prev_data.is_none_or(|data| data == EMPTY_ROOT),
@@ -229,7 +231,7 @@ pub fn verify_sync(
         return Err(VerifyError::ChainBreak { held: head, since: None, prev_data: None });
     }
     bind(&commit, identity.did(), event.did, event.rev)?;
-    commit.verify(identity.key_at(commit.rev))?;
+    commit.verify(key_at(identity, commit.rev)?)?;
     if head.is_none_or(|head| head.data != commit.data) {
         return Err(VerifyError::ChainBreak { held: head, since: None, prev_data: Some(commit.data) });
     }
@@ -286,6 +288,11 @@ pub fn verify_repo(
         Ok(())
     })?;
     Ok(VerifiedRepo { did: identity.did().clone(), head, proof, records, archive })
+}
+
+/// The key to check a live commit with; none was valid then if the DID had been tombstoned.
+fn key_at(identity: &Identity, rev: Tid) -> Result<&PublicKey, SignatureError> {
+    identity.key_at(rev).ok_or(SignatureError::Mismatch)
 }
 
 fn check_rev(rev: Tid, head: Option<RepoHead>, now: u64) -> Result<(), VerifyError> {

@@ -475,7 +475,7 @@ impl<'a> Reader<'a> {
         Ok(key)
     }
 
-    /// Passes over one item, checking it as [`Reader::value`] would but keeping nothing.
+    /// Passes over one item, checking it as [`decode`] would but keeping nothing.
     ///
     /// # Errors
     ///

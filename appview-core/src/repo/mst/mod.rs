@@ -2,8 +2,8 @@
 //!
 //! Blocks enter through [`Blocks`], found by CID and hence already trusted as far as the root is; keys, values and
 //! root CIDs leave. Every node is checked as it is read: canonical, keys complete and sorted, within the bounds that
-//! its parent sets, at the height that their hashes give. [`node`] reads and writes one node, [`lookup`] and [`walk`]
-//! read many, [`tree`] changes a partial tree in memory. Deliberately absent: what a value is.
+//! its parent sets, at the height that their hashes give. `node` reads and writes one node, [`lookup`] and [`walk`]
+//! read many, [`Tree`] is a partial one that can be changed. Deliberately absent: what a value is.
 //!
 //! Follows [Repository, MST structure](https://atproto.com/specs/repository#mst-structure).
 

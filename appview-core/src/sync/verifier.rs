@@ -179,6 +179,8 @@ struct Tracked {
     refreshed: Option<u64>,
     /// When a signature that a fresh key did not explain last had the repository fetched.
     doubted: Option<u64>,
+    /// How well what is held was proven before it was doubted.
+    proven: Option<Proof>,
     /// How many exports in a row led no further than what was held.
     attempt: u32,
 }
@@ -218,11 +220,7 @@ impl Verifier {
             let mut tracked = Tracked::new(state);
             if wanted && (state.hosting.is_visible() || state.hosting == Hosting::Returning) {
                 tracked.phase = Phase::Fetching;
-                verifier.outputs.push_back(Output::FetchRepo {
-                    did: did.clone(),
-                    held: state.head,
-                    attempt: 0,
-                });
+                verifier.outputs.push_back(Output::FetchRepo { did: did.clone(), held: None, attempt: 0 });
             }
             verifier.repos.insert(did, tracked);
         }
@@ -357,12 +355,38 @@ impl Verifier {
         }
     }
 
-    /// Starts to follow a repository, by proving it.
+    /// Handles the answer that a PDS still has exactly what was held when it was asked.
+    ///
+    /// Holds only if that is what is held still, and if it is known how well it was proven: not after a restart.
+    pub fn handle_current(&mut self, did: &Did, head: RepoHead, identity: Arc<Identity>, now: u64) {
+        let Some(tracked) = self.repos.get_mut(did) else { return };
+        if tracked.phase != Phase::Fetching || tracked.state.head != Some(head) {
+            return;
+        }
+        let Some(proof) = tracked.proven else {
+            let attempt = tracked.attempt;
+            self.outputs.push_back(Output::FetchRepo { did: did.clone(), held: None, attempt });
+            return;
+        };
+        tracked.identity = Some(identity);
+        tracked.state.proof = proof;
+        tracked.phase = Phase::Ready;
+        self.outputs.push_back(Output::Apply(Change::Current { did: did.clone(), proof }));
+        self.reappear(did);
+        self.replay_parked(did, now);
+    }
+
+    /// Starts to follow a repository, by proving it, if it is not followed already.
     pub fn track(&mut self, did: Did) {
         if !self.repos.contains_key(&did) {
             self.repos.insert(did.clone(), Tracked::unknown());
+            self.desynchronize(&did);
         }
-        self.desynchronize(&did);
+    }
+
+    /// Has a repository that is followed proven again.
+    pub fn doubt(&mut self, did: &Did) {
+        self.desynchronize(did);
     }
 
     /// Has every repository that is followed proven again, because events may have been lost.
@@ -395,6 +419,12 @@ impl Verifier {
     #[must_use]
     pub const fn tally(&self) -> Tally {
         self.tally
+    }
+
+    /// What is indexed.
+    #[must_use]
+    pub const fn scope(&self) -> &Scope {
+        &self.scope
     }
 
     /// How many repositories are followed.
@@ -548,6 +578,12 @@ impl Verifier {
         };
         if matches!(error, VerifyError::StaleRev { .. }) {
             self.tally.stale = self.tally.stale.saturating_add(1);
+            self.outputs.push_back(Output::Reject(Rejection {
+                did: Some(did.clone()),
+                seq: Some(ticket.seq),
+                reason: error.label(),
+                detail: error.to_string(),
+            }));
             return Handled::Stale;
         }
         match error.disposition() {
@@ -649,6 +685,9 @@ impl Verifier {
             return;
         }
         tracked.phase = Phase::Fetching;
+        if tracked.state.proof != Proof::Desynchronized {
+            tracked.proven = Some(tracked.state.proof);
+        }
         tracked.state.proof = Proof::Desynchronized;
         let (held, attempt) = (tracked.state.head, tracked.attempt);
         let tickets: Vec<Ticket> = tracked.park.iter().map(|parked| parked.ticket).collect();
@@ -779,6 +818,7 @@ impl Tracked {
             park: Park::default(),
             refreshed: None,
             doubted: None,
+            proven: None,
             attempt: 0,
         }
     }

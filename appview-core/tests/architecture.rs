@@ -201,7 +201,8 @@ fn the_core_without_features_knows_no_runtime_and_no_socket() {
     let tree = String::from_utf8(tree.stdout).unwrap();
     let crates: BTreeSet<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
     assert!(crates.contains("rusqlite"), "the tree is there");
-    for absent in ["tokio", "mio", "socket2", "hyper", "reqwest", "rustls", "tungstenite", "futures-executor"] {
+    for absent in ["tokio", "mio", "socket2", "hyper", "reqwest", "rustls", "tungstenite", "futures-executor"]
+    {
         assert!(!crates.contains(absent), "{absent}");
     }
 }

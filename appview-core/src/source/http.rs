@@ -348,13 +348,35 @@ mod tests {
     #[test]
     fn addresses_that_are_not_everyones_are_not_public() {
         for private in [
-            "0.0.0.0", "10.1.2.3", "100.64.0.1", "127.0.0.1", "169.254.169.254", "172.31.255.255", "192.0.0.1",
-            "192.168.0.1", "198.18.0.1", "203.0.113.9", "224.0.0.1", "255.255.255.255", "::", "::1", "::ffff:8.8.8.8",
-            "64:ff9b::808:808", "fe80::1", "fc00::1", "2001::1", "2001:db8::1", "2002:7f00:1::", "3fff::1", "ff02::1",
+            "0.0.0.0",
+            "10.1.2.3",
+            "100.64.0.1",
+            "127.0.0.1",
+            "169.254.169.254",
+            "172.31.255.255",
+            "192.0.0.1",
+            "192.168.0.1",
+            "198.18.0.1",
+            "203.0.113.9",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::ffff:8.8.8.8",
+            "64:ff9b::808:808",
+            "fe80::1",
+            "fc00::1",
+            "2001::1",
+            "2001:db8::1",
+            "2002:7f00:1::",
+            "3fff::1",
+            "ff02::1",
         ] {
             assert!(!is_public(private.parse().unwrap()), "{private}");
         }
-        for public in ["1.1.1.1", "8.8.8.8", "172.32.0.1", "192.0.1.1", "2606:4700::1111", "2a00::1", "2001:200::1"] {
+        for public in
+            ["1.1.1.1", "8.8.8.8", "172.32.0.1", "192.0.1.1", "2606:4700::1111", "2a00::1", "2001:200::1"]
+        {
             assert!(is_public(public.parse().unwrap()), "{public}");
         }
     }
@@ -363,9 +385,20 @@ mod tests {
     fn a_stranger_may_name_public_https_hosts_only() {
         let http = Http::new(Reach::Public).unwrap();
         for url in [
-            "http://pds.example.com", "https://127.0.0.1", "https://2130706433", "https://0x7f.1", "https://[::1]",
-            "https://[::ffff:127.0.0.1]", "https://localhost", "https://pds.local", "https://pds.internal.",
-            "https://pds.example.com:8443", "https://user@pds.example.com", "https://pds", "file:///etc/passwd", "",
+            "http://pds.example.com",
+            "https://127.0.0.1",
+            "https://2130706433",
+            "https://0x7f.1",
+            "https://[::1]",
+            "https://[::ffff:127.0.0.1]",
+            "https://localhost",
+            "https://pds.local",
+            "https://pds.internal.",
+            "https://pds.example.com:8443",
+            "https://user@pds.example.com",
+            "https://pds",
+            "file:///etc/passwd",
+            "",
         ] {
             assert!(matches!(http.stranger(url), Err(HttpError::Refused { .. })), "{url}");
         }

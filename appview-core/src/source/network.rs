@@ -21,6 +21,7 @@ use super::pump::{Answer, Input, Request, Upstream};
 use super::relay::Received;
 use crate::block::car::Archive;
 use crate::repo::Identity;
+use crate::sync::verifier::Unresolved;
 use crate::sync::verify::{VerifyError, verify_repo};
 use crate::sync::{Freshness, Hosting, RepoHead, Scope, VerifiedRepo};
 use crate::syntax::Did;
@@ -79,11 +80,8 @@ impl Network {
     /// The pump's end, and the work to be spawned beside it. It sends answers to `inbox` until that is closed.
     pub fn start(self, inbox: mpsc::Sender<Received>) -> (Asking, impl Future<Output = ()>) {
         let (requests, queue) = mpsc::unbounded_channel();
-        let desk = Arc::new(Desk {
-            network: self,
-            at_once: Semaphore::new(AT_ONCE),
-            per_host: Mutex::default(),
-        });
+        let desk =
+            Arc::new(Desk { network: self, at_once: Semaphore::new(AT_ONCE), per_host: Mutex::default() });
         (Asking { requests }, work(desk, queue, inbox))
     }
 }
@@ -135,16 +133,16 @@ impl Desk {
         }
     }
 
-    async fn identity(&self, did: &Did, freshness: Freshness) -> Option<Identity> {
+    async fn identity(&self, did: &Did, freshness: Freshness) -> Result<Identity, Unresolved> {
         for attempt in 0..IDENTITY_TRIES {
             let permit = self.at_once.acquire().await;
             let resolved = self.network.directory.resolve(did, freshness).await;
             drop(permit);
             match resolved {
-                Ok(identity) => return Some(identity.as_ref().clone()),
+                Ok(identity) => return Ok(identity.as_ref().clone()),
                 Err(error) if error.is_final() => {
                     tracing::debug!(%error, "an identity is of no use");
-                    return None;
+                    return Err(Unresolved::Gone);
                 }
                 Err(error) => {
                     tracing::debug!(%error, "an identity cannot be had now");
@@ -152,7 +150,7 @@ impl Desk {
                 }
             }
         }
-        None
+        Err(Unresolved::Unreachable)
     }
 
     /// Tries until the repository is proven, or its host says that it serves it no more.
@@ -204,7 +202,8 @@ impl Desk {
     /// Proves an export on a thread of its own: a large one takes a while.
     async fn prove(&self, archive: Archive, identity: &Arc<Identity>) -> Result<VerifiedRepo, VerifyError> {
         let (identity, scope) = (Arc::clone(identity), self.network.scope.clone());
-        let proven = tokio::task::spawn_blocking(move || verify_repo(archive, &identity, scope.as_str(), now()));
+        let proven =
+            tokio::task::spawn_blocking(move || verify_repo(archive, &identity, scope.as_str(), now()));
         match proven.await {
             Ok(proven) => proven,
             Err(error) => std::panic::resume_unwind(error.into_panic()),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::index::{IndexError, IndexWriter, Refused};
 use crate::repo::Identity;
-use crate::sync::verifier::{Closing, Tally};
+use crate::sync::verifier::{Closing, Tally, Unresolved};
 use crate::sync::{
     Change, Freshness, Hosting, Output, Rejection, RepoHead, StreamCursor, StreamId, VerifiedRepo, Verifier,
 };
@@ -71,12 +71,12 @@ pub enum Request {
 /// The answer to a [`Request`].
 #[derive(Debug)]
 pub enum Answer {
-    /// An identity, or that none can be had.
+    /// An identity, or why there is none.
     Identity {
         /// Whose.
         did: Did,
         /// Who signs for it.
-        identity: Option<Identity>,
+        identity: Result<Identity, Unresolved>,
     },
     /// A repository, and the identity it was proven with.
     Repo {
@@ -346,7 +346,9 @@ impl<U: Upstream, S: Sink> Pump<U, S> {
         match answer {
             Answer::Identity { did, identity } => self.verifier.handle_identity(&did, identity, now),
             Answer::Repo { repo, identity } => self.verifier.handle_repo(repo, identity, now),
-            Answer::Current { did, head, identity } => self.verifier.handle_current(&did, head, identity, now),
+            Answer::Current { did, head, identity } => {
+                self.verifier.handle_current(&did, head, identity, now)
+            }
             Answer::Hosting { did, hosting } => self.verifier.handle_hosting(&did, hosting),
         }
     }
@@ -358,6 +360,10 @@ fn weight(change: &Change) -> usize {
         Change::Commit(commit) => commit.changes().iter().map(crate::sync::RecordChange::bytes).sum(),
         // Its bodies are read while it is written, but a large one keeps the transaction open: it goes alone.
         Change::Repo(repo) => repo.records().len().saturating_mul(1_024),
-        Change::Current { .. } | Change::Head(_) | Change::Hosting { .. } | Change::Desynchronized { .. } | Change::Erase { .. } => 0,
+        Change::Current { .. }
+        | Change::Head(_)
+        | Change::Hosting { .. }
+        | Change::Desynchronized { .. }
+        | Change::Erase { .. } => 0,
     }
 }

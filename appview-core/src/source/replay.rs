@@ -16,6 +16,7 @@ use crate::block::BlockError;
 use crate::block::car::Archive;
 use crate::limits;
 use crate::repo::{Commit, CommitError, Identity, IdentityError};
+use crate::sync::verifier::Unresolved;
 use crate::sync::verify::{VerifyError, verify_repo};
 use crate::sync::{Scope, VerifiedRepo};
 use crate::syntax::Did;
@@ -300,7 +301,8 @@ impl Upstream for Offline {
     fn ask(&mut self, request: Request) -> Option<Answer> {
         match request {
             Request::Identity { did, .. } => {
-                let identity = self.identities.get(did.as_str()).map(|identity| identity.as_ref().clone());
+                let identity = self.identities.get(did.as_str());
+                let identity = identity.map(|identity| identity.as_ref().clone()).ok_or(Unresolved::Gone);
                 Some(Answer::Identity { did, identity })
             }
             // A file does not change: what led no further once never will.

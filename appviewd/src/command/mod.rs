@@ -10,6 +10,7 @@ pub mod record;
 pub mod replay;
 pub mod serve;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
@@ -44,6 +45,9 @@ fn catalog() -> Result<Arc<Catalog>> {
 }
 
 fn offline(saved: &SavedUpstream) -> Result<Offline> {
-    let identities = Identities::open(&saved.identities)?;
-    Ok(Offline::new(identities, saved.repos.clone().map(RepoFolder::new), Scope::default()))
+    files(&saved.identities, saved.repos.clone())
+}
+
+fn files(identities: &Path, repos: Option<PathBuf>) -> Result<Offline> {
+    Ok(Offline::new(Identities::open(identities)?, repos.map(RepoFolder::new), Scope::default()))
 }

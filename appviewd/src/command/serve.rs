@@ -5,15 +5,19 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use appview_core::index::Index;
-use appview_core::source::follow::{Following, Pulse, follow};
-use appview_core::source::pump::Upstream;
+use appview_core::record::Collection;
+use appview_core::source::directory::Directory;
+use appview_core::source::follow::{Answers, Following, Pulse, follow};
+use appview_core::source::http::{Http, Reach};
+use appview_core::source::network::Network;
+use appview_core::source::pds::Hosts;
 use appview_core::source::relay::RelayUrl;
 use appview_core::sync::Scope;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::{catalog, offline, open};
-use crate::config::{DataDir, SavedUpstream};
+use super::{catalog, open};
+use crate::config::{DataDir, Upstream};
 use crate::http::{self, App, Health};
 
 /// Follows and answers until interrupted.
@@ -25,10 +29,10 @@ pub fn run(
     data: &DataDir,
     relays: Vec<RelayUrl>,
     listen: SocketAddr,
-    upstream: &SavedUpstream,
+    upstream: &Upstream,
 ) -> Result<ExitCode> {
     let index = open(data)?;
-    let upstream = offline(upstream)?;
+    let following = Following { relays, scope: Scope::default(), answers: answers(upstream, data)? };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener =
@@ -41,9 +45,25 @@ pub fn run(
             // Nobody listens any more only when everything has ended already.
             let _ = stop.send(true);
         });
-        serve(index, relays, upstream, listener, Pulse::default(), stopped).await?;
+        serve(index, following, listener, Pulse::default(), stopped).await?;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// The network, or the files that stand in for it.
+fn answers(upstream: &Upstream, data: &DataDir) -> Result<Answers> {
+    if let Some(identities) = &upstream.identities {
+        return Ok(Answers::Files(super::files(identities, upstream.repos.clone())?));
+    }
+    let reach = if upstream.allow_private_hosts { Reach::Anywhere } else { Reach::Public };
+    let http = Http::new(reach)?;
+    let network = Network {
+        directory: Directory::new(http.clone(), &upstream.plc),
+        hosts: Hosts::new(http, data.data_dir.clone()),
+        scope: Scope::default(),
+    };
+    let collections = Collection::ALL.iter().map(|collection| collection.nsid().parse());
+    Ok(Answers::Network { network, collections: collections.collect::<Result<_, _>>()? })
 }
 
 /// Follows and answers until `stopped` turns true.
@@ -53,8 +73,7 @@ pub fn run(
 /// The index cannot be written, or the listener fails.
 pub async fn serve(
     index: Index,
-    relays: Vec<RelayUrl>,
-    upstream: impl Upstream + Send + 'static,
+    following: Following,
     listener: TcpListener,
     pulse: Pulse,
     stopped: watch::Receiver<bool>,
@@ -62,8 +81,7 @@ pub async fn serve(
     let writer = index.writer(catalog()?)?;
     let app = App::new(index, Health { pulse: pulse.clone() });
     let answering = tokio::spawn(http::serve(listener, app, until(stopped.clone())));
-    let following = Following { relays, scope: Scope::default() };
-    let followed = follow(writer, following, upstream, pulse, until(stopped)).await;
+    let followed = follow(writer, following, pulse, until(stopped)).await;
     // An index that cannot be written ends the answering too.
     if followed.is_err() {
         answering.abort();

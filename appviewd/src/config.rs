@@ -29,7 +29,7 @@ pub struct Cli {
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people; `RUST_LOG` chooses what (default: warn, and info for `serve`).
+    /// For people; `RUST_LOG` chooses what (of itself warn, and info for `serve`).
     Text,
     /// One JSON object a line.
     Json,

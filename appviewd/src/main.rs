@@ -6,12 +6,20 @@ use clap::Parser as _;
 
 fn main() -> ExitCode {
     let cli = appviewd::config::Cli::parse();
-    appviewd::telemetry::start(cli.log);
+    appviewd::telemetry::start(&cli);
     match appviewd::run(cli) {
         Ok(code) => code,
+        // Whoever read our results has seen enough of them, as `head` does.
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("appviewd: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whether standard output was closed: its errors alone come here bare, those of a network are wrapped.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<std::io::Error>();
+    error.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }

@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use appview_core::index::Index;
+use appview_core::record::Catalog;
 use appview_core::source::follow::{Following, Pulse, follow};
 use appview_core::source::pump::Upstream;
 use appview_core::source::relay::RelayUrl;
@@ -12,7 +13,7 @@ use appview_core::sync::Scope;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::{catalog, offline, open};
+use super::{listen, offline, open};
 use crate::config::{DataDir, SavedUpstream};
 use crate::http::{self, App, Health};
 
@@ -24,15 +25,14 @@ use crate::http::{self, App, Health};
 pub fn run(
     data: &DataDir,
     relays: Vec<RelayUrl>,
-    listen: SocketAddr,
+    address: SocketAddr,
     upstream: &SavedUpstream,
 ) -> Result<ExitCode> {
     let index = open(data)?;
     let upstream = offline(upstream)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let listener =
-            TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        let listener = listen(address).await?;
         tracing::info!(address = %listener.local_addr()?, "answering");
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(async move {
@@ -59,7 +59,7 @@ pub async fn serve(
     pulse: Pulse,
     stopped: watch::Receiver<bool>,
 ) -> Result<()> {
-    let writer = index.writer(catalog()?)?;
+    let writer = index.writer(Catalog::builtin()?)?;
     let app = App::new(index, Health { pulse: pulse.clone() });
     let answering = tokio::spawn(http::serve(listener, app, until(stopped.clone())));
     let following = Following { relays, scope: Scope::default() };

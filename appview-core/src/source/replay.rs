@@ -369,6 +369,10 @@ impl Upstream for Offline {
             Request::Repo { attempt: 1.., .. } => None,
             Request::Repo { did, .. } => {
                 let car = self.repos.as_ref()?.car_of(&did);
+                if !car.exists() {
+                    tracing::debug!(%did, "no export was saved");
+                    return None;
+                }
                 match prove_export(&car, &self.identities, &self.scope) {
                     Ok((repo, identity)) if *repo.did() == did => Some(Answer::Repo { repo, identity }),
                     Ok((repo, _)) => {

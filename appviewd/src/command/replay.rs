@@ -78,10 +78,10 @@ fn count_desynchronized(writer: &IndexWriter) -> Result<u64> {
 }
 
 impl Played {
-    /// 0, or 2 if the recording ended with the service closing the stream on us.
+    /// 0, or 3 if the recording ended with the service closing the stream on us.
     pub(super) fn exit_code(&self) -> ExitCode {
         if self.outcome.notices.iter().any(|notice| notice.closing == Closing::Yes) {
-            ExitCode::from(2)
+            ExitCode::from(3)
         } else {
             ExitCode::SUCCESS
         }

@@ -6,10 +6,8 @@
 //! give an equal [`Fingerprint`](index::Fingerprint) at any two indexes, however they came by them.
 //!
 //! ```
-//! use std::sync::Arc;
-//!
 //! use appview_core::index::Index;
-//! use appview_core::query::{Limit, Scope as Part};
+//! use appview_core::query::Limit;
 //! use appview_core::record::Catalog;
 //! use appview_core::source::replay::{Identities, RepoFolder, prove_export};
 //! use appview_core::sync::{Change, Scope};
@@ -22,17 +20,16 @@
 //! let identities = Identities::open(format!("{recorded}/plc.json"))?;
 //!
 //! let index = Index::open(path)?;
-//! let mut writer = index.writer(Arc::new(Catalog::builtin()?))?;
+//! let mut writer = index.writer(Catalog::builtin()?)?;
 //! for car in RepoFolder::new(format!("{recorded}/repos")).cars()? {
 //!     // Only a proof can make a change that the writer takes.
 //!     let (repo, _) = prove_export(&car, &identities, &Scope::default())?;
 //!     writer.apply(&[Change::Repo(repo)], &[])?;
 //! }
 //!
-//! let reader = index.reader()?;
-//! let newest = reader.list_providers(Limit::new(1)?, None)?;
+//! let newest = index.reader()?.list_providers(Limit::new(1)?, None)?;
 //! assert_eq!(newest.items.len(), 1);
-//! assert_eq!(reader.fingerprint(&Part::Whole)?.to_string().len(), 64);
+//! assert_eq!(index.fingerprint()?.to_string().len(), 64);
 //! # Ok(())
 //! # }
 //! ```

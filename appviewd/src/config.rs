@@ -18,8 +18,17 @@ const DATA_DIR: &str = "./appview-data";
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true, after_help = "Start with:  appviewd demo")]
 pub struct Cli {
-    /// What to write to standard error besides progress, and how.
-    #[arg(long, global = true, value_enum, default_value = "text", env = "APPVIEWD_LOG")]
+    /// How to log on standard error: text, json or off; RUST_LOG chooses what.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        hide_possible_values = true,
+        display_order = 100,
+        default_value = "text",
+        env = "APPVIEWD_LOG"
+    )]
     pub log: LogFormat,
     /// What to do.
     #[command(subcommand)]
@@ -29,7 +38,7 @@ pub struct Cli {
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people; `RUST_LOG` chooses what (default: warn, and info for `serve`).
+    /// For people.
     Text,
     /// One JSON object a line.
     Json,
@@ -40,8 +49,8 @@ pub enum LogFormat {
 /// The folder with `index.db`.
 #[derive(Debug, Clone, Args)]
 pub struct DataDir {
-    /// Folder that holds index.db; made when it is missing.
-    #[arg(long, value_name = "DIR", default_value = DATA_DIR, env = "APPVIEWD_DATA_DIR")]
+    /// Folder that holds index.db; whatever writes makes it where it is missing.
+    #[arg(long, value_name = "DIR", display_order = 90, default_value = DATA_DIR, env = "APPVIEWD_DATA_DIR")]
     pub data_dir: PathBuf,
 }
 
@@ -57,7 +66,7 @@ impl DataDir {
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Format {
     /// Write results as JSON for machines.
-    #[arg(long)]
+    #[arg(long, display_order = 95)]
     pub json: bool,
 }
 
@@ -82,6 +91,10 @@ pub enum Command {
     /// Asks the network who has records, proves each repository from its PDS, and goes on with what the relay brings.
     /// Goes on where it stopped: the cursor of each relay is kept with the rows it led to. Interrupt to stop; what was
     /// received is written first.
+    #[command(
+        after_help = "Example:  appviewd serve --relay wss://relay.example --identities plc.json --repos repos/\n\
+                            Then:     curl http://127.0.0.1:8080/healthz"
+    )]
     Serve {
         #[command(flatten)]
         data: DataDir,
@@ -97,7 +110,8 @@ pub enum Command {
     /// Play a recording into the index.
     ///
     /// A recording is a file of frames, each a big-endian 32-bit length and that many bytes: `appviewd record` writes
-    /// one. Playing it twice changes nothing.
+    /// one. Playing it twice changes nothing. Exits with 3 if it ends with the service closing the stream on its reader,
+    /// as it does when a cursor lies in the future.
     #[command(
         after_help = "Example:  appviewd replay frames.bin --identities plc.json --repos repos/ --data-dir /tmp/index"
     )]
@@ -112,6 +126,11 @@ pub enum Command {
         format: Format,
     },
     /// Build the index anew, beside the old one, and swap it in when it is whole.
+    ///
+    /// Prints the fingerprint of the new index, and whether the old one had the same. Whatever goes wrong, the old one
+    /// stays as it was. Exits with 1 if an export had to be left out, because it cannot be proven.
+    #[command(after_help = "Examples:  appviewd rebuild --from repos/ --identities plc.json\n           \
+                            appviewd rebuild --from frames.bin --identities plc.json --repos repos/")]
     Rebuild {
         /// Folder of repository exports (CARs), or a file of frames.
         #[arg(long, value_name = "PATH")]
@@ -124,6 +143,11 @@ pub enum Command {
         format: Format,
     },
     /// Show what is in a frame, a CAR or a record.
+    ///
+    /// Needs no index and no network, and proves nothing: it shows what the bytes say.
+    #[command(after_help = "Examples:  appviewd inspect frame frames.bin --nth 3\n           \
+                            appviewd inspect car repos/did_plc_example.car --json\n           \
+                            appviewd inspect record profile.cbor")]
     Inspect {
         #[command(subcommand)]
         what: Inspect,
@@ -131,6 +155,9 @@ pub enum Command {
     /// Write a relay's frames to standard output, as a recording.
     ///
     /// Nothing is filtered or checked.
+    #[command(
+        after_help = "Example:  appviewd record --relay wss://relay.example --frames 1000 > frames.bin"
+    )]
     Record {
         /// Relay (or PDS) to listen to.
         #[arg(long, value_name = "URL")]
@@ -142,26 +169,37 @@ pub enum Command {
         #[arg(long, value_name = "SEQ")]
         cursor: Option<i64>,
     },
-    /// Check the index: every block against its hash, the fingerprint, and SQLite's own integrity.
+    /// Check that the index is sound.
     ///
-    /// Exits with 1 and a list if anything is damaged; `rebuild` then makes a sound one.
+    /// Every stored block is hashed again, the fingerprint is added up anew, and SQLite checks its own structure. Exits
+    /// with 1 and a list if anything is damaged; `rebuild` then makes a sound one.
     Check {
         #[command(flatten)]
         data: DataDir,
         #[command(flatten)]
         format: Format,
     },
-    /// Print the fingerprint of the index: two AppViews that saw the same network print the same.
+    /// Print the fingerprint: two AppViews that saw the same network print the same.
+    ///
+    /// With --by, one line each: fingerprint, number of records, and what they are of.
+    #[command(after_help = "To find where two differ:\n  \
+                            appviewd fingerprint --by repo --data-dir a > a.txt\n  \
+                            appviewd fingerprint --by repo --data-dir b | diff a.txt -")]
     Fingerprint {
-        /// One line for each collection or repository, to find where two differ.
-        #[arg(long, value_enum)]
+        /// One line for each, to find where two differ.
+        #[arg(long, value_enum, value_name = "collection|repo", hide_possible_values = true)]
         by: Option<FingerprintBy>,
         #[command(flatten)]
         data: DataDir,
         #[command(flatten)]
         format: Format,
     },
-    /// Write records as NDJSON, sorted by uri: every one of every active repository, quarantined ones too.
+    /// Write the records as lines of JSON, sorted by uri.
+    ///
+    /// Every record of every active repository, quarantined ones too: uri, cid, collection, repo, rkey, verdict, body.
+    #[command(
+        after_help = "Example:  appviewd export --collection dev.cocore.compute.receipt | jq -r .body.model"
+    )]
     Export {
         /// Only this collection; may be given more than once.
         #[arg(long, value_name = "NSID")]

@@ -104,7 +104,7 @@ impl Index {
     /// # Errors
     ///
     /// [`IndexError::Locked`] while there is another writer, in this process or elsewhere.
-    pub fn writer(&self, catalog: Arc<Catalog>) -> Result<IndexWriter, IndexError> {
-        IndexWriter::open(&self.path, catalog)
+    pub fn writer(&self, catalog: impl Into<Arc<Catalog>>) -> Result<IndexWriter, IndexError> {
+        IndexWriter::open(&self.path, catalog.into())
     }
 }

@@ -43,7 +43,7 @@ impl Index {
     /// five seconds.
     pub fn rebuild<E: From<IndexError>>(
         path: impl AsRef<Path>,
-        catalog: Arc<Catalog>,
+        catalog: impl Into<Arc<Catalog>>,
         fill: impl FnOnce(&mut IndexWriter) -> Result<(), E>,
     ) -> Result<Self, E> {
         let path = path.as_ref();
@@ -51,7 +51,7 @@ impl Index {
         drop(schema::connect_replaced(path)?);
         let beside = companion(path, ".rebuilding");
         remove(&beside)?;
-        let built = build(&beside, catalog, fill)
+        let built = build(&beside, catalog.into(), fill)
             .and_then(|()| check(&beside).map_err(E::from))
             .and_then(|()| swap(&beside, path).map_err(E::from));
         if let Err(error) = built {

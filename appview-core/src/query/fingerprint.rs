@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 use super::record::parsed;
 use super::{Limit, Page, PageCursor, QueryError, VerdictCounts};
 use crate::block::Cid;
-use crate::index::{Fault, Fingerprint, IndexError, IndexReader};
+use crate::index::{Fault, Fingerprint, Index, IndexError, IndexReader};
 use crate::record::Verdict;
 use crate::syntax::{Did, Nsid};
 
@@ -57,6 +57,17 @@ pub struct FingerprintOf<T> {
     pub fingerprint: Fingerprint,
     /// How many records those are.
     pub records: VerdictCounts,
+}
+
+impl Index {
+    /// The fingerprint of everything in the newest state of the index: what two indexes compare.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Index::reader`].
+    pub fn fingerprint(&self) -> Result<Fingerprint, IndexError> {
+        self.reader()?.fingerprint(&Scope::Whole)
+    }
 }
 
 impl IndexReader {

@@ -22,7 +22,6 @@ use super::network::Network;
 use super::now;
 use super::pump::{Batch, Input, Notice, Pump, Sink, Upstream, tell_refused};
 use super::relay::{self, Received, RelayUrl};
-use super::replay::Offline;
 use crate::index::{Applied, IndexError, IndexWriter};
 use crate::sync::verifier::{Closing, Tally};
 use crate::sync::{Scope, Verifier};
@@ -35,7 +34,6 @@ const FRAMES: usize = 128;
 const BATCHES: usize = 2;
 
 /// What to follow.
-#[derive(Debug)]
 pub struct Following {
     /// Relays, each with a cursor of its own.
     pub relays: Vec<RelayUrl>,
@@ -46,10 +44,9 @@ pub struct Following {
 }
 
 /// Who answers about identities and repositories.
-#[derive(Debug)]
 pub enum Answers {
-    /// Files that stand in for the network.
-    Files(Offline),
+    /// Files that stand in for the network, or whatever else has an answer.
+    Upstream(Box<dyn Upstream + Send>),
     /// The network itself, which is also asked who has records of these collections.
     Network {
         /// Whom to ask.
@@ -114,7 +111,7 @@ pub async fn follow(
     }
     let namespace = verifier.scope().as_str().to_owned();
     let upstream: Box<dyn Upstream + Send> = match following.answers {
-        Answers::Files(files) => Box::new(files),
+        Answers::Upstream(upstream) => upstream,
         Answers::Network { network, collections } => {
             for url in following.relays {
                 let (hosts, collections, namespace) =

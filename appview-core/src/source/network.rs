@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::directory::{Directory, ResolveError};
-use super::http::HttpError;
+use super::http::{Http, HttpError, Reach};
 use super::now;
 use super::pds::{Hosts, PdsError};
 use super::pump::{Answer, Input, Request, Upstream};
@@ -77,6 +78,17 @@ enum Failure {
 }
 
 impl Network {
+    /// Asks `plc` (a URL) about did:plc, and every other host as far as `reach`; large exports are spooled to unnamed
+    /// files in the folder `spool`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Http::new`].
+    pub fn new(plc: &str, reach: Reach, spool: PathBuf, scope: Scope) -> Result<Self, HttpError> {
+        let http = Http::new(reach)?;
+        Ok(Self { directory: Directory::new(http.clone(), plc), hosts: Hosts::new(http, spool), scope })
+    }
+
     /// The pump's end, and the work to be spawned beside it. It sends answers to `inbox` until that is closed.
     pub fn start(self, inbox: mpsc::Sender<Received>) -> (Asking, impl Future<Output = ()>) {
         let (requests, queue) = mpsc::unbounded_channel();

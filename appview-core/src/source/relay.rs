@@ -63,18 +63,25 @@ impl RelayUrl {
 impl FromStr for RelayUrl {
     type Err = RelayUrlError;
 
-    /// Reads a URL; a bare host means `wss`, `http` and `https` mean their WebSocket twins.
+    /// Reads a URL; a bare domain means `wss`, `http` and `https` mean their WebSocket twins.
     fn from_str(text: &str) -> Result<Self, RelayUrlError> {
         let error = || RelayUrlError { found: text.to_owned() };
-        let (scheme, rest) = text.split_once("://").unwrap_or(("wss", text));
-        let scheme = match scheme {
-            "ws" | "http" => "ws",
-            "wss" | "https" => "wss",
+        let (scheme, rest) = match text.split_once("://") {
+            Some(("ws" | "http", rest)) => ("ws", rest),
+            Some(("wss" | "https", rest)) => ("wss", rest),
+            // A bare word is sooner a mistake than a host.
+            None if text.contains('.') => ("wss", text),
             _ => return Err(error()),
         };
         let host = rest.strip_suffix('/').unwrap_or(rest);
         let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
-        if host.is_empty() || !host.bytes().all(is_host) {
+        // What follows the last colon is a port, unless it closes an IPv6 address.
+        let (name, port) = match host.rsplit_once(':') {
+            Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
+            _ => (host, None),
+        };
+        let is_port = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+        if name.is_empty() || !is_port || !host.bytes().all(is_host) {
             return Err(error());
         }
         Ok(Self(format!("{scheme}://{}", host.to_ascii_lowercase())))
@@ -250,9 +257,19 @@ mod tests {
             assert_eq!(text.parse::<RelayUrl>().unwrap().as_str(), "wss://relay.example");
         }
         assert_eq!("http://127.0.0.1:80".parse::<RelayUrl>().unwrap().as_str(), "ws://127.0.0.1:80");
-        for text in
-            ["", "ftp://relay.example", "wss://", "wss://relay.example/path", "wss://user@relay.example"]
-        {
+        assert_eq!("ws://[::1]".parse::<RelayUrl>().unwrap().as_str(), "ws://[::1]");
+        assert_eq!("ws://relay:2470".parse::<RelayUrl>().unwrap().as_str(), "ws://relay:2470");
+        for text in [
+            "",
+            "nonsense",
+            "ftp://relay.example",
+            "wss://",
+            "wss://:443",
+            "wss://relay.example:0",
+            "wss://relay.example:65536",
+            "wss://relay.example/path",
+            "wss://user@relay.example",
+        ] {
             assert!(text.parse::<RelayUrl>().is_err(), "{text}");
         }
     }

@@ -11,14 +11,16 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use super::pump::{Answer, Request, Upstream};
+use super::now;
+use super::pump::{Answer, Batch, Notice, Pump, Request, Sink, Upstream};
 use crate::block::BlockError;
 use crate::block::car::Archive;
+use crate::index::{IndexError, IndexWriter};
 use crate::limits;
 use crate::repo::{Commit, CommitError, Identity, IdentityError};
-use crate::sync::verifier::Unresolved;
+use crate::sync::verifier::{Tally, Unresolved};
 use crate::sync::verify::{VerifyError, verify_repo};
-use crate::sync::{Scope, VerifiedRepo};
+use crate::sync::{Rejection, Scope, VerifiedRepo, Verifier};
 use crate::syntax::Did;
 
 /// Exports up to this many bytes are read into memory at once; larger ones stay in their file.
@@ -82,6 +84,9 @@ pub enum ReplayError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The index cannot be written.
+    #[error(transparent)]
+    Index(#[from] IndexError),
     /// The export proves nothing.
     #[error("{}: {source}", path.display())]
     Unproven {
@@ -145,6 +150,62 @@ impl<R: Read> Recording<R> {
         } else {
             Err(ReplayError::Truncated { frame: self.frames, expected: length })
         }
+    }
+}
+
+/// What came of a recording.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Played {
+    /// The verifier's counts.
+    pub tally: Tally,
+    /// What the service said about the stream itself.
+    pub notices: Vec<Notice>,
+    /// What was refused; of a flood only the first thousand.
+    pub rejections: Vec<Rejection>,
+}
+
+/// Plays a recording into an index, from its first frame to its last. Frames that the index knows change nothing, so
+/// playing one twice does no harm. `progress` is told the counts after each frame.
+///
+/// No cursor is stored: a place in a file is none in a relay's stream.
+///
+/// # Errors
+///
+/// [`ReplayError`]. What was played before a damaged frame is kept.
+pub fn play(
+    recording: &mut Recording<impl Read>,
+    writer: &mut IndexWriter,
+    upstream: impl Upstream,
+    scope: Scope,
+    mut progress: impl FnMut(&Tally),
+) -> Result<Played, ReplayError> {
+    let states = writer.repo_states().collect::<Result<Vec<_>, _>>()?;
+    let mut verifier = Verifier::new(scope, states);
+    let stream = verifier.add_stream("recording", None);
+    let mut pump = Pump::new(verifier, upstream, WithoutCursors(writer), now())?;
+    let mut frame = Vec::new();
+    let end = loop {
+        match recording.next_frame(&mut frame) {
+            Ok(true) => pump.handle_frame(stream, &frame, now())?,
+            Ok(false) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+        progress(&pump.tally());
+    };
+    pump.flush(now())?;
+    end?;
+    Ok(Played { tally: pump.tally(), notices: pump.take_notices(), rejections: pump.take_rejections() })
+}
+
+/// Writes changes alone.
+struct WithoutCursors<'w>(&'w mut IndexWriter);
+
+impl Sink for WithoutCursors<'_> {
+    type Error = IndexError;
+
+    fn write(&mut self, batch: Batch) -> Result<(), IndexError> {
+        let batch = Batch { cursors: Vec::new(), ..batch };
+        Sink::write(&mut &mut *self.0, batch)
     }
 }
 
@@ -276,7 +337,7 @@ pub fn prove_export(
 ) -> Result<(VerifiedRepo, Arc<Identity>), ReplayError> {
     let (did, archive) = open_export(path)?;
     let identity = identities.get(did.as_str()).ok_or(ReplayError::UnknownDid { did })?;
-    let repo = verify_repo(archive, identity, scope.as_str(), super::now())
+    let repo = verify_repo(archive, identity, scope.as_str(), now())
         .map_err(|source| ReplayError::Unproven { path: path.to_owned(), source: Box::new(source) })?;
     Ok((repo, Arc::clone(identity)))
 }
@@ -309,6 +370,10 @@ impl Upstream for Offline {
             Request::Repo { attempt: 1.., .. } => None,
             Request::Repo { did, .. } => {
                 let car = self.repos.as_ref()?.car_of(&did);
+                if !car.exists() {
+                    tracing::debug!(%did, "no export was saved");
+                    return None;
+                }
                 match prove_export(&car, &self.identities, &self.scope) {
                     Ok((repo, identity)) if *repo.did() == did => Some(Answer::Repo { repo, identity }),
                     Ok((repo, _)) => {

@@ -4,9 +4,10 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use appview_core::index::{Checked, Damage, IndexError};
 use serde_json::json;
 
-use super::reader;
+use super::existing;
 use crate::config::{DataDir, Format};
 use crate::progress::Progress;
 
@@ -16,9 +17,17 @@ use crate::progress::Progress;
 ///
 /// There is no index, or it cannot be read at all.
 pub fn run(data: &DataDir, format: Format) -> Result<ExitCode> {
-    let index = reader(data)?;
     let mut progress = Progress::start("checked", "records", None);
-    let checked = index.check(|records| progress.tell(records, String::new))?;
+    let checked = match check(data, |records| progress.tell(records, String::new)) {
+        // So badly damaged that it cannot even be opened, or not be read to the end.
+        Err(error) => match error.downcast()? {
+            IndexError::Corrupt { detail, .. } => {
+                Checked { records: 0, found: 1, damage: vec![Damage::Structure { detail }] }
+            }
+            other => return Err(other.into()),
+        },
+        Ok(checked) => checked,
+    };
     progress.finish(checked.records, "");
     let mut out = std::io::stdout().lock();
     if format.json {
@@ -37,4 +46,8 @@ pub fn run(data: &DataDir, format: Format) -> Result<ExitCode> {
         eprintln!("appviewd: the index is damaged; build a sound one with `appviewd rebuild`");
     }
     Ok(if checked.found == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn check(data: &DataDir, progress: impl FnMut(u64)) -> Result<Checked> {
+    Ok(existing(data)?.reader()?.check(progress)?)
 }

@@ -4,14 +4,15 @@
 //! and so was what the index must hold at the end, by the PDS's own word: the demo compares, and says so.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, Error, Result, bail};
+use anyhow::{Context as _, Error, Result, anyhow, bail};
 use appview_core::index::Index;
-use appview_core::query::{ExportFilter, Scope as FingerprintScope};
+use appview_core::query::ExportFilter;
 use appview_core::source::follow::{Answers, Following, Pulse};
 use appview_core::source::relay::RelayUrl;
 use appview_core::source::replay::{Identities, Offline, Recording, RepoFolder};
@@ -23,7 +24,7 @@ use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 
-use super::serve;
+use super::{listen, serve};
 
 const FRAMES: &[u8] = include_bytes!("../../recording/frames-live.bin");
 const IDENTITIES: &str = include_str!("../../recording/plc.json");
@@ -58,7 +59,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// # Errors
 ///
 /// The address is taken, or the index does not become what the recording must lead to.
-pub fn run(listen: SocketAddr, once: bool) -> Result<ExitCode> {
+pub fn run(address: SocketAddr, once: bool) -> Result<ExitCode> {
     let folder = tempfile::Builder::new().prefix("appview-demo-").tempdir()?;
     let repos = folder.path().join("repos");
     std::fs::create_dir(&repos)?;
@@ -73,27 +74,34 @@ pub fn run(listen: SocketAddr, once: bool) -> Result<ExitCode> {
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let listener = TcpListener::bind(listen)
-            .await
-            .with_context(|| format!("cannot listen on {listen}; choose another address with --listen"))?;
+        let listener = listen(address).await?;
         let address = listener.local_addr()?;
         let relay_listener = TcpListener::bind("127.0.0.1:0").await?;
         let relay: RelayUrl = format!("ws://{}", relay_listener.local_addr()?).parse()?;
-        introduce(frames.len(), &relay, folder.path(), address);
+        introduce(frames.len(), &relay, folder.path(), address)?;
         tokio::spawn(serve_frames(relay_listener, frames));
 
         let pulse = Pulse::default();
-        let following =
-            Following { relays: vec![relay], scope: Scope::default(), answers: Answers::Files(upstream) };
+        let following = Following {
+            relays: vec![relay],
+            scope: Scope::default(),
+            answers: Answers::Upstream(Box::new(upstream)),
+        };
         let (stop, stopped) = watch::channel(false);
         let serving = tokio::spawn(serve::serve(index.clone(), following, listener, pulse.clone(), stopped));
         let complete = async {
             wait_for(&pulse, last).await?;
             conclude(&index, &pulse, address)
         };
-        let result = complete.await;
+        let result = tokio::select! {
+            result = complete => result,
+            () = serve::interrupted() => Err(anyhow!("interrupted before the index was complete")),
+        };
         if !once && result.is_ok() {
-            println!("\nInterrupt (Ctrl-C) to stop; the temporary folder is then removed.");
+            writeln!(
+                std::io::stdout(),
+                "\nInterrupt (Ctrl-C) to stop; the temporary folder is then removed."
+            )?;
             serve::interrupted().await;
         }
         // The server may have ended by itself, with an error that is read below.
@@ -104,12 +112,13 @@ pub fn run(listen: SocketAddr, once: bool) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn introduce(frames: usize, relay: &RelayUrl, folder: &Path, address: SocketAddr) {
-    println!("A small compute market on an ordinary day, recorded from a real PDS: {frames} messages.");
-    println!("  relay   {relay}  (inside this process)");
-    println!("  index   {}", folder.join("index.db").display());
-    println!("  http    http://{address}");
-    println!();
+fn introduce(frames: usize, relay: &RelayUrl, folder: &Path, address: SocketAddr) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "A small compute market on an ordinary day, recorded from a real PDS: {frames} messages.")?;
+    writeln!(out, "  relay   {relay}  (inside this process)")?;
+    writeln!(out, "  index   {}", folder.join("index.db").display())?;
+    writeln!(out, "  http    http://{address}")?;
+    Ok(writeln!(out)?)
 }
 
 /// The frames of the recording with their places in the stream.
@@ -177,27 +186,29 @@ fn conclude(index: &Index, pulse: &Pulse, address: SocketAddr) -> Result<()> {
         Ok::<_, Error>(())
     })?;
     let tally = pulse.read().tally;
-    println!(
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
         "{} messages: {} commits proven, {} not ours, {} refused",
         tally.frames, tally.commits, tally.foreign, tally.rejected
-    );
+    )?;
     for (collection, records) in &collections {
-        println!("  {records:>4}  {collection}");
+        writeln!(out, "  {records:>4}  {collection}")?;
     }
     if held != listed()? {
         bail!("the index differs from what the PDS listed");
     }
-    println!("{} records, exactly those that the PDS itself listed at the end.", held.len());
-    println!("fingerprint {}", reader.fingerprint(&FingerprintScope::Whole)?);
-    println!();
-    println!("Try next:");
-    println!("  curl -s http://{address}/healthz");
-    println!("  curl -s http://{address}/xrpc/dev.cocore.compute.listProviders");
-    println!("  curl -s 'http://{address}/xrpc/dev.cocore.compute.listReceipts?limit=2'");
+    writeln!(out, "{} records, exactly those that the PDS itself listed at the end.", held.len())?;
+    writeln!(out, "fingerprint {}", index.fingerprint()?)?;
+    writeln!(out)?;
+    writeln!(out, "Try next:")?;
+    writeln!(out, "  curl -s http://{address}/healthz")?;
+    writeln!(out, "  curl -s http://{address}/xrpc/dev.cocore.compute.listProviders")?;
+    writeln!(out, "  curl -s 'http://{address}/xrpc/dev.cocore.compute.listReceipts?limit=2'")?;
     if let Some(provider) = held.keys().find(|uri| uri.contains("/dev.cocore.compute.receipt/"))
         && let Some(did) = provider.split('/').nth(2)
     {
-        println!("  curl -s 'http://{address}/xrpc/dev.cocore.compute.listReceipts?provider={did}'");
+        writeln!(out, "  curl -s 'http://{address}/xrpc/dev.cocore.compute.listReceipts?provider={did}'")?;
     }
     Ok(())
 }

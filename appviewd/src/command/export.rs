@@ -7,7 +7,7 @@ use appview_core::block::json::write_text;
 use appview_core::query::{ExportFilter, RecordView};
 use appview_core::syntax::{Did, Nsid};
 
-use super::reader;
+use super::existing;
 use crate::config::DataDir;
 use crate::progress::Progress;
 
@@ -17,7 +17,7 @@ use crate::progress::Progress;
 ///
 /// There is no index, it cannot be read, or standard output is gone.
 pub fn run(collections: &[Nsid], repos: &[Did], data: &DataDir) -> Result<()> {
-    let index = reader(data)?;
+    let index = existing(data)?.reader()?;
     let mut out = std::io::BufWriter::with_capacity(256 * 1024, std::io::stdout().lock());
     let mut progress = Progress::start("exported", "records", None);
     let (mut exported, mut line) = (0, String::new());

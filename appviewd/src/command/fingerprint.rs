@@ -7,7 +7,7 @@ use anyhow::Result;
 use appview_core::query::{FingerprintOf, Limit, Page, PageCursor, QueryError, Scope};
 use serde_json::json;
 
-use super::reader;
+use super::existing;
 use crate::config::{DataDir, FingerprintBy, Format};
 
 /// Prints the hex alone, or a line for each collection or repository.
@@ -16,7 +16,7 @@ use crate::config::{DataDir, FingerprintBy, Format};
 ///
 /// There is no index, or it cannot be read.
 pub fn run(by: Option<FingerprintBy>, data: &DataDir, format: Format) -> Result<()> {
-    let index = reader(data)?;
+    let index = existing(data)?.reader()?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     match by {
         None => {

@@ -25,8 +25,9 @@ pub fn run(what: Inspect) -> Result<()> {
     match what {
         Inspect::Frame { file, nth, format } => {
             let frame = read_frame(&file, nth)?;
-            let (event, deviations) = Event::decode(&frame)?;
-            let description = describe(&event, deviations)?;
+            let explain = || format!("{} holds no message of subscribeRepos", file.display());
+            let (event, deviations) = Event::decode(&frame).with_context(explain)?;
+            let description = describe(&event, deviations).with_context(|| file.display().to_string())?;
             if format.json { print_json(&description) } else { print_frame(&event, &description) }
         }
         Inspect::Car { file, format } => car(&file, format.json),
@@ -45,7 +46,8 @@ fn read_frame(file: &Path, nth: Option<u64>) -> Result<Vec<u8>> {
     let mut recording = Recording::new(bytes.as_slice());
     let mut frame = Vec::new();
     for _ in 0..nth {
-        if !recording.next_frame(&mut frame)? {
+        let read = recording.next_frame(&mut frame);
+        if !read.with_context(|| format!("{} is no recording", file.display()))? {
             bail!("{} has fewer than {nth} frames", file.display());
         }
     }
@@ -145,13 +147,14 @@ fn text<'j>(json: &'j Json, pointer: &str) -> &'j str {
 
 fn car(file: &Path, as_json: bool) -> Result<()> {
     let opened = std::fs::File::open(file).with_context(|| file.display().to_string())?;
-    let archive = Archive::from_file(opened).with_context(|| file.display().to_string())?;
-    let root = archive.roots().first().copied().context("the car has no root")?;
+    let archive = Archive::from_file(opened).with_context(|| format!("{} is no CAR", file.display()))?;
+    let root = archive.roots().first().copied();
+    let root = root.with_context(|| format!("{} has no root", file.display()))?;
     let mut block = Vec::new();
     if !archive.read(&root, &mut block)? {
-        bail!("the car does not hold its root {root}");
+        bail!("{} does not hold its root {root}", file.display());
     }
-    let commit = Commit::decode(&block)?;
+    let commit = Commit::decode(&block).with_context(|| format!("{} is no repository", file.display()))?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let mut records = Vec::new();
     mst::walk::<MstError>(&archive, &commit.data, b"", |path, cid| {

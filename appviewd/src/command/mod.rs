@@ -10,25 +10,30 @@ pub mod record;
 pub mod replay;
 pub mod serve;
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use appview_core::index::{Index, IndexReader};
-use appview_core::record::Catalog;
+use appview_core::index::Index;
 use appview_core::source::replay::{Identities, Offline, RepoFolder};
 use appview_core::sync::Scope;
+use tokio::net::TcpListener;
 
 use crate::config::{DataDir, SavedUpstream};
 
 /// Opens the index for writing, made if there is none.
 fn open(data: &DataDir) -> Result<Index> {
-    std::fs::create_dir_all(&data.data_dir).with_context(|| data.data_dir.display().to_string())?;
+    make_folder(data)?;
     Ok(Index::open(data.index())?)
 }
 
+fn make_folder(data: &DataDir) -> Result<()> {
+    let folder = data.data_dir.display();
+    std::fs::create_dir_all(&data.data_dir).with_context(|| format!("cannot make the folder {folder}"))
+}
+
 /// Opens the index for reading; there must be one.
-fn reader(data: &DataDir) -> Result<IndexReader> {
+fn existing(data: &DataDir) -> Result<Index> {
     let path = data.index();
     if !path.exists() {
         bail!(
@@ -37,17 +42,31 @@ fn reader(data: &DataDir) -> Result<IndexReader> {
             path.display()
         );
     }
-    Ok(Index::open(path)?.reader()?)
+    Ok(Index::open(path)?)
 }
 
-fn catalog() -> Result<Arc<Catalog>> {
-    Ok(Arc::new(Catalog::builtin()?))
+fn identities(file: &Path) -> Result<Identities> {
+    Identities::open(file).context(
+        "--identities must name a file that says who signs for whom (`appviewd help replay` tells its form)",
+    )
 }
 
 fn offline(saved: &SavedUpstream) -> Result<Offline> {
-    files(&saved.identities, saved.repos.clone())
+    files(&saved.identities, saved.repos.as_deref())
 }
 
-fn files(identities: &Path, repos: Option<PathBuf>) -> Result<Offline> {
-    Ok(Offline::new(Identities::open(identities)?, repos.map(RepoFolder::new), Scope::default()))
+/// Saved identities and exports, which stand in for the network.
+fn files(file: &Path, repos: Option<&Path>) -> Result<Offline> {
+    if let Some(folder) = repos.filter(|folder| !folder.is_dir()) {
+        bail!("--repos must name a folder of exports (CARs): {} is none", folder.display());
+    }
+    let exports = repos.map(RepoFolder::new);
+    Ok(Offline::new(identities(file)?, exports, Scope::default()))
+}
+
+/// Takes an address to answer on.
+async fn listen(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}; choose another address with --listen"))
 }

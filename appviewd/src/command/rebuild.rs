@@ -4,14 +4,14 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Error, Result, bail};
+use anyhow::{Error, Result, bail};
 use appview_core::index::{Index, IndexWriter};
-use appview_core::query::Scope as FingerprintScope;
+use appview_core::record::Catalog;
 use appview_core::source::replay::{Identities, RepoFolder, prove_export};
 use appview_core::sync::{Change, Scope};
 use serde_json::json;
 
-use super::{catalog, offline, replay};
+use super::{identities, make_folder, offline, replay};
 use crate::config::{DataDir, Format, SavedUpstream};
 use crate::progress::Progress;
 
@@ -21,20 +21,21 @@ use crate::progress::Progress;
 ///
 /// Something cannot be read or proven, or the new index cannot be written. The old one is then untouched.
 pub fn run(from: &Path, upstream: &SavedUpstream, data: &DataDir, format: Format) -> Result<ExitCode> {
-    std::fs::create_dir_all(&data.data_dir).with_context(|| data.data_dir.display().to_string())?;
+    make_folder(data)?;
     let path = data.index();
     let before = fingerprint(&path).ok();
     let mut played = None;
     let mut failed = Vec::new();
     if from.is_dir() {
-        let identities = Identities::open(&upstream.identities)?;
-        Index::rebuild(&path, catalog()?, |writer| {
+        let identities = identities(&upstream.identities)?;
+        Index::rebuild(&path, Catalog::builtin()?, |writer| {
             failed = from_exports(writer, from, &identities)?;
             Ok::<_, Error>(())
         })?;
     } else {
-        Index::rebuild(&path, catalog()?, |writer| {
-            played = Some(replay::play(writer, from, offline(upstream)?)?);
+        let upstream = offline(upstream)?;
+        Index::rebuild(&path, Catalog::builtin()?, |writer| {
+            played = Some(replay::play(writer, from, upstream)?);
             Ok::<_, Error>(())
         })?;
     }
@@ -66,7 +67,7 @@ pub fn run(from: &Path, upstream: &SavedUpstream, data: &DataDir, format: Format
 fn from_exports(writer: &mut IndexWriter, folder: &Path, identities: &Identities) -> Result<Vec<Error>> {
     let cars = RepoFolder::new(folder).cars()?;
     if cars.is_empty() {
-        bail!("{} holds no .car files", folder.display());
+        bail!("{} holds no .car files; name a folder of exports, or a recording", folder.display());
     }
     let mut progress = Progress::start("rebuilt", "repositories", Some(cars.len() as u64));
     let (mut records, mut failed) = (0, Vec::new());
@@ -88,5 +89,5 @@ fn fingerprint(path: &Path) -> Result<String> {
     if !path.exists() {
         bail!("there is no index yet");
     }
-    Ok(Index::open(path)?.reader()?.fingerprint(&FingerprintScope::Whole)?.to_string())
+    Ok(Index::open(path)?.fingerprint()?.to_string())
 }

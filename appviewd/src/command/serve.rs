@@ -3,20 +3,18 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use appview_core::index::Index;
-use appview_core::record::Collection;
-use appview_core::source::directory::Directory;
+use appview_core::record::{Catalog, Collection};
 use appview_core::source::follow::{Answers, Following, Pulse, follow};
-use appview_core::source::http::{Http, Reach};
+use appview_core::source::http::Reach;
 use appview_core::source::network::Network;
-use appview_core::source::pds::Hosts;
 use appview_core::source::relay::RelayUrl;
 use appview_core::sync::Scope;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::{catalog, open};
+use super::{listen, open};
 use crate::config::{DataDir, Upstream};
 use crate::http::{self, App, Health};
 
@@ -28,15 +26,14 @@ use crate::http::{self, App, Health};
 pub fn run(
     data: &DataDir,
     relays: Vec<RelayUrl>,
-    listen: SocketAddr,
+    address: SocketAddr,
     upstream: &Upstream,
 ) -> Result<ExitCode> {
     let index = open(data)?;
     let following = Following { relays, scope: Scope::default(), answers: answers(upstream, data)? };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let listener =
-            TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        let listener = listen(address).await?;
         tracing::info!(address = %listener.local_addr()?, "answering");
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(async move {
@@ -53,15 +50,11 @@ pub fn run(
 /// The network, or the files that stand in for it.
 fn answers(upstream: &Upstream, data: &DataDir) -> Result<Answers> {
     if let Some(identities) = &upstream.identities {
-        return Ok(Answers::Files(super::files(identities, upstream.repos.clone())?));
+        let files = super::files(identities, upstream.repos.as_deref())?;
+        return Ok(Answers::Upstream(Box::new(files)));
     }
     let reach = if upstream.allow_private_hosts { Reach::Anywhere } else { Reach::Public };
-    let http = Http::new(reach)?;
-    let network = Network {
-        directory: Directory::new(http.clone(), &upstream.plc),
-        hosts: Hosts::new(http, data.data_dir.clone()),
-        scope: Scope::default(),
-    };
+    let network = Network::new(&upstream.plc, reach, data.data_dir.clone(), Scope::default())?;
     let collections = Collection::ALL.iter().map(|collection| collection.nsid().parse());
     Ok(Answers::Network { network, collections: collections.collect::<Result<_, _>>()? })
 }
@@ -78,7 +71,7 @@ pub async fn serve(
     pulse: Pulse,
     stopped: watch::Receiver<bool>,
 ) -> Result<()> {
-    let writer = index.writer(catalog()?)?;
+    let writer = index.writer(Catalog::builtin()?)?;
     let app = App::new(index, Health { pulse: pulse.clone() });
     let answering = tokio::spawn(http::serve(listener, app, until(stopped.clone())));
     let followed = follow(writer, following, pulse, until(stopped)).await;

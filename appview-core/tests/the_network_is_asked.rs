@@ -240,6 +240,22 @@ async fn what_happens_while_we_are_away_is_made_good_by_the_next_commit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn another_relay_than_before_leads_to_a_proof_of_every_repository() {
+    let (host, address) = Host::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (quiet, changed) = (host.account(address), host.account(address));
+    host.commit(&quiet, vec![profile("Ada")], false);
+    host.commit(&changed, vec![profile("Boris"), friend("a")], false);
+    follow_until_equal(&host, address, folder.path()).await;
+    // The stream never tells of this, and nothing was ever on it that could leave a cursor.
+    host.commit(&changed, vec![Write::delete("dev.cocore.account.friend", "a")], false);
+    follow_until_equal(&host, address, folder.path()).await;
+    // Whoever has what we have is not asked for all of it again.
+    assert_eq!(host.times_asked(&format!("getRepo?did={quiet}")), 1);
+    assert_eq!(host.times_asked(&format!("getRepo?did={changed}")), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_is_busy_is_asked_again() {
     let (host, address) = Host::start().await;
     let folder = tempfile::tempdir().unwrap();

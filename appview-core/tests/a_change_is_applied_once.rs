@@ -270,7 +270,7 @@ fn other_lexicons_judge_every_record_again() {
     let strict = r#"{"lexicon": 1, "id": "dev.cocore.compute.receipt", "defs": {"main": {"type": "record", "key": "any",
         "record": {"type": "object", "required": ["nothingHasThis"],
         "properties": {"nothingHasThis": {"type": "string"}}}}}}"#;
-    drop(scratch.index.writer(Catalog::parse([strict]).unwrap().into()).unwrap());
+    drop(scratch.index.writer(Catalog::parse([strict]).unwrap()).unwrap());
     let seen = see(&scratch.reader(), &business);
     assert_eq!(seen.fingerprint, before.fingerprint);
     // Those five, the one that always was, and the one that is no record.

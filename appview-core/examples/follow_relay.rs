@@ -1,29 +1,36 @@
 //! Follows a relay into an index until interrupted, and says now and then how far it has come.
 //!
-//! `cargo run --features net --example follow_relay -- index.db wss://relay.example plc.json repos/`
+//! `cargo run --features net --example follow_relay -- index.db wss://relay.example`
 //!
+//! Who signs is asked of the PLC directory, repositories are fetched from their PDSes, and the relay is asked who has any.
 //! Started again, it goes on after the cursor that was written with the last rows.
 
 use std::error::Error;
 use std::time::Duration;
 
 use appview_core::index::Index;
-use appview_core::record::Catalog;
-use appview_core::source::follow::{Following, Pulse, follow};
-use appview_core::source::replay::{Identities, Offline, RepoFolder};
+use appview_core::record::{Catalog, Collection};
+use appview_core::source::follow::{Answers, Following, Pulse, follow};
+use appview_core::source::http::Reach;
+use appview_core::source::network::Network;
 use appview_core::sync::Scope;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [path, relay, identities, repos] = arguments.as_slice() else {
-        return Err("expected: INDEX RELAY IDENTITIES REPOS".into());
+    let [path, relay] = arguments.as_slice() else {
+        return Err("expected: INDEX RELAY".into());
     };
     let scope = Scope::default();
     let index = Index::open(path)?;
-    let following = Following { relays: vec![relay.parse()?], scope: scope.clone() };
-    // Who answers when a key or a whole repository is needed: here files, elsewhere whatever implements `Upstream`.
-    let upstream = Offline::new(Identities::open(identities)?, Some(RepoFolder::new(repos)), scope);
+    // Who answers when a key or a whole repository is needed: here the network, elsewhere whatever implements `Upstream`.
+    let network = Network::new("https://plc.directory", Reach::Public, std::env::temp_dir(), scope.clone())?;
+    let collections = Collection::ALL.iter().map(|collection| collection.nsid().parse());
+    let following = Following {
+        relays: vec![relay.parse()?],
+        scope,
+        answers: Answers::Network { network, collections: collections.collect::<Result<_, _>>()? },
+    };
 
     // A pulse is shared: the engine writes it, anyone reads it.
     let pulse = Pulse::default();
@@ -42,7 +49,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // Returns after the last transaction, with everything that was received.
     let shutdown = async { drop(tokio::signal::ctrl_c().await) };
-    let writer = follow(index.writer(Catalog::builtin()?)?, following, upstream, pulse, shutdown).await?;
+    let writer = follow(index.writer(Catalog::builtin()?)?, following, pulse, shutdown).await?;
     drop(writer);
     println!("fingerprint {}", index.fingerprint()?);
     Ok(())

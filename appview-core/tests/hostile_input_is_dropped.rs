@@ -941,6 +941,15 @@ mod stream {
         envelope.set("blocks", Ipld::Bytes(vec![0; 10_001]));
         let oversized = envelope.frame();
         listener.world.skip_seq(1);
+        assert_eq!(
+            listener.hear(&oversized),
+            dropped("over-limit"),
+            "unsigned junk costs one fetch a minute"
+        );
+        listener.world.advance(60_000_000);
+        envelope.set("seq", integer(i128::from(listener.world.seq() + 1)));
+        let oversized = envelope.frame();
+        listener.world.skip_seq(1);
         refuses(&mut listener, &account, &oversized, desynchronized("over-limit"));
     }
 

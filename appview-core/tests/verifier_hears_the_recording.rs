@@ -59,7 +59,7 @@ fn play(frames: &[&[u8]], pds: Pds) -> (BTreeMap<String, String>, Verifier) {
                 Output::Apply(Change::Erase { did }) => drop(records.remove(&did)),
                 Output::ResolveIdentity { did, .. } => {
                     let identity = identity(&did);
-                    verifier.handle_identity(&did, Some(identity), NOW);
+                    verifier.handle_identity(&did, Ok(identity), NOW);
                 }
                 Output::FetchRepo { did, .. } if pds == Pds::Answers => match recording::repo(did.as_str()) {
                     Some(car) => {

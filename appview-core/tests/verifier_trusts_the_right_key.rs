@@ -12,6 +12,30 @@ use support::{Listener, friend, profile, rename, unfriend};
 const MINUTE: u64 = 60_000_000;
 
 #[test]
+fn a_did_that_resolves_to_nothing_is_not_followed_for_what_it_sent() {
+    let mut listener = Listener::new(1);
+    let account = listener.world.create_account(KeyKind::K256);
+    listener.world.genesis_frames(&account);
+    let frame = listener.world.commit(&account, vec![profile("Nobody")]);
+    assert_eq!(listener.hear(&frame), ["resolve cached"]);
+    assert!(listener.resolve_to_nothing(&account).is_empty());
+    assert_eq!(listener.verifier.tracked(), 0);
+    assert_eq!(
+        listener.verifier.watermarks()[0].seq,
+        i64::try_from(frame.seq.unwrap()).unwrap(),
+        "and it holds nothing up"
+    );
+}
+
+#[test]
+fn a_did_that_resolves_to_nothing_any_more_is_asked_about() {
+    let (mut listener, account) = Listener::following(1);
+    let frame = listener.world.identity(&account);
+    assert_eq!(listener.hear(&frame), ["resolve fresh"]);
+    assert_eq!(listener.resolve_to_nothing(&account), ["desynchronized", "fetch", "confirm hosting"]);
+}
+
+#[test]
 fn commits_wait_for_their_key_and_are_then_handled_in_order() {
     let mut listener = Listener::new(1);
     let account = listener.world.create_account(KeyKind::P256);

@@ -88,6 +88,7 @@ pub enum Command {
     },
     /// Follow a relay and answer queries.
     ///
+    /// Asks the network who has records, proves each repository from its PDS, and goes on with what the relay brings.
     /// Goes on where it stopped: the cursor of each relay is kept with the rows it led to. Interrupt to stop; what was
     /// received is written first.
     #[command(
@@ -104,7 +105,7 @@ pub enum Command {
         #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", env = "APPVIEWD_LISTEN")]
         listen: SocketAddr,
         #[command(flatten)]
-        upstream: SavedUpstream,
+        upstream: Upstream,
     },
     /// Play a recording into the index.
     ///
@@ -262,5 +263,23 @@ pub struct SavedUpstream {
     pub identities: PathBuf,
     /// Folder of exports named after their DIDs (`did_plc_….car`), which stand in for every PDS.
     #[arg(long, value_name = "DIR", env = "APPVIEWD_REPOS")]
+    pub repos: Option<PathBuf>,
+}
+
+/// Where `serve` asks about identities and repositories.
+#[derive(Debug, Clone, Args)]
+pub struct Upstream {
+    /// Directory of did:plc.
+    #[arg(long, value_name = "URL", default_value = "https://plc.directory", env = "APPVIEWD_PLC")]
+    pub plc: String,
+    /// Let DID documents lead to private and loopback addresses, over plain http too. For a network of your own; on the
+    /// public one it would let strangers make this machine ask its neighbours.
+    #[arg(long, env = "APPVIEWD_ALLOW_PRIVATE_HOSTS")]
+    pub allow_private_hosts: bool,
+    /// Ask nobody: answer about identities from this file (see `replay --help`).
+    #[arg(long, value_name = "FILE", env = "APPVIEWD_IDENTITIES")]
+    pub identities: Option<PathBuf>,
+    /// With --identities: a folder of exports that stand in for every PDS.
+    #[arg(long, value_name = "DIR", requires = "identities", env = "APPVIEWD_REPOS")]
     pub repos: Option<PathBuf>,
 }

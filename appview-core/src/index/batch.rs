@@ -73,6 +73,7 @@ impl Batch<'_> {
             Change::Commit(commit) => self.commit(commit),
             Change::Repo(repo) => self.repo(repo),
             Change::Head(head) => self.head(head),
+            Change::Current { did, proof } => self.current(did, *proof),
             Change::Hosting { did, hosting } => self.hosting(did, *hosting),
             Change::Desynchronized { did } => self.desynchronized(did),
             Change::Erase { did } => self.erase(did),
@@ -214,6 +215,15 @@ impl Batch<'_> {
             self.hide(&repo)?;
         } else if !was.is_visible() && hosting.is_visible() {
             self.show(&repo)?;
+        }
+        self.set_state(&repo)
+    }
+
+    fn current(&mut self, did: &Did, proof: Proof) -> Result<(), Fault> {
+        let mut repo = self.follow(did)?;
+        // Without a head there is nothing that could be current.
+        if repo.state.head.is_some() {
+            repo.state.proof = proof;
         }
         self.set_state(&repo)
     }

@@ -8,8 +8,8 @@ use rusqlite::named_params;
 use super::batch::{Batch, Repo};
 use super::project::{self, Place};
 use super::{Fault, state};
-use crate::block::{Cid, Value, cbor};
-use crate::record::{Collection, Finding, Judgement, Reading, Verdict};
+use crate::block::{Cid, Value};
+use crate::record::{self, Collection, Finding, Judgement, Reading, Verdict};
 use crate::syntax::{Nsid, RecordKey, RepoPath};
 
 const FIND_RECORD: &str = "
@@ -97,7 +97,7 @@ impl Batch<'_> {
         block: &[u8],
         stored: Option<Stored>,
     ) -> Result<(), Fault> {
-        let value = cbor::decode(block).ok();
+        let value = record::decode(block).ok();
         let judgement = self.judge(collection.nsid, rkey.as_str(), block, value.as_ref());
         let verdict = judgement.verdict;
         let served = repo.is_visible() && verdict != Verdict::Quarantined;
@@ -174,7 +174,7 @@ impl Batch<'_> {
             batch.count_in(repo, collection, &record.rkey, record.stored)?;
             if record.stored.verdict != Verdict::Quarantined {
                 batch.set_served(record.stored.id, true)?;
-                let value = cbor::decode(&record.block).ok();
+                let value = record::decode(&record.block).ok();
                 let place = repo.place(record.stored.id, &record.rkey);
                 batch.add_typed(place, collection.nsid, value.as_ref())?;
             }

@@ -6,8 +6,7 @@ use super::batch::Batch;
 use super::project::Place;
 use super::record::{InCollection, verdict};
 use super::{Fault, state};
-use crate::block::cbor;
-use crate::record::Verdict;
+use crate::record::{self, Verdict};
 use crate::sync::Hosting;
 
 const FIND_JUDGED: &str = "select schema_set, through from judged";
@@ -80,7 +79,7 @@ impl Batch<'_> {
     }
 
     fn regrade(&mut self, record: &Judged) -> Result<(), Fault> {
-        let value = cbor::decode(&record.block).ok();
+        let value = record::decode(&record.block).ok();
         let judgement = self.judge(&record.nsid, &record.rkey, &record.block, value.as_ref());
         let visible = record.hosting.is_visible();
         let served = visible && judgement.verdict != Verdict::Quarantined;

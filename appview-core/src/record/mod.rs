@@ -16,5 +16,24 @@ pub use collection::{Collection, NAMESPACE};
 pub use lexicon::{Catalog, Finding, Judgement, LexiconError, Reading, Rule, Verdict};
 pub use view::{RecordError, RecordType, StrongRef, TypedRecord};
 
+use crate::block::{BlockError, Value, cbor};
+use crate::limits;
+
+/// Decodes a record's block.
+///
+/// # Errors
+///
+/// As [`cbor::decode`], and [`BlockError::TooLarge`] beyond [`limits::RECORD_BYTES`].
+pub fn decode(block: &[u8]) -> Result<Value<'_>, BlockError> {
+    if block.len() > limits::RECORD_BYTES {
+        return Err(BlockError::TooLarge {
+            what: "a record",
+            found: block.len(),
+            limit: limits::RECORD_BYTES,
+        });
+    }
+    cbor::decode(block)
+}
+
 #[cfg(test)]
 mod tests;

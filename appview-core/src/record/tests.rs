@@ -142,6 +142,23 @@ fn mutants(json: &Json) -> Vec<Json> {
 }
 
 #[test]
+fn a_record_beyond_the_limit_is_kept_and_quarantined() {
+    let large = Value::Map(crate::block::Map::from_entries(vec![
+        ("$type", Value::Text("dev.cocore.compute.unheard")),
+        ("bytes", Value::Bytes(&[0; crate::limits::RECORD_BYTES])),
+    ]));
+    let block = crate::block::cbor::encode(&large);
+    let judgement = Catalog::builtin().unwrap().judge_block(
+        "dev.cocore.compute.unheard",
+        "self",
+        &block,
+        Reading::Network,
+    );
+    assert_eq!(judgement.verdict, Verdict::Quarantined);
+    assert!(judgement.findings[0].message.contains("expected at most 1000000"), "{:?}", judgement.findings);
+}
+
+#[test]
 fn views_carry_every_member_their_lexicons_name() {
     let catalog = Catalog::builtin().unwrap();
     for collection in Collection::ALL {

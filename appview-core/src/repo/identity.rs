@@ -1,11 +1,10 @@
 //! Who signs for a DID, and where its repository lives.
 //!
 //! A DID document enters, with the audit log of a did:plc where there is one; the signing key at any point, the PDS
-//! and the handle leave. Deliberately absent: fetching. The shape of the document is `atrium-api`'s.
+//! and the handle leave. Deliberately absent: fetching.
 //!
 //! Follows [DID](https://atproto.com/specs/did) and [did:plc](https://web.plc.directory/spec/v0.1/did-plc).
 
-use atrium_api::did_doc::DidDocument;
 use serde_json::Value as Json;
 
 use super::key::{KeyError, PublicKey};
@@ -59,19 +58,32 @@ impl Identity {
     ///
     /// [`IdentityError`]; a document without a PDS is fine, one without a signing key is not.
     pub fn from_document(did: &Did, document: &Json) -> Result<Self, IdentityError> {
-        let document = parse(did, document)?;
-        if document.id != did.as_str() {
-            return Err(IdentityError::OtherDid { expected: did.clone(), found: document.id });
+        let document = document
+            .as_object()
+            .ok_or_else(|| IdentityError::Malformed { reason: "expected an object".to_owned() })?;
+        let id = document.get("id").and_then(Json::as_str).unwrap_or_default();
+        if id != did.as_str() {
+            return Err(IdentityError::OtherDid { expected: did.clone(), found: id.to_owned() });
         }
-        let method = document.get_signing_key().ok_or(IdentityError::NoKey)?;
-        let text = method.public_key_multibase.as_deref().ok_or(IdentityError::NoKey)?;
-        let key = PublicKey::from_verification_method(&method.r#type, text)?;
-        let names = document.also_known_as.as_deref().unwrap_or_default();
+        // What follows reads the members that matter; an odd context, or a service of another kind, is nobody's
+        // business here.
+        let list = |member: &str| document.get(member).and_then(Json::as_array).into_iter().flatten();
+        let method = list("verificationMethod")
+            .find(|method| ends_in(method, "#atproto") && text(method, "controller") == Some(did.as_str()))
+            .ok_or(IdentityError::NoKey)?;
+        let kind = text(method, "type").unwrap_or_default();
+        let multibase = text(method, "publicKeyMultibase").ok_or(IdentityError::NoKey)?;
+        let pds = list("service")
+            .find(|service| {
+                ends_in(service, "#atproto_pds") && text(service, "type") == Some("AtprotoPersonalDataServer")
+            })
+            .and_then(|service| text(service, "serviceEndpoint"));
+        let handle = |name: &Json| name.as_str()?.strip_prefix("at://")?.parse().ok();
         Ok(Self {
             did: did.clone(),
-            handle: names.iter().find_map(|name| name.strip_prefix("at://")?.parse().ok()),
-            pds: document.get_pds_endpoint().map(|url| url.trim_end_matches('/').to_owned()),
-            key,
+            handle: list("alsoKnownAs").find_map(handle),
+            pds: pds.map(|url| url.trim_end_matches('/').to_owned()),
+            key: PublicKey::from_verification_method(kind, multibase)?,
             history: Vec::new(),
         })
     }
@@ -150,27 +162,13 @@ impl Identity {
     }
 }
 
-/// Reads the members that matter; an odd context or service of another kind is nobody's business.
-fn parse(did: &Did, document: &Json) -> Result<DidDocument, IdentityError> {
-    let malformed = |reason: String| IdentityError::Malformed { reason };
-    let object = document.as_object().ok_or_else(|| malformed("not an object".to_owned()))?;
-    let ends_in = |item: &&Json, fragment: &str| {
-        let controller = item.get("controller").and_then(Json::as_str);
-        item.get("id").and_then(Json::as_str).is_some_and(|id| id.ends_with(fragment))
-            // A key that someone else controls is not this account's; services have no controller.
-            && controller.is_none_or(|controller| controller == did.as_str())
-    };
-    let only = |member: &str, fragment: &str| -> Vec<Json> {
-        let items = object.get(member).and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
-        items.iter().filter(|item| ends_in(item, fragment)).cloned().collect()
-    };
-    let relevant = serde_json::json!({
-        "id": object.get("id"),
-        "alsoKnownAs": object.get("alsoKnownAs").filter(|names| names.is_array()),
-        "verificationMethod": only("verificationMethod", "#atproto"),
-        "service": only("service", "#atproto_pds"),
-    });
-    serde_json::from_value(relevant).map_err(|error| malformed(error.to_string()))
+fn text<'j>(item: &'j Json, member: &str) -> Option<&'j str> {
+    item.get(member)?.as_str()
+}
+
+/// Whether the item's `id` is `fragment`, or the document's own DID and `fragment`.
+fn ends_in(item: &Json, fragment: &str) -> bool {
+    text(item, "id").is_some_and(|id| id.ends_with(fragment))
 }
 
 #[cfg(test)]

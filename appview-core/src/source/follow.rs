@@ -1,8 +1,8 @@
 //! Relays followed live: sockets on the async side, the pump and the writer on a thread each (feature `net`).
 //!
-//! Relays, an upstream and the one writer enter; an index that keeps up leaves. Frames wait in one bounded queue, and
-//! batches in another, so that a slow disk slows the sockets and nothing grows. Deliberately absent: what is asked of
-//! the upstream, and HTTP.
+//! Relays, whoever answers questions, and the one writer enter; an index that keeps up leaves. Frames wait in one bounded queue, and
+//! batches in another, so that a slow disk slows the sockets and nothing grows. Deliberately absent: what is asked and
+//! answered.
 //!
 //! ```text
 //! socket ─┐                      ┌─ upstream
@@ -17,12 +17,15 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::discovery::discover;
+use super::network::Network;
 use super::now;
 use super::pump::{Batch, Input, Notice, Pump, Sink, Upstream, tell_refused};
 use super::relay::{self, Received, RelayUrl};
 use crate::index::{Applied, IndexError, IndexWriter};
 use crate::sync::verifier::{Closing, Tally};
 use crate::sync::{Scope, Verifier};
+use crate::syntax::Nsid;
 
 /// Frames that may wait for the pump. At the protocol's limit of 5 MB each this is the largest queue of the process; at
 /// the network's average it is half a megabyte.
@@ -31,12 +34,26 @@ const FRAMES: usize = 128;
 const BATCHES: usize = 2;
 
 /// What to follow.
-#[derive(Debug, Clone)]
 pub struct Following {
     /// Relays, each with a cursor of its own.
     pub relays: Vec<RelayUrl>,
     /// What to index.
     pub scope: Scope,
+    /// Who answers about identities and repositories.
+    pub answers: Answers,
+}
+
+/// Who answers about identities and repositories.
+pub enum Answers {
+    /// Files that stand in for the network, or whatever else has an answer.
+    Upstream(Box<dyn Upstream + Send>),
+    /// The network itself, which is also asked who has records of these collections.
+    Network {
+        /// Whom to ask.
+        network: Network,
+        /// Collections to look for.
+        collections: Vec<Nsid>,
+    },
 }
 
 /// How following goes; cheap to clone, read by whoever reports.
@@ -79,7 +96,6 @@ impl Pulse {
 pub async fn follow(
     writer: IndexWriter,
     following: Following,
-    upstream: impl Upstream + Send + 'static,
     pulse: Pulse,
     shutdown: impl Future<Output = ()>,
 ) -> Result<IndexWriter, IndexError> {
@@ -88,11 +104,25 @@ pub async fn follow(
     let mut verifier = Verifier::new(following.scope, states);
     let (frames, inbox) = mpsc::channel(FRAMES);
     let mut sockets = JoinSet::new();
-    for url in following.relays {
+    for url in &following.relays {
         let cursor = cursors.iter().find(|cursor| cursor.endpoint == url.as_str()).map(|cursor| cursor.seq);
         let stream = verifier.add_stream(url.as_str(), cursor);
-        sockets.spawn(relay::follow(url, stream, frames.clone()));
+        sockets.spawn(relay::follow(url.clone(), stream, frames.clone()));
     }
+    let namespace = verifier.scope().as_str().to_owned();
+    let upstream: Box<dyn Upstream + Send> = match following.answers {
+        Answers::Upstream(upstream) => upstream,
+        Answers::Network { network, collections } => {
+            for url in following.relays {
+                let (hosts, collections, namespace) =
+                    (network.hosts.clone(), collections.clone(), namespace.clone());
+                sockets.spawn(discover(hosts, url, collections, namespace, frames.clone()));
+            }
+            let (asking, work) = network.start(frames.clone());
+            sockets.spawn(work);
+            Box::new(asking)
+        }
+    };
     let (sink, written) = spawn_writer(writer, frames.downgrade(), pulse.clone());
     drop(frames);
     let (ended, end) = tokio::sync::oneshot::channel();
@@ -220,7 +250,7 @@ fn spawn_writer(
                 tell_refused(&refused);
                 // At the end there may be nobody left to ask; the next start will.
                 if let Some(inbox) = inbox.upgrade() {
-                    let _ = inbox.try_send(Received::Input(Input::Track(refused.did)));
+                    let _ = inbox.try_send(Received::Input(Input::Doubt(refused.did)));
                 }
             }
             pulse.write(|beat| {

@@ -2,13 +2,24 @@
 //!
 //! Bytes from disk or from a relay enter; batches of proven changes leave towards an [`IndexWriter`]. [`replay`] reads
 //! recordings, DID documents and exports from disk; [`pump`] is the only loop; [`relay`] is a WebSocket to a relay
-//! (feature `net`). This is the one room of the library that may ask for the time. Deliberately absent: any judgement
+//! (feature `net`, as are all
+//! rooms that ask the network: [`http`], [`directory`], [`pds`], [`network`], [`discovery`], [`follow`]). This is the one room of the library that may ask for the time. Deliberately absent: any judgement
 //! about what was received.
 //!
 //! [`IndexWriter`]: crate::index::IndexWriter
 
 #[cfg(feature = "net")]
+pub mod directory;
+#[cfg(feature = "net")]
+pub mod discovery;
+#[cfg(feature = "net")]
 pub mod follow;
+#[cfg(feature = "net")]
+pub mod http;
+#[cfg(feature = "net")]
+pub mod network;
+#[cfg(feature = "net")]
+pub mod pds;
 pub mod pump;
 #[cfg(feature = "net")]
 pub mod relay;

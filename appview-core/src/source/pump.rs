@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::index::{IndexError, IndexWriter, Refused};
 use crate::repo::Identity;
-use crate::sync::verifier::{Closing, Tally};
+use crate::sync::verifier::{Closing, Tally, Unresolved};
 use crate::sync::{
     Change, Freshness, Hosting, Output, Rejection, RepoHead, StreamCursor, StreamId, VerifiedRepo, Verifier,
 };
@@ -36,8 +36,10 @@ pub enum Input {
     },
     /// The answer to a request that could not be answered at once.
     Answer(Answer),
-    /// Follow this repository.
+    /// Follow this repository from here on, if it is not followed yet.
     Track(Did),
+    /// What is held of this repository may be wrong: prove it.
+    Doubt(Did),
 }
 
 /// Something that the verifier needs to know.
@@ -69,18 +71,27 @@ pub enum Request {
 /// The answer to a [`Request`].
 #[derive(Debug)]
 pub enum Answer {
-    /// An identity, or that none can be had.
+    /// An identity, or why there is none.
     Identity {
         /// Whose.
         did: Did,
         /// Who signs for it.
-        identity: Option<Identity>,
+        identity: Result<Identity, Unresolved>,
     },
     /// A repository, and the identity it was proven with.
     Repo {
         /// The repository.
         repo: VerifiedRepo,
         /// Whose it is.
+        identity: Arc<Identity>,
+    },
+    /// Its PDS still has exactly what was held when it was asked for.
+    Current {
+        /// Whose.
+        did: Did,
+        /// What was held.
+        head: RepoHead,
+        /// Who signs for it.
         identity: Arc<Identity>,
     },
     /// What its PDS says about an account.
@@ -101,6 +112,16 @@ pub trait Upstream {
     /// of repositories that nobody followed may have been among those lost.
     fn discover(&mut self) -> Vec<Did> {
         Vec::new()
+    }
+}
+
+impl<U: Upstream + ?Sized> Upstream for Box<U> {
+    fn ask(&mut self, request: Request) -> Option<Answer> {
+        self.as_mut().ask(request)
+    }
+
+    fn discover(&mut self) -> Vec<Did> {
+        self.as_mut().discover()
     }
 }
 
@@ -204,6 +225,7 @@ impl<U: Upstream, S: Sink> Pump<U, S> {
             Input::Frame { stream, frame } => return self.handle_frame(stream, &frame, now),
             Input::Answer(answer) => self.answer(answer, now),
             Input::Track(did) => self.verifier.track(did),
+            Input::Doubt(did) => self.verifier.doubt(&did),
         }
         self.turn(now)
     }
@@ -295,9 +317,7 @@ impl<U: Upstream, S: Sink> Pump<U, S> {
                 }
                 Output::Gap { .. } => {
                     for did in self.upstream.discover() {
-                        if self.verifier.state(did.as_str()).is_none() {
-                            self.verifier.track(did);
-                        }
+                        self.verifier.track(did);
                     }
                 }
                 Output::Notice { stream, name, message, closing } => {
@@ -326,6 +346,9 @@ impl<U: Upstream, S: Sink> Pump<U, S> {
         match answer {
             Answer::Identity { did, identity } => self.verifier.handle_identity(&did, identity, now),
             Answer::Repo { repo, identity } => self.verifier.handle_repo(repo, identity, now),
+            Answer::Current { did, head, identity } => {
+                self.verifier.handle_current(&did, head, identity, now)
+            }
             Answer::Hosting { did, hosting } => self.verifier.handle_hosting(&did, hosting),
         }
     }
@@ -337,6 +360,10 @@ fn weight(change: &Change) -> usize {
         Change::Commit(commit) => commit.changes().iter().map(crate::sync::RecordChange::bytes).sum(),
         // Its bodies are read while it is written, but a large one keeps the transaction open: it goes alone.
         Change::Repo(repo) => repo.records().len().saturating_mul(1_024),
-        Change::Head(_) | Change::Hosting { .. } | Change::Desynchronized { .. } | Change::Erase { .. } => 0,
+        Change::Current { .. }
+        | Change::Head(_)
+        | Change::Hosting { .. }
+        | Change::Desynchronized { .. }
+        | Change::Erase { .. } => 0,
     }
 }

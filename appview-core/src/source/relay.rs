@@ -52,6 +52,12 @@ impl RelayUrl {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The same endpoint for plain requests: `http` for `ws`, `https` for `wss`.
+    #[must_use]
+    pub fn to_http(&self) -> String {
+        self.0.replacen("ws", "http", 1)
+    }
 }
 
 impl FromStr for RelayUrl {
@@ -233,7 +239,7 @@ async fn connection(
 }
 
 /// Between half of `pause` and all of it.
-fn jitter(pause: Duration) -> Duration {
+pub(super) fn jitter(pause: Duration) -> Duration {
     use std::hash::{BuildHasher as _, RandomState};
     let random = RandomState::new().hash_one(());
     let half = pause / 2;

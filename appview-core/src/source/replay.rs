@@ -18,7 +18,7 @@ use crate::block::car::Archive;
 use crate::index::{IndexError, IndexWriter};
 use crate::limits;
 use crate::repo::{Commit, CommitError, Identity, IdentityError};
-use crate::sync::verifier::Tally;
+use crate::sync::verifier::{Tally, Unresolved};
 use crate::sync::verify::{VerifyError, verify_repo};
 use crate::sync::{Rejection, Scope, VerifiedRepo, Verifier};
 use crate::syntax::Did;
@@ -362,7 +362,8 @@ impl Upstream for Offline {
     fn ask(&mut self, request: Request) -> Option<Answer> {
         match request {
             Request::Identity { did, .. } => {
-                let identity = self.identities.get(did.as_str()).map(|identity| identity.as_ref().clone());
+                let identity = self.identities.get(did.as_str());
+                let identity = identity.map(|identity| identity.as_ref().clone()).ok_or(Unresolved::Gone);
                 Some(Answer::Identity { did, identity })
             }
             // A file does not change: what led no further once never will.

@@ -305,6 +305,13 @@ pub enum Change {
     Repo(VerifiedRepo),
     /// A head that moved without any record changing.
     Head(VerifiedHead),
+    /// The repository's PDS still has the revision that is held: it is as well proven as it was before it was doubted.
+    Current {
+        /// The repository.
+        did: Did,
+        /// How well that was.
+        proof: Proof,
+    },
     /// The account's hosting changed: its records appear or disappear, none is lost.
     Hosting {
         /// The account.
@@ -333,7 +340,10 @@ impl Change {
             Self::Commit(commit) => commit.did(),
             Self::Repo(repo) => repo.did(),
             Self::Head(head) => head.did(),
-            Self::Hosting { did, .. } | Self::Desynchronized { did } | Self::Erase { did } => did,
+            Self::Current { did, .. }
+            | Self::Hosting { did, .. }
+            | Self::Desynchronized { did }
+            | Self::Erase { did } => did,
         }
     }
 }

@@ -131,6 +131,27 @@ impl VerifyError {
         }
     }
 
+    /// Whether it was found in something that the repository's key has signed, and not merely in what a courier brought.
+    #[must_use]
+    pub const fn is_signed(&self) -> bool {
+        match self {
+            Self::ChainBreak { .. }
+            | Self::Op(_)
+            | Self::Mst(_)
+            | Self::Inversion { .. }
+            | Self::MissingRecord { .. } => true,
+            Self::FutureRev { .. }
+            | Self::StaleRev { .. }
+            | Self::OverLimit
+            | Self::Block(_)
+            | Self::Root
+            | Self::MissingCommit { .. }
+            | Self::Commit(_)
+            | Self::Envelope { .. }
+            | Self::Signature(_) => false,
+        }
+    }
+
     /// A stable word for metrics.
     #[must_use]
     pub const fn label(&self) -> &'static str {

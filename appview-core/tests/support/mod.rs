@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use appview_core::block::car::Archive;
 use appview_core::repo::Identity;
-use appview_core::sync::verifier::{Closing, Freshness, Handled, Output, Scope, Verifier};
+use appview_core::sync::verifier::{Closing, Freshness, Handled, Output, Scope, Unresolved, Verifier};
 use appview_core::sync::verify::{verify_commit, verify_repo};
 use appview_core::sync::{
     Change, CommitEvent, Event, Hosting, RecordChange, RepoHead, RepoState, StreamId, VerifiedCommit,
@@ -100,11 +100,20 @@ impl Listener {
         self.resolve_with(account, Some(identity))
     }
 
-    /// Answers with this identity, or that there is none to be had.
+    /// Answers with this identity, or that nobody could be asked.
     pub fn resolve_with(&mut self, account: &str, identity: Option<Identity>) -> Vec<String> {
         let did = did(account);
         self.unresolved.retain(|waiting| *waiting != did);
+        let identity = identity.ok_or(Unresolved::Unreachable);
         self.verifier.handle_identity(&did, identity, self.world.now_micros());
+        self.said()
+    }
+
+    /// Answers that the DID resolves to nothing.
+    pub fn resolve_to_nothing(&mut self, account: &str) -> Vec<String> {
+        let did = did(account);
+        self.unresolved.retain(|waiting| *waiting != did);
+        self.verifier.handle_identity(&did, Err(Unresolved::Gone), self.world.now_micros());
         self.said()
     }
 
@@ -213,6 +222,7 @@ impl Listener {
                 rows.head = Some(head.head());
                 "head".to_owned()
             }
+            Change::Current { proof, .. } => format!("current {}", proof.as_str()),
             Change::Hosting { hosting, .. } => {
                 rows.hidden = (!hosting.is_visible()).then_some(hosting);
                 format!("hosting {hosting}")

@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Error, Result, anyhow, bail};
 use appview_core::index::Index;
 use appview_core::query::ExportFilter;
-use appview_core::source::follow::Pulse;
+use appview_core::source::follow::{Answers, Following, Pulse};
 use appview_core::source::relay::RelayUrl;
 use appview_core::source::replay::{Identities, Offline, Recording, RepoFolder};
 use appview_core::sync::{Event, Scope};
@@ -82,15 +82,13 @@ pub fn run(address: SocketAddr, once: bool) -> Result<ExitCode> {
         tokio::spawn(serve_frames(relay_listener, frames));
 
         let pulse = Pulse::default();
+        let following = Following {
+            relays: vec![relay],
+            scope: Scope::default(),
+            answers: Answers::Upstream(Box::new(upstream)),
+        };
         let (stop, stopped) = watch::channel(false);
-        let serving = tokio::spawn(serve::serve(
-            index.clone(),
-            vec![relay],
-            upstream,
-            listener,
-            pulse.clone(),
-            stopped,
-        ));
+        let serving = tokio::spawn(serve::serve(index.clone(), following, listener, pulse.clone(), stopped));
         let complete = async {
             wait_for(&pulse, last).await?;
             conclude(&index, &pulse, address)

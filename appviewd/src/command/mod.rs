@@ -11,6 +11,7 @@ pub mod replay;
 pub mod serve;
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use appview_core::index::Index;
@@ -44,18 +45,23 @@ fn existing(data: &DataDir) -> Result<Index> {
     Ok(Index::open(path)?)
 }
 
-fn identities(saved: &SavedUpstream) -> Result<Identities> {
-    Identities::open(&saved.identities).context(
+fn identities(file: &Path) -> Result<Identities> {
+    Identities::open(file).context(
         "--identities must name a file that says who signs for whom (`appviewd help replay` tells its form)",
     )
 }
 
 fn offline(saved: &SavedUpstream) -> Result<Offline> {
-    if let Some(folder) = saved.repos.as_ref().filter(|folder| !folder.is_dir()) {
+    files(&saved.identities, saved.repos.as_deref())
+}
+
+/// Saved identities and exports, which stand in for the network.
+fn files(file: &Path, repos: Option<&Path>) -> Result<Offline> {
+    if let Some(folder) = repos.filter(|folder| !folder.is_dir()) {
         bail!("--repos must name a folder of exports (CARs): {} is none", folder.display());
     }
-    let exports = saved.repos.clone().map(RepoFolder::new);
-    Ok(Offline::new(identities(saved)?, exports, Scope::default()))
+    let exports = repos.map(RepoFolder::new);
+    Ok(Offline::new(identities(file)?, exports, Scope::default()))
 }
 
 /// Takes an address to answer on.

@@ -27,7 +27,7 @@ pub fn run(from: &Path, upstream: &SavedUpstream, data: &DataDir, format: Format
     let mut played = None;
     let mut failed = Vec::new();
     if from.is_dir() {
-        let identities = identities(upstream)?;
+        let identities = identities(&upstream.identities)?;
         Index::rebuild(&path, Catalog::builtin()?, |writer| {
             failed = from_exports(writer, from, &identities)?;
             Ok::<_, Error>(())

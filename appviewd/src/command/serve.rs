@@ -5,16 +5,17 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use appview_core::index::Index;
-use appview_core::record::Catalog;
-use appview_core::source::follow::{Following, Pulse, follow};
-use appview_core::source::pump::Upstream;
+use appview_core::record::{Catalog, Collection};
+use appview_core::source::follow::{Answers, Following, Pulse, follow};
+use appview_core::source::http::Reach;
+use appview_core::source::network::Network;
 use appview_core::source::relay::RelayUrl;
 use appview_core::sync::Scope;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::{listen, offline, open};
-use crate::config::{DataDir, SavedUpstream};
+use super::{listen, open};
+use crate::config::{DataDir, Upstream};
 use crate::http::{self, App, Health};
 
 /// Follows and answers until interrupted.
@@ -26,10 +27,10 @@ pub fn run(
     data: &DataDir,
     relays: Vec<RelayUrl>,
     address: SocketAddr,
-    upstream: &SavedUpstream,
+    upstream: &Upstream,
 ) -> Result<ExitCode> {
     let index = open(data)?;
-    let upstream = offline(upstream)?;
+    let following = Following { relays, scope: Scope::default(), answers: answers(upstream, data)? };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = listen(address).await?;
@@ -41,9 +42,21 @@ pub fn run(
             // Nobody listens any more only when everything has ended already.
             let _ = stop.send(true);
         });
-        serve(index, relays, upstream, listener, Pulse::default(), stopped).await?;
+        serve(index, following, listener, Pulse::default(), stopped).await?;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// The network, or the files that stand in for it.
+fn answers(upstream: &Upstream, data: &DataDir) -> Result<Answers> {
+    if let Some(identities) = &upstream.identities {
+        let files = super::files(identities, upstream.repos.as_deref())?;
+        return Ok(Answers::Upstream(Box::new(files)));
+    }
+    let reach = if upstream.allow_private_hosts { Reach::Anywhere } else { Reach::Public };
+    let network = Network::new(&upstream.plc, reach, data.data_dir.clone(), Scope::default())?;
+    let collections = Collection::ALL.iter().map(|collection| collection.nsid().parse());
+    Ok(Answers::Network { network, collections: collections.collect::<Result<_, _>>()? })
 }
 
 /// Follows and answers until `stopped` turns true.
@@ -53,8 +66,7 @@ pub fn run(
 /// The index cannot be written, or the listener fails.
 pub async fn serve(
     index: Index,
-    relays: Vec<RelayUrl>,
-    upstream: impl Upstream + Send + 'static,
+    following: Following,
     listener: TcpListener,
     pulse: Pulse,
     stopped: watch::Receiver<bool>,
@@ -62,8 +74,7 @@ pub async fn serve(
     let writer = index.writer(Catalog::builtin()?)?;
     let app = App::new(index, Health { pulse: pulse.clone() });
     let answering = tokio::spawn(http::serve(listener, app, until(stopped.clone())));
-    let following = Following { relays, scope: Scope::default() };
-    let followed = follow(writer, following, upstream, pulse, until(stopped)).await;
+    let followed = follow(writer, following, pulse, until(stopped)).await;
     // An index that cannot be written ends the answering too.
     if followed.is_err() {
         answering.abort();

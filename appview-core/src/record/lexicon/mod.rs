@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value as Json;
 use thiserror::Error;
 
-use crate::block::{Value, cbor};
+use crate::block::Value;
 use crate::syntax::Nsid;
 use compile::Compiler;
 pub use judgement::{Finding, Judgement, Rule, Verdict};
@@ -157,7 +157,7 @@ impl Catalog {
     /// Decodes a block and judges it; one that does not decode is quarantined for that.
     #[must_use]
     pub fn judge_block(&self, collection: &str, rkey: &str, block: &[u8], reading: Reading) -> Judgement {
-        match cbor::decode(block) {
+        match super::decode(block) {
             Ok(record) => self.judge(collection, rkey, &record, reading),
             Err(error) => {
                 let mut judgement = Judgement::default();

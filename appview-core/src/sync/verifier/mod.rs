@@ -1,0 +1,248 @@
+//! The machine that turns streams of frames into changes: sans-IO, one for all streams, in stream order.
+//!
+//! Frames, identities and exports enter through the `handle_*` methods, in any order that the network brings;
+//! [`Output`]s leave through [`Verifier::poll_output`], which is to be called until it is empty after each of them.
+//! Time is handed in. It keeps, for each repository that matters, the head it has accepted (which may be ahead of the
+//! index by what the writer has not committed), and parks frames while something is being fetched. Deliberately
+//! absent: sockets, retries and their pace (a driver that failed to fetch tries again by itself), SQLite. [`event`] holds
+//! what messages do, [`answer`] what answers do, [`tracked`] what is kept of one repository.
+//!
+//! Follows [Sync](https://atproto.com/specs/sync).
+
+mod answer;
+mod event;
+mod output;
+mod tracked;
+
+use std::collections::{HashMap, VecDeque};
+
+use super::change::{Hosting, Proof, RepoState, StreamCursor};
+use super::frame::{Event, FrameError, Glance, glance};
+use super::stream::{Order, Stream, StreamId, Ticket};
+use crate::syntax::Did;
+use tracked::{Phase, Tracked};
+
+pub use output::{Closing, Freshness, Handled, Output, Rejection, Tally, Unresolved};
+
+/// How long after one refresh of a key, and after one fetch for want of it, the next bad signature of the same repository
+/// is refused without another, in microseconds. Junk would otherwise make us a flood for the directory and the PDS.
+const REFRESH_PAUSE: u64 = 60_000_000;
+
+/// How often one frame may have its repository fetched. An export may lag behind the stream, hence twice; a frame that
+/// the second one does not explain either would have us fetch for ever.
+const FETCHES_PER_FRAME: u8 = 2;
+
+/// What is indexed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    namespace: String,
+}
+
+impl Scope {
+    /// Every collection whose NSID starts with `namespace`, which should end in a dot.
+    #[must_use]
+    pub fn namespace(namespace: &str) -> Self {
+        Self { namespace: namespace.to_owned() }
+    }
+
+    /// The prefix that every path in scope has.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.namespace
+    }
+}
+
+impl Default for Scope {
+    /// All of `dev.cocore.*`.
+    fn default() -> Self {
+        Self::namespace("dev.cocore.")
+    }
+}
+
+/// The machine. See the module's head.
+#[derive(Debug)]
+pub struct Verifier {
+    scope: Scope,
+    repos: HashMap<Did, Tracked>,
+    streams: Vec<Stream>,
+    outputs: VecDeque<Output>,
+    tally: Tally,
+}
+
+impl Verifier {
+    /// Starts from what the index remembers; repositories that it knows to be desynchronized are asked for at once.
+    pub fn new(scope: Scope, states: impl IntoIterator<Item = (Did, RepoState)>) -> Self {
+        let mut verifier = Self {
+            scope,
+            repos: HashMap::new(),
+            streams: Vec::new(),
+            outputs: VecDeque::new(),
+            tally: Tally::default(),
+        };
+        for (did, state) in states {
+            let wanted = state.proof == Proof::Desynchronized || state.hosting == Hosting::Returning;
+            let mut tracked = Tracked::new(state);
+            if wanted && (state.hosting.is_visible() || state.hosting == Hosting::Returning) {
+                tracked.phase = Phase::Fetching;
+                verifier.outputs.push_back(Output::FetchRepo { did: did.clone(), held: None, attempt: 0 });
+            }
+            verifier.repos.insert(did, tracked);
+        }
+        verifier
+    }
+
+    /// Adds a stream that goes on after `cursor`.
+    pub fn add_stream(&mut self, endpoint: &str, cursor: Option<i64>) -> StreamId {
+        self.streams.push(Stream::new(endpoint.to_owned(), cursor));
+        StreamId(self.streams.len().saturating_sub(1))
+    }
+
+    /// Notes that a stream was connected (again): its sequence numbers may start over.
+    pub fn handle_connected(&mut self, stream: StreamId) {
+        if let Some(stream) = self.streams.get_mut(stream.0) {
+            stream.connect();
+        }
+    }
+
+    /// Handles one message of a stream. `now` is in microseconds since the Unix epoch.
+    pub fn handle_frame(&mut self, stream: StreamId, frame: &[u8], now: u64) -> Handled {
+        self.tally.frames = self.tally.frames.saturating_add(1);
+        let glanced = glance(frame, &self.scope.namespace);
+        let decoded = match &glanced {
+            Ok(Glance::Commit { seq, repo, in_namespace: false }) if !self.repos.contains_key(*repo) => {
+                self.tally.foreign = self.tally.foreign.saturating_add(1);
+                self.begin(stream, *seq);
+                return Handled::Foreign;
+            }
+            Ok(_) => Event::decode(frame),
+            Err(error) => Err(error.clone()),
+        };
+        match decoded {
+            Ok((event, deviations)) => {
+                self.tally.deviating = self.tally.deviating.saturating_add(u64::from(deviations > 0));
+                self.handle_event(stream, &event, frame, now)
+            }
+            Err(error) => {
+                // Its chain goes on where no message can show it.
+                if let (Ok(Glance::Commit { repo, .. }), FrameError::TooManyOps { .. }) = (&glanced, &error)
+                    && let Some((did, _)) = self.repos.get_key_value(*repo)
+                {
+                    let did = did.clone();
+                    self.desynchronize(&did);
+                }
+                self.reject_frame(&error)
+            }
+        }
+    }
+
+    /// Starts to follow a repository, by proving it, if it is not followed already.
+    pub fn track(&mut self, did: Did) {
+        if !self.repos.contains_key(&did) {
+            self.repos.insert(did.clone(), Tracked::unknown());
+            self.desynchronize(&did);
+        }
+    }
+
+    /// Has a repository that is followed proven again.
+    pub fn doubt(&mut self, did: &Did) {
+        self.desynchronize(did);
+    }
+
+    /// Has every repository that is followed proven again, because events may have been lost.
+    pub fn handle_gap(&mut self) {
+        let mut dids: Vec<Did> = self.repos.keys().cloned().collect();
+        dids.sort();
+        for did in dids {
+            self.desynchronize(&did);
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// How far each stream's cursor may be saved together with everything polled so far.
+    #[must_use]
+    pub fn watermarks(&self) -> Vec<StreamCursor> {
+        self.streams.iter().filter_map(Stream::watermark).collect()
+    }
+
+    /// The newest frame of a stream that has been handled: where to go on with it in this process.
+    #[must_use]
+    pub fn newest(&self, stream: StreamId) -> Option<i64> {
+        self.streams.get(stream.0).and_then(Stream::newest)
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub const fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// What is indexed.
+    #[must_use]
+    pub const fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// How many repositories are followed.
+    #[must_use]
+    pub fn tracked(&self) -> usize {
+        self.repos.len()
+    }
+
+    /// What is accepted of one repository, whether or not it is written yet.
+    #[must_use]
+    pub fn state(&self, did: &str) -> Option<RepoState> {
+        self.repos.get(did).map(|tracked| tracked.state)
+    }
+
+    fn resolve(&mut self, did: &Did, freshness: Freshness) {
+        self.outputs.push_back(Output::ResolveIdentity { did: did.clone(), freshness });
+    }
+
+    fn notice(&mut self, stream: StreamId, name: &str, message: Option<&str>, closing: Closing) {
+        let message = message.map(str::to_owned);
+        self.outputs.push_back(Output::Notice { stream, name: name.to_owned(), message, closing });
+        if name == "OutdatedCursor" {
+            self.outputs.push_back(Output::Gap { stream });
+            self.handle_gap();
+        }
+    }
+
+    /// Notes a frame's place; false if it came before.
+    fn begin(&mut self, stream: StreamId, seq: i64) -> bool {
+        match self.streams.get_mut(stream.0).map(|stream| stream.begin(seq)) {
+            Some(Order::Repeated) => false,
+            Some(Order::Rewound) => {
+                self.outputs.push_back(Output::Gap { stream });
+                self.handle_gap();
+                true
+            }
+            Some(Order::Next) | None => true,
+        }
+    }
+
+    fn release(&mut self, ticket: Ticket) {
+        if let Some(stream) = self.streams.get_mut(ticket.stream.0) {
+            stream.release(ticket.seq);
+        }
+    }
+
+    fn reject_frame(&mut self, error: &FrameError) -> Handled {
+        self.reject(None, None, "bad-frame", error.to_string())
+    }
+
+    fn reject(
+        &mut self,
+        did: Option<Did>,
+        seq: Option<i64>,
+        reason: &'static str,
+        detail: String,
+    ) -> Handled {
+        self.tally.rejected = self.tally.rejected.saturating_add(1);
+        self.outputs.push_back(Output::Reject(Rejection { did, seq, reason, detail }));
+        Handled::Rejected
+    }
+}

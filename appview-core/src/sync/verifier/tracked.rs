@@ -1,0 +1,219 @@
+//! What is kept of one repository, and how it changes: waiting, doubted, hidden, shown, forgotten.
+
+use std::sync::Arc;
+
+use super::super::change::{Change, Hosting, Proof, RepoState};
+use super::super::frame::Event;
+use super::super::park::{Park, Parked};
+use super::super::stream::Ticket;
+use super::super::verify::verify_sync;
+use super::Verifier;
+use super::output::{Freshness, Handled, Output};
+use crate::repo::Identity;
+use crate::syntax::{Did, Tid};
+
+#[derive(Debug)]
+pub(super) struct Tracked {
+    pub(super) state: RepoState,
+    pub(super) identity: Option<Arc<Identity>>,
+    pub(super) phase: Phase,
+    pub(super) park: Park,
+    /// When a bad signature last had the key refreshed.
+    pub(super) refreshed: Option<u64>,
+    /// When a signature that a fresh key did not explain last had the repository fetched.
+    pub(super) doubted: Option<u64>,
+    /// How well what is held was proven before it was doubted.
+    pub(super) proven: Option<Proof>,
+    /// How many exports in a row led no further than what was held.
+    pub(super) attempt: u32,
+    /// Its DID document was announced to have changed while an export was on its way.
+    pub(super) announced: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Ready,
+    /// Waiting for an identity; parked frames hold the watermark.
+    Resolving(Freshness),
+    /// Waiting for an export. The index knows, so parked frames need not hold the watermark: after a crash the
+    /// repository is fetched again, and that brings what they said.
+    Fetching,
+}
+
+/// Who said something about an account's hosting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Witness {
+    /// A stream, which passes on what it was told.
+    Stream,
+    /// The account's PDS, which decides.
+    Pds,
+}
+
+impl Verifier {
+    /// Handles parked frames again, in their order. Those that wait again are parked behind each other as before.
+    pub(super) fn replay_parked(&mut self, did: &Did, now: u64) {
+        let Some(tracked) = self.repos.get_mut(did) else {
+            return;
+        };
+        for Parked { ticket, frame } in tracked.park.drain() {
+            self.release(ticket);
+            match Event::decode(&frame) {
+                Ok((Event::Commit(event), _)) => self.handle_commit(ticket, &event, &frame, now),
+                Ok((Event::Sync(event), _)) => self.handle_sync(ticket, &event, &frame, now),
+                // Only commits and syncs are parked, and these were decoded once already.
+                Ok(_) => Handled::Rejected,
+                Err(error) => self.reject_frame(&error),
+            };
+        }
+    }
+
+    /// A parked `#sync` may show that nothing changed, before the export arrives.
+    pub(super) fn try_parked_sync(&mut self, did: &Did, now: u64) {
+        let Some(tracked) = self.repos.get(did) else {
+            return;
+        };
+        let newest = tracked.park.iter().rev().find_map(|parked| match Event::decode(&parked.frame) {
+            Ok((Event::Sync(_), _)) => Some((parked.ticket, parked.frame.clone())),
+            _ => None,
+        });
+        let (Some((ticket, frame)), Some(identity)) = (newest, tracked.identity.clone()) else {
+            return;
+        };
+        if let Ok((Event::Sync(event), _)) = Event::decode(&frame)
+            && verify_sync(&event, tracked.state.head, &identity, now).is_ok()
+        {
+            self.handle_sync(ticket, &event, &frame, now);
+        }
+    }
+
+    pub(super) fn park(&mut self, did: &Did, ticket: Ticket, frame: &[u8], rev: Option<Tid>) -> Handled {
+        let Some(tracked) = self.repos.get_mut(did) else {
+            return Handled::Rejected;
+        };
+        let forgotten = tracked.park.push(Parked { ticket, frame: frame.into() }, rev);
+        let is_resolving = matches!(tracked.phase, Phase::Resolving(_));
+        if forgotten.is_empty() {
+            if is_resolving && let Some(stream) = self.streams.get_mut(ticket.stream.0) {
+                stream.hold(ticket.seq);
+            }
+        } else {
+            if is_resolving {
+                self.desynchronize(did);
+            }
+            forgotten.into_iter().for_each(|ticket| self.release(ticket));
+        }
+        Handled::Parked
+    }
+
+    /// Has a repository proven from its PDS, and lets the index know first: the frames parked for it then need not hold
+    /// the watermark.
+    pub(super) fn desynchronize(&mut self, did: &Did) {
+        let Some(tracked) = self.repos.get_mut(did) else {
+            return;
+        };
+        if tracked.phase == Phase::Fetching
+            || !matches!(tracked.state.hosting, Hosting::Active | Hosting::Returning)
+        {
+            return;
+        }
+        tracked.phase = Phase::Fetching;
+        if tracked.state.proof != Proof::Desynchronized {
+            tracked.proven = Some(tracked.state.proof);
+        }
+        tracked.state.proof = Proof::Desynchronized;
+        let (held, attempt) = (tracked.state.head, tracked.attempt);
+        let tickets: Vec<Ticket> = tracked.park.iter().map(|parked| parked.ticket).collect();
+        tickets.into_iter().for_each(|ticket| self.release(ticket));
+        self.outputs.push_back(Output::Apply(Change::Desynchronized { did: did.clone() }));
+        self.outputs.push_back(Output::FetchRepo { did: did.clone(), held, attempt });
+    }
+
+    pub(super) fn set_hosting(&mut self, did: &Did, hosting: Hosting, witness: Witness) {
+        let Some(tracked) = self.repos.get_mut(did) else {
+            return;
+        };
+        let held = tracked.state.hosting;
+        match (held, hosting) {
+            (Hosting::Active | Hosting::Returning, Hosting::Active) => {}
+            (held, said) if held == said => {}
+            (_, Hosting::Active) => {
+                tracked.state.hosting = Hosting::Returning;
+                let returning = Change::Hosting { did: did.clone(), hosting: Hosting::Returning };
+                self.outputs.push_back(Output::Apply(returning));
+                self.desynchronize(did);
+            }
+            (_, hosting) => {
+                tracked.state.hosting = hosting;
+                self.settle(did);
+                self.outputs.push_back(Output::Apply(Change::Hosting { did: did.clone(), hosting }));
+                if witness == Witness::Stream {
+                    self.outputs.push_back(Output::ConfirmHosting { did: did.clone() });
+                }
+            }
+        }
+    }
+
+    /// Shows a repository that was proven after its account came back.
+    pub(super) fn reappear(&mut self, did: &Did) {
+        if let Some(tracked) = self.repos.get_mut(did)
+            && tracked.state.hosting == Hosting::Returning
+        {
+            tracked.state.hosting = Hosting::Active;
+            let active = Change::Hosting { did: did.clone(), hosting: Hosting::Active };
+            self.outputs.push_back(Output::Apply(active));
+        }
+    }
+
+    /// Ends all waiting for a repository.
+    pub(super) fn settle(&mut self, did: &Did) {
+        if let Some(tracked) = self.repos.get_mut(did) {
+            tracked.phase = Phase::Ready;
+            tracked.park.take_forgotten();
+            let tickets: Vec<Ticket> = tracked.park.drain().map(|parked| parked.ticket).collect();
+            tickets.into_iter().for_each(|ticket| self.release(ticket));
+        }
+    }
+
+    pub(super) fn forget(&mut self, did: &Did) {
+        self.settle(did);
+        self.repos.remove(did);
+    }
+
+    pub(super) fn forget_identity(&mut self, did: &str) {
+        let Some((did, _)) = self.repos.get_key_value(did) else {
+            return;
+        };
+        let did = did.clone();
+        let Some(tracked) = self.repos.get_mut(&did) else { return };
+        match tracked.phase {
+            // The old document stays until the new one is here: its PDS tells whether the account moved.
+            Phase::Ready if tracked.identity.is_some() => {
+                tracked.phase = Phase::Resolving(Freshness::Fresh);
+                self.resolve(&did, Freshness::Fresh);
+            }
+            Phase::Fetching => tracked.announced = true,
+            Phase::Ready | Phase::Resolving(_) => {}
+        }
+    }
+}
+
+impl Tracked {
+    pub(super) fn new(state: RepoState) -> Self {
+        Self {
+            state,
+            identity: None,
+            phase: Phase::Ready,
+            park: Park::default(),
+            refreshed: None,
+            doubted: None,
+            proven: None,
+            attempt: 0,
+            announced: false,
+        }
+    }
+
+    /// A repository seen for the first time.
+    pub(super) fn unknown() -> Self {
+        Self::new(RepoState { head: None, hosting: Hosting::Active, proof: Proof::Desynchronized })
+    }
+}

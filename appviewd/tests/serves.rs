@@ -10,7 +10,7 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use appview_core::index::Index;
-use appview_core::source::follow::Pulse;
+use appview_core::source::follow::{Answers, Following, Pulse};
 use appview_core::source::replay::{Identities, Offline, RepoFolder};
 use appview_core::sync::Scope;
 use appviewd::command::serve::serve;
@@ -86,8 +86,12 @@ impl Daemon {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
-        let relays = relays.iter().map(|relay| relay.url().parse().unwrap()).collect();
-        let serving = tokio::spawn(serve(index, relays, upstream, listener, Pulse::default(), stopped));
+        let following = Following {
+            relays: relays.iter().map(|relay| relay.url().parse().unwrap()).collect(),
+            scope: Scope::default(),
+            answers: Answers::Upstream(Box::new(upstream)),
+        };
+        let serving = tokio::spawn(serve(index, following, listener, Pulse::default(), stopped));
         Self { address, stop, serving }
     }
 

@@ -1,7 +1,7 @@
 //! CAR bytes in, hashed blocks out.
 //!
 //! [`Slice`] is a CAR in memory, borrowed: the `blocks` of a message. [`Reader`] streams a CAR of any length through one
-//! buffer, and [`Archive`] keeps what is needed to read its blocks again in any order: 16 bytes of memory for each
+//! buffer, and [`Archive`] keeps what is needed to read its blocks again in any order: 20 bytes of memory for each
 //! block, so that a 300 MB export fits a small process. Each of them hashes every block before anyone sees it.
 //! Deliberately absent: what the roots mean, and any network. Rejected alternative: `iroh-car`, which does not compare
 //! a block with its CID.
@@ -164,10 +164,21 @@ impl<R: Read> Reader<R> {
 #[derive(Debug)]
 pub struct Archive {
     roots: Vec<Cid>,
-    /// Sorted by the digest's first eight bytes. Eight bytes can be made to collide, so a lookup compares whole CIDs
-    /// of all entries that share them.
-    places: Vec<Place>,
+    places: Places,
     store: Store,
+}
+
+/// Where the blocks are, found by the first eight bytes of their digests. Eight bytes can be made to collide, so a lookup
+/// compares whole CIDs of all entries that share them.
+#[derive(Debug)]
+struct Places {
+    /// Sorted by prefix.
+    sorted: Vec<Place>,
+    /// For each value of a prefix's first bits, where its places start. There are about as many values as places, so a
+    /// lookup bisects a few places that lie together; all of them at worst, if someone ground digests to be alike.
+    starts: Vec<u32>,
+    /// How far a prefix is shifted to leave those first bits.
+    shift: u32,
 }
 
 #[derive(Debug)]
@@ -223,13 +234,13 @@ impl Archive {
     /// How many blocks there are.
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.places.len()
+        self.places.sorted.len()
     }
 
     /// Whether there is none.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.places.sorted.is_empty()
     }
 
     /// Whether the block of `cid` is here.
@@ -239,7 +250,7 @@ impl Archive {
     /// A failing file.
     pub fn holds(&self, cid: &Cid) -> Result<bool, BlockError> {
         let mut named = [0; Cid::BYTES];
-        for place in self.places_of(cid) {
+        for place in self.places.of(cid) {
             // The CID stands right before its block.
             let start = place.offset().saturating_sub(Cid::BYTES as u64);
             match &self.store {
@@ -264,7 +275,7 @@ impl Archive {
     ///
     /// A failing file, or one that changed since it was opened.
     pub fn read(&self, cid: &Cid, buffer: &mut Vec<u8>) -> Result<bool, BlockError> {
-        for place in self.places_of(cid) {
+        for place in self.places.of(cid) {
             buffer.clear();
             match &self.store {
                 Store::Memory(car) => {
@@ -289,11 +300,34 @@ impl Archive {
         }
         Ok(false)
     }
+}
 
-    fn places_of(&self, cid: &Cid) -> impl Iterator<Item = &Place> {
+impl Places {
+    fn new(mut sorted: Vec<Place>) -> Self {
+        sorted.sort_unstable_by_key(|place| place.prefix);
+        // At least one bit, since a shift of 64 is none.
+        let bits = sorted.len().checked_ilog2().unwrap_or(0).max(1);
+        let shift = u64::BITS.saturating_sub(bits);
+        let mut starts = Vec::with_capacity((1 << bits) + 1);
+        for (at, place) in (0..).zip(&sorted) {
+            while starts.len() as u64 <= place.prefix >> shift {
+                starts.push(at);
+            }
+        }
+        starts.resize((1 << bits) + 1, u32::try_from(sorted.len()).unwrap_or(u32::MAX));
+        Self { sorted, starts, shift }
+    }
+
+    fn of(&self, cid: &Cid) -> impl Iterator<Item = &Place> {
         let prefix = prefix(cid);
-        let first = self.places.partition_point(|place| place.prefix < prefix);
-        self.places.iter().skip(first).take_while(move |place| place.prefix == prefix)
+        let first_bits = usize::try_from(prefix >> self.shift).unwrap_or(usize::MAX);
+        let range = match self.starts.get(first_bits..).and_then(<[u32]>::first_chunk) {
+            Some([start, end]) => *start as usize..*end as usize,
+            None => 0..0,
+        };
+        let near = self.sorted.get(range).unwrap_or_default();
+        let first = near.partition_point(|place| place.prefix < prefix);
+        near.iter().skip(first).take_while(move |place| place.prefix == prefix)
     }
 }
 
@@ -316,7 +350,7 @@ fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> std::io
     Ok(())
 }
 
-fn index(input: impl Read) -> Result<(Vec<Cid>, Vec<Place>), BlockError> {
+fn index(input: impl Read) -> Result<(Vec<Cid>, Places), BlockError> {
     let mut reader = Reader::new(input)?;
     let mut places = Vec::new();
     while let Some(Block { cid, bytes, offset }) = reader.next_block()? {
@@ -329,8 +363,7 @@ fn index(input: impl Read) -> Result<(Vec<Cid>, Vec<Place>), BlockError> {
         }
         places.push(Place { prefix: prefix(&cid), packed: offset << 24 | bytes.len() as u64 });
     }
-    places.sort_unstable_by_key(|place| place.prefix);
-    Ok((reader.roots, places))
+    Ok((reader.roots, Places::new(places)))
 }
 
 fn prefix(cid: &Cid) -> u64 {
@@ -341,7 +374,7 @@ fn prefix(cid: &Cid) -> u64 {
 fn header(bytes: &[u8]) -> Result<Vec<Cid>, BlockError> {
     let malformed = |reason| BlockError::CarHeader { reason };
     let mut reader = cbor::Reader::canonical(bytes);
-    if reader.map()? != 2 || reader.key(None)? != "roots" {
+    if reader.map()? != 2 || !reader.next_key_is("roots") {
         return Err(malformed("expected the members roots and version"));
     }
     let count = reader.list()?;
@@ -349,7 +382,7 @@ fn header(bytes: &[u8]) -> Result<Vec<Cid>, BlockError> {
     for _ in 0..count {
         roots.push(reader.link()?);
     }
-    if reader.key(Some("roots"))? != "version" {
+    if !reader.next_key_is("version") {
         return Err(malformed("expected the members roots and version"));
     }
     if reader.integer()? != 1 {

@@ -168,6 +168,9 @@ pub enum Form {
     Lenient,
 }
 
+/// What a link starts with: tag 42, 37 bytes, and the zero that marks a binary CID.
+const LINK_HEAD: [u8; 5] = [0xd8, 0x2a, 0x58, 0x25, 0x00];
+
 /// Kinds of items, by CBOR's major type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -364,9 +367,18 @@ impl<'a> Reader<'a> {
     #[inline]
     pub fn text(&mut self) -> Result<&'a str, BlockError> {
         let offset = self.offset();
+        utf8(self.text_bytes()?, offset)
+    }
+
+    /// Reads text, and leaves open whether it is UTF-8: for what is only compared with text that is.
+    ///
+    /// # Errors
+    ///
+    /// Anything else there.
+    #[inline]
+    pub fn text_bytes(&mut self) -> Result<&'a [u8], BlockError> {
         let length = self.expect(Kind::Text)?;
-        let bytes = self.take(length)?;
-        std::str::from_utf8(bytes).map_err(|_| BlockError::DataModel { offset, rule: "text must be utf-8" })
+        self.take(length)
     }
 
     /// Reads a byte string.
@@ -386,6 +398,18 @@ impl<'a> Reader<'a> {
     ///
     /// Any other tag, or a CID of another shape than [`Cid`].
     pub fn link(&mut self) -> Result<Cid, BlockError> {
+        if let Some(link) = self.rest.strip_prefix(&LINK_HEAD)
+            && let Ok((cid, rest)) = Cid::decode_prefix(link)
+        {
+            self.rest = rest;
+            return Ok(cid);
+        }
+        self.odd_link()
+    }
+
+    /// Reads a link that is not of the one usual form, most often to say why.
+    #[cold]
+    fn odd_link(&mut self) -> Result<Cid, BlockError> {
         let offset = self.offset();
         if self.expect(Kind::Tag)? != 42 {
             return Err(BlockError::DataModel { offset, rule: "tags other than 42 have no place" });
@@ -460,9 +484,21 @@ impl<'a> Reader<'a> {
     #[inline]
     pub fn key(&mut self, previous: Option<&str>) -> Result<&'a str, BlockError> {
         let offset = self.offset();
-        let key = self.text()?;
+        utf8(self.key_bytes(previous.map(str::as_bytes))?, offset)
+    }
+
+    /// As [`Reader::key`], but leaves open whether the key is UTF-8: one that equals a known key is, and
+    /// [`Reader::skip_value`] looks at all others.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::key`].
+    #[inline]
+    pub fn key_bytes(&mut self, previous: Option<&[u8]>) -> Result<&'a [u8], BlockError> {
+        let offset = self.offset();
+        let key = self.text_bytes()?;
         if let Some(previous) = previous {
-            match canonical_order(previous.as_bytes(), key.as_bytes()) {
+            match canonical_order(previous, key) {
                 std::cmp::Ordering::Less => {}
                 std::cmp::Ordering::Equal => {
                     return Err(BlockError::NotCanonical { offset, rule: "map keys must be unique" });
@@ -473,6 +509,17 @@ impl<'a> Reader<'a> {
             }
         }
         Ok(key)
+    }
+
+    /// Passes over the next map key if it is this one, of at most 23 bytes, and says whether it was.
+    #[inline]
+    pub fn next_key_is(&mut self, key: &str) -> bool {
+        let after = match self.rest.split_first() {
+            Some((head, rest)) if usize::from(*head) == 0x60 + key.len() => rest.strip_prefix(key.as_bytes()),
+            _ => None,
+        };
+        self.rest = after.unwrap_or(self.rest);
+        after.is_some()
     }
 
     /// Passes over one item, checking it as [`decode`] would but keeping nothing.
@@ -504,6 +551,16 @@ impl<'a> Reader<'a> {
                 Ok(())
             }
         }
+    }
+
+    /// Passes over the value of `key`, which [`Reader::key_bytes`] gave and nobody knew.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::skip`]; a key that is not UTF-8.
+    pub fn skip_value(&mut self, key: &[u8]) -> Result<(), BlockError> {
+        utf8(key, self.offset().saturating_sub(key.len()))?;
+        self.skip(0)
     }
 
     fn value(&mut self, depth: usize) -> Result<Value<'a>, BlockError> {
@@ -541,7 +598,25 @@ impl<'a> Reader<'a> {
         })
     }
 
+    #[inline]
     fn expect(&mut self, expected: Kind) -> Result<u64, BlockError> {
+        // Nearly every head takes one byte or two; all others are read out of line.
+        let major = (expected as u8) << 5;
+        match *self.rest {
+            [initial, ref rest @ ..] if initial & 0xe0 == major && initial & 0x1f < 24 => {
+                self.rest = rest;
+                Ok(u64::from(initial & 0x1f))
+            }
+            [initial, argument, ref rest @ ..] if initial == major | 24 && argument >= 24 => {
+                self.rest = rest;
+                Ok(u64::from(argument))
+            }
+            _ => self.expect_head(expected),
+        }
+    }
+
+    #[inline(never)]
+    fn expect_head(&mut self, expected: Kind) -> Result<u64, BlockError> {
         let offset = self.offset();
         match self.head()? {
             (kind, argument) if kind == expected => Ok(argument),
@@ -551,6 +626,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline]
     fn take(&mut self, length: u64) -> Result<&'a [u8], BlockError> {
         let taken = usize::try_from(length).ok().and_then(|length| self.rest.split_at_checked(length));
         let (taken, rest) = taken.ok_or_else(|| self.truncated())?;
@@ -571,6 +647,10 @@ impl<'a> Reader<'a> {
     const fn truncated(&self) -> BlockError {
         BlockError::Truncated { offset: self.offset() }
     }
+}
+
+fn utf8(bytes: &[u8], offset: usize) -> Result<&str, BlockError> {
+    std::str::from_utf8(bytes).map_err(|_| BlockError::DataModel { offset, rule: "text must be utf-8" })
 }
 
 const fn deeper(depth: usize) -> Result<usize, BlockError> {
@@ -649,8 +729,7 @@ pub(crate) fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 
 /// Writes a link.
 pub(crate) fn write_link(out: &mut Vec<u8>, cid: &Cid) {
-    // Tag 42, then 37 bytes: the zero that marks a binary CID and the CID.
-    out.extend_from_slice(&[0xd8, 0x2a, 0x58, 0x25, 0x00]);
+    out.extend_from_slice(&LINK_HEAD);
     out.extend_from_slice(&cid.to_bytes());
 }
 

@@ -58,19 +58,19 @@ impl<'a> Commit<'a> {
         members(reader.map()? == 6)?;
         let start = reader.rest();
         // The canonical form leaves one order only: by length, then alphabet.
-        members(reader.key(None)? == "did")?;
+        members(reader.next_key_is("did"))?;
         let did = reader.text()?;
-        members(reader.key(None)? == "rev")?;
+        members(reader.next_key_is("rev"))?;
         let rev = reader.text()?;
         let before = start.get(..start.len().saturating_sub(reader.rest().len())).unwrap_or_default();
-        members(reader.key(None)? == "sig")?;
+        members(reader.next_key_is("sig"))?;
         let signature = reader.bytes()?;
         let after = reader.rest();
-        members(reader.key(None)? == "data")?;
+        members(reader.next_key_is("data"))?;
         let data = reader.link()?;
-        members(reader.key(None)? == "prev")?;
+        members(reader.next_key_is("prev"))?;
         reader.link_or_null()?;
-        members(reader.key(None)? == "version")?;
+        members(reader.next_key_is("version"))?;
         let version = reader.integer()?;
         reader.end()?;
         if version != 3 {

@@ -207,10 +207,10 @@ pub fn glance<'a>(frame: &'a [u8], namespace: &str) -> Result<Glance<'a>, FrameE
     let mut reader = Reader::lenient(body);
     let (mut ops, mut seq, mut repo) = (None, None, None);
     for _ in 0..reader.map()? {
-        match reader.text()? {
-            "ops" => ops = Some(touches(&mut reader, namespace)?),
-            "seq" => seq = Some(reader.integer()?),
-            "repo" => repo = Some(reader.text()?),
+        match reader.text_bytes()? {
+            b"ops" => ops = Some(touches(&mut reader, namespace)?),
+            b"seq" => seq = Some(reader.integer()?),
+            b"repo" => repo = Some(reader.text()?),
             _ => reader.skip(0)?,
         }
         if let (Some(in_namespace), Some(seq), Some(repo)) = (ops, seq, repo) {
@@ -230,8 +230,8 @@ fn touches(reader: &mut Reader<'_>, namespace: &str) -> Result<bool, FrameError>
     let mut touches = false;
     for _ in 0..reader.list()? {
         for _ in 0..reader.map()? {
-            match reader.text()? {
-                "path" => touches |= reader.text()?.starts_with(namespace),
+            match reader.text_bytes()? {
+                b"path" => touches |= reader.text_bytes()?.starts_with(namespace.as_bytes()),
                 _ => reader.skip(0)?,
             }
         }
@@ -254,12 +254,12 @@ fn header(frame: &[u8]) -> Result<(Header<'_>, Reader<'_>), FrameError> {
     let (mut op, mut kind) = (None, None);
     let mut previous = None;
     for _ in 0..reader.map()? {
-        let key = reader.key(previous)?;
+        let key = reader.key_bytes(previous)?;
         previous = Some(key);
         match key {
-            "op" => set(&mut op, reader.integer()?, "op")?,
-            "t" => set(&mut kind, reader.text()?, "t")?,
-            _ => reader.skip(0)?,
+            b"op" => set(&mut op, reader.integer()?, "op")?,
+            b"t" => set(&mut kind, reader.text()?, "t")?,
+            _ => reader.skip_value(key)?,
         }
     }
     let header = match (op, kind) {
@@ -337,32 +337,32 @@ impl<'a> Members<'a> {
         let mut members = Self::default();
         let mut previous = None;
         for _ in 0..reader.map()? {
-            let key = reader.key(previous)?;
+            let key = reader.key_bytes(previous)?;
             previous = Some(key);
             members.member(key, reader)?;
         }
         Ok(members)
     }
 
-    fn member(&mut self, key: &'a str, reader: &mut Reader<'a>) -> Result<(), FrameError> {
+    fn member(&mut self, key: &[u8], reader: &mut Reader<'a>) -> Result<(), FrameError> {
         match key {
-            "active" => set(&mut self.active, reader.bool()?, "active"),
-            "blocks" => set(&mut self.blocks, reader.bytes()?, "blocks"),
-            "commit" => set(&mut self.commit, reader.link()?, "commit"),
-            "did" => set(&mut self.did, reader.text()?, "did"),
-            "error" => set(&mut self.error, reader.text()?, "error"),
-            "message" => set_text(&mut self.message, reader, "message"),
-            "name" => set(&mut self.name, reader.text()?, "name"),
-            "ops" => set(&mut self.ops, ops(reader)?, "ops"),
-            "prevData" => set(&mut self.prev_data, reader.link_or_null()?, "prevData"),
-            "repo" => set(&mut self.repo, reader.text()?, "repo"),
-            "rev" => set(&mut self.rev, reader.text()?, "rev"),
-            "seq" => set(&mut self.seq, reader.integer()?, "seq"),
-            "since" if reader.null()? => set(&mut self.since, None, "since"),
-            "since" => set(&mut self.since, Some(reader.text()?), "since"),
-            "status" => set_text(&mut self.status, reader, "status"),
-            "tooBig" => set(&mut self.too_big, reader.bool()?, "tooBig"),
-            _ => Ok(reader.skip(0)?),
+            b"active" => set(&mut self.active, reader.bool()?, "active"),
+            b"blocks" => set(&mut self.blocks, reader.bytes()?, "blocks"),
+            b"commit" => set(&mut self.commit, reader.link()?, "commit"),
+            b"did" => set(&mut self.did, reader.text()?, "did"),
+            b"error" => set(&mut self.error, reader.text()?, "error"),
+            b"message" => set_text(&mut self.message, reader, "message"),
+            b"name" => set(&mut self.name, reader.text()?, "name"),
+            b"ops" => set(&mut self.ops, ops(reader)?, "ops"),
+            b"prevData" => set(&mut self.prev_data, reader.link_or_null()?, "prevData"),
+            b"repo" => set(&mut self.repo, reader.text()?, "repo"),
+            b"rev" => set(&mut self.rev, reader.text()?, "rev"),
+            b"seq" => set(&mut self.seq, reader.integer()?, "seq"),
+            b"since" if reader.null()? => set(&mut self.since, None, "since"),
+            b"since" => set(&mut self.since, Some(reader.text()?), "since"),
+            b"status" => set_text(&mut self.status, reader, "status"),
+            b"tooBig" => set(&mut self.too_big, reader.bool()?, "tooBig"),
+            _ => Ok(reader.skip_value(key)?),
         }
     }
 
@@ -416,14 +416,14 @@ fn op<'a>(reader: &mut Reader<'a>) -> Result<RepoOp<'a>, FrameError> {
     let (mut action, mut path, mut cid, mut prev) = (None, None, None, None);
     let mut previous = None;
     for _ in 0..reader.map()? {
-        let key = reader.key(previous)?;
+        let key = reader.key_bytes(previous)?;
         previous = Some(key);
         match key {
-            "action" => set(&mut action, reader.text()?, "action")?,
-            "path" => set(&mut path, reader.text()?, "path")?,
-            "cid" => set(&mut cid, reader.link_or_null()?, "cid")?,
-            "prev" => set(&mut prev, reader.link_or_null()?, "prev")?,
-            _ => reader.skip(0)?,
+            b"action" => set(&mut action, reader.text()?, "action")?,
+            b"path" => set(&mut path, reader.text()?, "path")?,
+            b"cid" => set(&mut cid, reader.link_or_null()?, "cid")?,
+            b"prev" => set(&mut prev, reader.link_or_null()?, "prev")?,
+            _ => reader.skip_value(key)?,
         }
     }
     let path = path.ok_or(FrameError::Op { reason: "no path" })?;

@@ -93,7 +93,7 @@ pub(super) struct Node {
 pub(super) fn decode(block: &[u8], place: Place, keys: &mut Keys) -> Result<Node, MstError> {
     let misshapen = |rule| Err(MstError::Misshapen { rule });
     let mut reader = Reader::canonical(block);
-    if reader.map()? != 2 || reader.key(None)? != "e" {
+    if reader.map()? != 2 || !reader.next_key_is("e") {
         return misshapen("a node has the members e and l");
     }
     let count = reader.list()?;
@@ -121,7 +121,7 @@ pub(super) fn decode(block: &[u8], place: Place, keys: &mut Keys) -> Result<Node
         leaves.push(leaf);
         children.push(right);
     }
-    if reader.key(Some("e"))? != "l" {
+    if !reader.next_key_is("l") {
         return misshapen("a node has the members e and l");
     }
     let left = reader.link_or_null()?;
@@ -152,19 +152,19 @@ fn entry(
 ) -> Result<(Leaf, Option<Cid>), MstError> {
     let misshapen = |rule| Err(MstError::Misshapen { rule });
     let members = "an entry has the members k, p, t and v";
-    if reader.map()? != 4 || reader.key(None)? != "k" {
+    if reader.map()? != 4 || !reader.next_key_is("k") {
         return misshapen(members);
     }
     let suffix = reader.bytes()?;
-    if reader.key(Some("k"))? != "p" {
+    if !reader.next_key_is("p") {
         return misshapen(members);
     }
     let prefix = usize::try_from(reader.integer()?).unwrap_or(usize::MAX);
-    if reader.key(Some("p"))? != "t" {
+    if !reader.next_key_is("t") {
         return misshapen(members);
     }
     let right = reader.link_or_null()?;
-    if reader.key(Some("t"))? != "v" {
+    if !reader.next_key_is("v") {
         return misshapen(members);
     }
     let value = reader.link()?;

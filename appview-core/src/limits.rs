@@ -13,6 +13,9 @@ pub const FRAME_BYTES: usize = 5_000_000;
 /// Longest `blocks` of a `#commit`, in bytes ([Sync](https://atproto.com/specs/sync)).
 pub const COMMIT_BLOCKS_BYTES: usize = 2_000_000;
 
+/// Most bytes of records that one commit may put: one block of it can be many records.
+pub const COMMIT_RECORDS_BYTES: usize = 2 * COMMIT_BLOCKS_BYTES;
+
 /// Longest `blocks` of a `#sync`, in bytes ([Sync](https://atproto.com/specs/sync)).
 pub const SYNC_BLOCKS_BYTES: usize = 10_000;
 

@@ -908,6 +908,8 @@ mod stream {
             asked += listener.hear(&frame).len();
         }
         assert_eq!(asked, 1);
+        // It changed again while it was on its way, however often: once more, and that is all.
+        assert_eq!(listener.resolve(&account), ["resolve fresh"]);
         assert!(listener.resolve(&account).is_empty());
         assert_eq!(listener.verifier.tracked(), 1);
     }

@@ -21,7 +21,8 @@ fn play(seed: u64, frames_each: usize) -> (World, Vec<(Account, Vec<Frame>)>) {
     for number in 0..frames_each {
         for (account, story) in &mut stories {
             world.advance(dice.below(2_000_000));
-            // The last word on every account is a commit of an active one, so that all truth can be heard.
+            // The last word on every account is a commit of an active one to a record in scope, so that all truth can be
+            // heard, also of an account whose earlier commits were signed by a key that nobody names any more.
             let last = number + 1 == frames_each;
             let has = |path: &str| world.records(account).contains_key(path);
             let writes = match dice.below(8) {
@@ -43,7 +44,7 @@ fn play(seed: u64, frames_each: usize) -> (World, Vec<(Account, Vec<Frame>)>) {
                     story.push(world.sync(account));
                     continue;
                 }
-                5 => vec![],
+                5 if !last => vec![],
                 6 if !has("dev.cocore.account.friend/x") => vec![friend("x")],
                 _ => vec![friend(&format!("f{number}")), post(&format!("p{number}"))],
             };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use appview_core::block::car::Archive;
 use appview_core::repo::Identity;
-use appview_core::sync::verifier::Closing;
+use appview_core::sync::verifier::{Closing, Keys};
 use appview_core::sync::verify::verify_repo;
 use appview_core::sync::{Change, Event, Hosting, Output, Proof, RecordChange, Scope, Verifier};
 use appview_core::syntax::Did;
@@ -32,6 +32,7 @@ fn play(frames: &[&[u8]], pds: Pds) -> (BTreeMap<String, String>, Verifier) {
         identity.with_audit_log(&entry["operations"]).unwrap()
     };
     let mut verifier = Verifier::new(Scope::default(), []);
+    verifier.set_keys(Keys::AuditLog);
     let stream = verifier.add_stream("ws://pds", None);
     let mut records: BTreeMap<Did, BTreeMap<String, String>> = BTreeMap::new();
     let mut hosting: BTreeMap<Did, Hosting> = BTreeMap::new();

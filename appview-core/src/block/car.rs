@@ -243,12 +243,18 @@ impl Archive {
         self.places.sorted.is_empty()
     }
 
-    /// Whether the block of `cid` is here.
+    /// Bytes of all blocks together.
+    #[must_use]
+    pub fn block_bytes(&self) -> u64 {
+        self.places.sorted.iter().map(|place| place.length() as u64).sum()
+    }
+
+    /// Length of the block of `cid` in bytes; none if it is not here.
     ///
     /// # Errors
     ///
     /// A failing file.
-    pub fn holds(&self, cid: &Cid) -> Result<bool, BlockError> {
+    pub fn size(&self, cid: &Cid) -> Result<Option<usize>, BlockError> {
         let mut named = [0; Cid::BYTES];
         for place in self.places.of(cid) {
             // The CID stands right before its block.
@@ -263,10 +269,10 @@ impl Archive {
                 Store::File(file) => read_exact_at(file, &mut named, start)?,
             }
             if named == cid.to_bytes() {
-                return Ok(true);
+                return Ok(Some(place.length()));
             }
         }
-        Ok(false)
+        Ok(None)
     }
 
     /// Reads the block of `cid` into `buffer`; false if it is not here.

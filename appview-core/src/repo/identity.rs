@@ -121,6 +121,13 @@ impl Identity {
         Ok(self)
     }
 
+    /// The same without its audit log: only today's key is left.
+    #[must_use]
+    pub fn without_history(mut self) -> Self {
+        self.history = Vec::new();
+        self
+    }
+
     /// The account.
     #[must_use]
     pub const fn did(&self) -> &Did {

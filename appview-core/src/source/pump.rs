@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::index::{IndexError, IndexWriter, Refused};
 use crate::repo::Identity;
-use crate::sync::verifier::{Closing, Tally, Unresolved};
+use crate::sync::verifier::{Closing, Keys, Tally, Unresolved};
 use crate::sync::{
     Change, Freshness, Hosting, Output, Rejection, RepoHead, StreamCursor, StreamId, VerifiedRepo, Verifier,
 };
@@ -108,6 +108,11 @@ pub trait Upstream {
     /// Takes a request: answers it at once, or later as an [`Input::Answer`], or never.
     fn ask(&mut self, request: Request) -> Option<Answer>;
 
+    /// Which keys commits may be signed with, given the identities that this answers with.
+    fn keys(&self) -> Keys {
+        Keys::Current
+    }
+
     /// Repositories that may hold records in scope, as far as can be told at once. Asked for after a gap, because events
     /// of repositories that nobody followed may have been among those lost.
     fn discover(&mut self) -> Vec<Did> {
@@ -118,6 +123,10 @@ pub trait Upstream {
 impl<U: Upstream + ?Sized> Upstream for Box<U> {
     fn ask(&mut self, request: Request) -> Option<Answer> {
         self.as_mut().ask(request)
+    }
+
+    fn keys(&self) -> Keys {
+        self.as_ref().keys()
     }
 
     fn discover(&mut self) -> Vec<Did> {
@@ -198,7 +207,8 @@ impl<U: Upstream, S: Sink> Pump<U, S> {
     /// # Errors
     ///
     /// As [`Pump::handle`].
-    pub fn new(verifier: Verifier, upstream: U, sink: S, now: u64) -> Result<Self, S::Error> {
+    pub fn new(mut verifier: Verifier, upstream: U, sink: S, now: u64) -> Result<Self, S::Error> {
+        verifier.set_keys(upstream.keys());
         let mut pump = Self {
             verifier,
             upstream,

@@ -18,7 +18,7 @@ use crate::block::car::Archive;
 use crate::index::{IndexError, IndexWriter};
 use crate::limits;
 use crate::repo::{Commit, CommitError, Identity, IdentityError};
-use crate::sync::verifier::{Tally, Unresolved};
+use crate::sync::verifier::{Keys, Tally, Unresolved};
 use crate::sync::verify::{VerifyError, verify_repo};
 use crate::sync::{Rejection, Scope, VerifiedRepo, Verifier};
 use crate::syntax::Did;
@@ -389,6 +389,10 @@ impl Upstream for Offline {
             // Files do not know; what the stream said stands.
             Request::Hosting { .. } => None,
         }
+    }
+
+    fn keys(&self) -> Keys {
+        Keys::AuditLog
     }
 
     fn discover(&mut self) -> Vec<Did> {

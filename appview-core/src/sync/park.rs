@@ -28,9 +28,11 @@ pub(super) struct Park {
 }
 
 impl Park {
-    /// Adds a frame, of a commit or sync of the given revision; gives back the tickets that are forgotten for it.
-    pub(super) fn push(&mut self, parked: Parked, rev: Option<Tid>) -> Vec<Ticket> {
-        if self.frames.len() < FRAMES && self.bytes.saturating_add(parked.frame.len()) <= BYTES {
+    /// Adds a frame, of a commit or sync of the given revision, if there is `room` over all parks and in this one; gives
+    /// back the tickets that are forgotten because there is not.
+    pub(super) fn push(&mut self, parked: Parked, rev: Option<Tid>, room: usize) -> Vec<Ticket> {
+        let fits = self.bytes.saturating_add(parked.frame.len()) <= BYTES && parked.frame.len() <= room;
+        if self.frames.len() < FRAMES && fits {
             self.bytes = self.bytes.saturating_add(parked.frame.len());
             self.frames.push_back(parked);
             return Vec::new();
@@ -40,6 +42,10 @@ impl Park {
         let mut tickets: Vec<Ticket> = self.drain().map(|parked| parked.ticket).collect();
         tickets.push(parked.ticket);
         tickets
+    }
+
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Parked> + use<> {

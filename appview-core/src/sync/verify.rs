@@ -19,6 +19,9 @@ use crate::syntax::{Did, RepoPath, Tid, repo_path_parts};
 use super::change::{Proof, RecordChange, RepoHead, VerifiedCommit, VerifiedHead, VerifiedRepo};
 use super::frame::{CommitEvent, SyncEvent};
 
+/// What the records of any export may take together, in bytes; of a larger one four times its own size.
+const BUDGET_AT_LEAST: u64 = 16 << 20;
+
 /// Why something is not proven.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -192,9 +195,7 @@ pub fn verify_commit(
     now: u64,
 ) -> Result<VerifiedCommit, VerifyError> {
     check_rev(event.rev, head, now)?;
-    if event.too_big || event.blocks.len() > limits::COMMIT_BLOCKS_BYTES {
-        return Err(VerifyError::OverLimit);
-    }
+    check_event(event, now)?;
     let blocks = Slice::parse(event.blocks)?;
     let commit = signed_object(&blocks, Some(event.commit))?;
     bind(&commit, identity.did(), event.repo, event.rev)?;
@@ -298,11 +299,16 @@ pub fn verify_repo(
     };
     let head = RepoHead { rev: commit.rev, data: commit.data };
     let mut records = Vec::new();
+    // As in a commit: one block may be many records, which must not take much more than the export itself.
+    let (mut bytes, budget) =
+        (0_u64, archive.block_bytes().saturating_mul(4).saturating_add(BUDGET_AT_LEAST));
     mst::walk::<VerifyError>(&archive, &head.data, namespace.as_bytes(), |key, cid| {
         // A path that breaks the syntax is in the tree, but no record of ours.
         if let Some(path) = std::str::from_utf8(key).ok().and_then(|key| key.parse::<RepoPath>().ok()) {
-            if !archive.holds(&cid)? {
-                return Err(VerifyError::MissingRecord { cid });
+            bytes =
+                bytes.saturating_add(archive.size(&cid)?.ok_or(VerifyError::MissingRecord { cid })? as u64);
+            if bytes > budget {
+                return Err(VerifyError::OverLimit);
             }
             records.push((path, cid));
         }
@@ -314,6 +320,15 @@ pub fn verify_repo(
 /// The key to check a live commit with; none was valid then if the DID had been tombstoned.
 fn key_at(identity: &Identity, rev: Tid) -> Result<&PublicKey, SignatureError> {
     identity.key_at(rev).ok_or(SignatureError::Mismatch)
+}
+
+/// What can be said against a message without its blocks or a key.
+pub(super) fn check_event(event: &CommitEvent<'_>, now: u64) -> Result<(), VerifyError> {
+    check_rev(event.rev, None, now)?;
+    if event.too_big || event.blocks.len() > limits::COMMIT_BLOCKS_BYTES {
+        return Err(VerifyError::OverLimit);
+    }
+    Ok(())
 }
 
 fn check_rev(rev: Tid, head: Option<RepoHead>, now: u64) -> Result<(), VerifyError> {
@@ -350,6 +365,8 @@ fn bind(commit: &Commit<'_>, did: &Did, repo: &str, rev: Tid) -> Result<(), Veri
 
 fn changes(net: &[NetOp<'_>], blocks: &Slice<'_>, namespace: &str) -> Result<Vec<RecordChange>, VerifyError> {
     let mut changes = Vec::new();
+    // A block is in the message once, however many records it is: what they take together is bounded as well.
+    let mut bytes = 0_usize;
     for op in net.iter().filter(|op| op.path.starts_with(namespace)) {
         let Ok(path) = op.path.parse::<RepoPath>() else {
             continue;
@@ -358,6 +375,10 @@ fn changes(net: &[NetOp<'_>], blocks: &Slice<'_>, namespace: &str) -> Result<Vec
             None => RecordChange::Delete { path },
             Some(cid) => {
                 let block = blocks.get(&cid).ok_or(VerifyError::MissingRecord { cid })?;
+                bytes = bytes.saturating_add(block.len());
+                if bytes > limits::COMMIT_RECORDS_BYTES {
+                    return Err(VerifyError::OverLimit);
+                }
                 RecordChange::Put { path, cid, block: block.into() }
             }
         });

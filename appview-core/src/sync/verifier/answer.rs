@@ -20,8 +20,11 @@ impl Verifier {
         match identity {
             Ok(identity) => {
                 let moved = tracked.identity.as_ref().is_some_and(|before| before.pds() != identity.pds());
-                tracked.identity = Some(Arc::new(identity));
-                if is_resolving {
+                tracked.identity = Some(self.keys.apply(identity));
+                if is_resolving && std::mem::take(&mut tracked.announced) {
+                    tracked.phase = Phase::Resolving(Freshness::Fresh);
+                    self.resolve(did, Freshness::Fresh);
+                } else if is_resolving {
                     tracked.phase = Phase::Ready;
                     self.replay_parked(did, now);
                 } else if tracked.phase == Phase::Fetching {
@@ -31,7 +34,9 @@ impl Verifier {
                     self.desynchronize(did);
                 }
             }
-            Err(Unresolved::Gone) if tracked.state.head.is_none() && is_resolving => self.forget(did),
+            Err(Unresolved::Gone) if !tracked.written && tracked.state.head.is_none() && is_resolving => {
+                self.forget(did);
+            }
             Err(Unresolved::Gone) if is_resolving => {
                 self.desynchronize(did);
                 self.outputs.push_back(Output::ConfirmHosting { did: did.clone() });
@@ -60,7 +65,7 @@ impl Verifier {
             return;
         }
         let forgotten = tracked.park.take_forgotten();
-        tracked.identity = Some(identity);
+        tracked.identity = Some(self.keys.apply(Arc::unwrap_or_clone(identity)));
         tracked.state.head = Some(head);
         tracked.state.proof = repo.proof();
         tracked.phase = Phase::Ready;
@@ -113,7 +118,7 @@ impl Verifier {
             self.outputs.push_back(Output::FetchRepo { did: did.clone(), held: None, attempt });
             return;
         };
-        tracked.identity = Some(identity);
+        tracked.identity = Some(self.keys.apply(Arc::unwrap_or_clone(identity)));
         tracked.state.proof = proof;
         tracked.phase = Phase::Ready;
         self.outputs.push_back(Output::Apply(Change::Current { did: did.clone(), proof }));

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::super::change::{Change, Hosting, Proof};
 use super::super::frame::{CommitEvent, Event, SyncEvent};
 use super::super::stream::{StreamId, Ticket};
-use super::super::verify::{Disposition, VerifyError, malformed_paths, verify_commit, verify_sync};
+use super::super::verify::{
+    Disposition, VerifyError, check_event, malformed_paths, verify_commit, verify_sync,
+};
 use super::output::{Closing, Freshness, Handled, Output, Rejection};
 use super::tracked::{Phase, Tracked, Witness};
 use super::{FETCHES_PER_FRAME, REFRESH_PAUSE, Verifier};
@@ -64,6 +66,10 @@ impl Verifier {
             Some((did, _)) => did.clone(),
             None => match event.repo.parse::<Did>() {
                 Ok(did) => {
+                    // What can be seen to be junk is not kept until a key arrives.
+                    if let Err(error) = check_event(event, now) {
+                        return self.reject(Some(did), Some(ticket.seq), error.label(), error.to_string());
+                    }
                     self.repos.insert(did.clone(), Tracked::unknown());
                     did
                 }
@@ -192,22 +198,22 @@ impl Verifier {
                 return self.park(did, ticket, frame, rev);
             }
             Disposition::RefreshKey => {
-                if is_due(tracked.refreshed, now) {
-                    tracked.refreshed = Some(now);
+                if self.budget.allows(did, now) {
                     tracked.phase = Phase::Resolving(Freshness::Fresh);
                     self.resolve(did, Freshness::Fresh);
                     return self.park(did, ticket, frame, rev);
                 }
-                if tracked.state.head.is_none() {
-                    // Never proven and signed by nobody we can name: not a repository to remember.
-                    self.forget(did);
-                } else if is_due(tracked.doubted, now) {
+                if tracked.state.head.is_some() && is_due(tracked.doubted, now) {
                     // The key may have been in use when no one could tell us. The PDS knows what is signed; the frame
                     // itself, which anyone can have made, is not kept.
                     tracked.doubted = Some(now);
                     self.desynchronize(did);
                 }
             }
+        }
+        // Junk in the name of someone who was never proven is no reason to follow them.
+        if self.repos.get(did).is_some_and(|tracked| tracked.phase == Phase::Ready) {
+            self.forget(did);
         }
         self.reject(Some(did.clone()), Some(ticket.seq), error.label(), error.to_string())
     }

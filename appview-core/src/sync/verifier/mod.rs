@@ -4,22 +4,26 @@
 //! [`Output`]s leave through [`Verifier::poll_output`], which is to be called until it is empty after each of them.
 //! Time is handed in. It keeps, for each repository that matters, the head it has accepted (which may be ahead of the
 //! index by what the writer has not committed), and parks frames while something is being fetched. Deliberately
-//! absent: sockets, retries and their pace (a driver that failed to fetch tries again by itself), SQLite. [`event`] holds
-//! what messages do, [`answer`] what answers do, [`tracked`] what is kept of one repository.
+//! absent: sockets, retries and their pace (a driver that failed to fetch tries again by itself), SQLite. `event` holds
+//! what messages do, `answer` what answers do, `tracked` what is kept of one repository.
 //!
 //! Follows [Sync](https://atproto.com/specs/sync).
 
 mod answer;
+mod budget;
 mod event;
 mod output;
 mod tracked;
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use super::change::{Hosting, Proof, RepoState, StreamCursor};
 use super::frame::{Event, FrameError, Glance, glance};
 use super::stream::{Order, Stream, StreamId, Ticket};
+use crate::repo::Identity;
 use crate::syntax::Did;
+use budget::Budget;
 use tracked::{Phase, Tracked};
 
 pub use output::{Closing, Freshness, Handled, Output, Rejection, Tally, Unresolved};
@@ -31,6 +35,30 @@ const REFRESH_PAUSE: u64 = 60_000_000;
 /// How often one frame may have its repository fetched. An export may lag behind the stream, hence twice; a frame that
 /// the second one does not explain either would have us fetch for ever.
 const FETCHES_PER_FRAME: u8 = 2;
+
+/// Bytes of frames that may wait, over all repositories.
+const PARKED_BYTES: usize = 64 << 20;
+
+/// Which keys commits may be signed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Keys {
+    /// The key that the DID document names at the time of reading: right for a live stream. A former key proves nothing
+    /// there, or whoever holds one could sign for any time in which it was valid.
+    #[default]
+    Current,
+    /// The key that the audit log names for the time of the commit: for recordings, whose past is over.
+    AuditLog,
+}
+
+impl Keys {
+    /// Leaves of an identity what may be believed.
+    fn apply(self, identity: Identity) -> Arc<Identity> {
+        Arc::new(match self {
+            Self::Current => identity.without_history(),
+            Self::AuditLog => identity,
+        })
+    }
+}
 
 /// What is indexed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +95,9 @@ pub struct Verifier {
     streams: Vec<Stream>,
     outputs: VecDeque<Output>,
     tally: Tally,
+    keys: Keys,
+    budget: Budget,
+    parked_bytes: usize,
 }
 
 impl Verifier {
@@ -78,6 +109,9 @@ impl Verifier {
             streams: Vec::new(),
             outputs: VecDeque::new(),
             tally: Tally::default(),
+            keys: Keys::default(),
+            budget: Budget::default(),
+            parked_bytes: 0,
         };
         for (did, state) in states {
             let wanted = state.proof == Proof::Desynchronized || state.hosting == Hosting::Returning;
@@ -89,6 +123,11 @@ impl Verifier {
             verifier.repos.insert(did, tracked);
         }
         verifier
+    }
+
+    /// Chooses which keys commits may be signed with; before anything is handled.
+    pub const fn set_keys(&mut self, keys: Keys) {
+        self.keys = keys;
     }
 
     /// Adds a stream that goes on after `cursor`.

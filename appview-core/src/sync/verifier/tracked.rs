@@ -7,8 +7,8 @@ use super::super::frame::Event;
 use super::super::park::{Park, Parked};
 use super::super::stream::Ticket;
 use super::super::verify::verify_sync;
-use super::Verifier;
 use super::output::{Freshness, Handled, Output};
+use super::{PARKED_BYTES, Verifier};
 use crate::repo::Identity;
 use crate::syntax::{Did, Tid};
 
@@ -18,16 +18,16 @@ pub(super) struct Tracked {
     pub(super) identity: Option<Arc<Identity>>,
     pub(super) phase: Phase,
     pub(super) park: Park,
-    /// When a bad signature last had the key refreshed.
-    pub(super) refreshed: Option<u64>,
     /// When a signature that a fresh key did not explain last had the repository fetched.
     pub(super) doubted: Option<u64>,
     /// How well what is held was proven before it was doubted.
     pub(super) proven: Option<Proof>,
     /// How many exports in a row led no further than what was held.
     pub(super) attempt: u32,
-    /// Its DID document was announced to have changed while an export was on its way.
+    /// Its DID document was announced to have changed while an older one, or an export, was on its way.
     pub(super) announced: bool,
+    /// The index has been told of it, and would not forget it with us.
+    pub(super) written: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +55,7 @@ impl Verifier {
         let Some(tracked) = self.repos.get_mut(did) else {
             return;
         };
+        self.parked_bytes = self.parked_bytes.saturating_sub(tracked.park.bytes());
         for Parked { ticket, frame } in tracked.park.drain() {
             self.release(ticket);
             match Event::decode(&frame) {
@@ -90,17 +91,27 @@ impl Verifier {
         let Some(tracked) = self.repos.get_mut(did) else {
             return Handled::Rejected;
         };
-        let forgotten = tracked.park.push(Parked { ticket, frame: frame.into() }, rev);
+        let before = tracked.park.bytes();
+        let room = PARKED_BYTES.saturating_sub(self.parked_bytes);
+        let forgotten = tracked.park.push(Parked { ticket, frame: frame.into() }, rev, room);
+        self.parked_bytes = self.parked_bytes.saturating_sub(before).saturating_add(tracked.park.bytes());
         let is_resolving = matches!(tracked.phase, Phase::Resolving(_));
         if forgotten.is_empty() {
             if is_resolving && let Some(stream) = self.streams.get_mut(ticket.stream.0) {
                 stream.hold(ticket.seq);
             }
-        } else {
-            if is_resolving {
-                self.desynchronize(did);
-            }
-            forgotten.into_iter().for_each(|ticket| self.release(ticket));
+            return Handled::Parked;
+        }
+        let is_unknown = tracked.state.head.is_none() && !tracked.written && is_resolving;
+        forgotten.into_iter().for_each(|ticket| self.release(ticket));
+        if is_unknown {
+            // Whoever is real among those that nobody has proven yet is found by asking who has records.
+            self.forget(did);
+            let detail = "too much waits to be proven".to_owned();
+            return self.reject(Some(did.clone()), Some(ticket.seq), "no-room", detail);
+        }
+        if is_resolving {
+            self.desynchronize(did);
         }
         Handled::Parked
     }
@@ -117,6 +128,7 @@ impl Verifier {
             return;
         }
         tracked.phase = Phase::Fetching;
+        tracked.written = true;
         if tracked.state.proof != Proof::Desynchronized {
             tracked.proven = Some(tracked.state.proof);
         }
@@ -144,6 +156,7 @@ impl Verifier {
             }
             (_, hosting) => {
                 tracked.state.hosting = hosting;
+                tracked.written = true;
                 self.settle(did);
                 self.outputs.push_back(Output::Apply(Change::Hosting { did: did.clone(), hosting }));
                 if witness == Witness::Stream {
@@ -169,14 +182,18 @@ impl Verifier {
         if let Some(tracked) = self.repos.get_mut(did) {
             tracked.phase = Phase::Ready;
             tracked.park.take_forgotten();
+            self.parked_bytes = self.parked_bytes.saturating_sub(tracked.park.bytes());
             let tickets: Vec<Ticket> = tracked.park.drain().map(|parked| parked.ticket).collect();
             tickets.into_iter().for_each(|ticket| self.release(ticket));
         }
     }
 
+    /// Stops to follow someone of whom nothing was ever proven or written.
     pub(super) fn forget(&mut self, did: &Did) {
-        self.settle(did);
-        self.repos.remove(did);
+        if self.repos.get(did).is_some_and(|tracked| tracked.state.head.is_none() && !tracked.written) {
+            self.settle(did);
+            self.repos.remove(did);
+        }
     }
 
     pub(super) fn forget_identity(&mut self, did: &str) {
@@ -191,8 +208,9 @@ impl Verifier {
                 tracked.phase = Phase::Resolving(Freshness::Fresh);
                 self.resolve(&did, Freshness::Fresh);
             }
-            Phase::Fetching => tracked.announced = true,
-            Phase::Ready | Phase::Resolving(_) => {}
+            // What is on its way may still be of before.
+            Phase::Fetching | Phase::Resolving(_) => tracked.announced = true,
+            Phase::Ready => {}
         }
     }
 }
@@ -204,16 +222,17 @@ impl Tracked {
             identity: None,
             phase: Phase::Ready,
             park: Park::default(),
-            refreshed: None,
             doubted: None,
             proven: None,
             attempt: 0,
             announced: false,
+            written: true,
         }
     }
 
     /// A repository seen for the first time.
     pub(super) fn unknown() -> Self {
-        Self::new(RepoState { head: None, hosting: Hosting::Active, proof: Proof::Desynchronized })
+        let state = RepoState { head: None, hosting: Hosting::Active, proof: Proof::Desynchronized };
+        Self { written: false, ..Self::new(state) }
     }
 }

@@ -4,8 +4,8 @@
 //! [`Output`]s leave through [`Verifier::poll_output`], which is to be called until it is empty after each of them.
 //! Time is handed in. It keeps, for each repository that matters, the head it has accepted (which may be ahead of the
 //! index by what the writer has not committed), and parks frames while something is being fetched. Deliberately
-//! absent: sockets, retries and their pace (a driver that failed to fetch tries again by itself), SQLite. [`event`] holds
-//! what messages do, [`answer`] what answers do, [`tracked`] what is kept of one repository.
+//! absent: sockets, retries and their pace (a driver that failed to fetch tries again by itself), SQLite. `event` holds
+//! what messages do, `answer` what answers do, `tracked` what is kept of one repository.
 //!
 //! Follows [Sync](https://atproto.com/specs/sync).
 
@@ -24,8 +24,8 @@ use tracked::{Phase, Tracked};
 
 pub use output::{Closing, Freshness, Handled, Output, Rejection, Tally, Unresolved};
 
-/// How long after one refresh of a key, and after one fetch for want of it, the next bad signature of the same repository
-/// is refused without another, in microseconds. Junk would otherwise make us a flood for the directory and the PDS.
+/// How long after one refresh of a key, and after one fetch for what nobody has signed, the next such frame of the same
+/// repository is refused without another, in microseconds. Junk would otherwise make us a flood for the directory and the PDS.
 const REFRESH_PAUSE: u64 = 60_000_000;
 
 /// How often one frame may have its repository fetched. An export may lag behind the stream, hence twice; a frame that

@@ -20,7 +20,7 @@ pub(super) struct Tracked {
     pub(super) park: Park,
     /// When a bad signature last had the key refreshed.
     pub(super) refreshed: Option<u64>,
-    /// When a signature that a fresh key did not explain last had the repository fetched.
+    /// When what nobody has signed, or a signature that a fresh key did not explain, last had the repository fetched.
     pub(super) doubted: Option<u64>,
     /// How well what is held was proven before it was doubted.
     pub(super) proven: Option<Proof>,

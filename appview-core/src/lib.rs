@@ -48,8 +48,8 @@
 //! - [`source`]: where frames and repositories come from, and the [`Pump`](source::pump::Pump) that carries them into the
 //!   index.
 //!
-//! Nothing but `source` knows the time, and without features nothing needs an async runtime. The one feature is `net`: it
-//! follows relays ([`source::follow`](source)) and brings tokio and a WebSocket client.
+//! Nothing but `source` knows the time, and without features nothing brings an async runtime. The one feature is `net`: it
+//! follows relays and asks directories and PDSes ([`source`]), and brings tokio, a WebSocket client and an HTTP client.
 //!
 //! The invariants, the words and the decisions behind all of this stand in `ARCHITECTURE.md` of the repository.
 

@@ -1,12 +1,14 @@
 //! Relays followed live: sockets on the async side, the pump and the writer on a thread each (feature `net`).
 //!
-//! Relays, whoever answers questions, and the one writer enter; an index that keeps up leaves. Frames wait in one bounded queue, and
-//! batches in another, so that a slow disk slows the sockets and nothing grows. Deliberately absent: what is asked and
-//! answered.
+//! Relays, whoever answers questions, and the one writer enter; an index that keeps up leaves. Frames, answers and found
+//! repositories wait in one bounded queue, and batches in another, so that a slow disk slows the sockets and nothing
+//! grows. Deliberately absent: what is asked and answered.
 //!
 //! ```text
-//! socket ─┐                      ┌─ upstream
-//! socket ─┼─ queue ─ pump thread ┴─ queue ─ writer thread ─ index.db
+//! socket    ─┐
+//! socket    ─┼─ queue ─ pump thread ─ queue ─ writer thread ─ index.db
+//! discovery ─┤              │
+//! network   ─┘ ◄─ requests ─┘
 //! ```
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};

@@ -1,10 +1,10 @@
 //! Where frames and repositories come from, and the loop that carries them into the index.
 //!
-//! Bytes from disk or from a relay enter; batches of proven changes leave towards an [`IndexWriter`]. [`replay`] reads
-//! recordings, DID documents and exports from disk; [`pump`] is the only loop; [`relay`] is a WebSocket to a relay
-//! (feature `net`, as are all
-//! rooms that ask the network: [`http`], [`directory`], [`pds`], [`network`], [`discovery`], [`follow`]). This is the one room of the library that may ask for the time. Deliberately absent: any judgement
-//! about what was received.
+//! Bytes from disk or from the network enter; batches of proven changes leave towards an [`IndexWriter`]. [`pump`] is the
+//! only loop; [`replay`] reads recordings, DID documents and exports from disk. The feature `net` adds `relay`, a WebSocket
+//! to a relay; `directory`, `pds` and `discovery`, which ask over `http` who signs, what a repository holds and who has
+//! records; `network`, which answers the pump with them; and `follow`, which runs it all. This is the one room of the
+//! library that may ask for the time. Deliberately absent: any judgement about what was received.
 //!
 //! [`IndexWriter`]: crate::index::IndexWriter
 

@@ -1,9 +1,10 @@
 //! Answers to the pump's requests from the network: identities from directories, repositories from their PDSes.
 //!
-//! Requests enter without waiting; answers leave as inputs of the pump, one for each request, however long that takes.
-//! What cannot be had is tried again, later each time, and politely: few requests at once, fewer to one host, and none
-//! before a host said that it would answer again. Deliberately absent: any judgement of repositories; that is
-//! [`verify_repo`]'s.
+//! Requests enter without waiting; answers leave as inputs of the pump. A repository is answered for, however long that
+//! takes; an identity after three tries at the latest, as unreachable; a hosting that three tries cannot find out, not at
+//! all. Tries are later each time, and polite: few requests at once, fewer to one host, and no repository before its host
+//! said that it would answer again. What was learned about hosts is kept in memory only. Deliberately absent: any judgement
+//! of repositories; that is [`verify_repo`]'s.
 
 use std::collections::HashMap;
 use std::future::Future;

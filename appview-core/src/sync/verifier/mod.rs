@@ -28,8 +28,8 @@ use tracked::{Phase, Tracked};
 
 pub use output::{Closing, Freshness, Handled, Output, Rejection, Tally, Unresolved};
 
-/// How long after one refresh of a key, and after one fetch for want of it, the next bad signature of the same repository
-/// is refused without another, in microseconds. Junk would otherwise make us a flood for the directory and the PDS.
+/// How long after one refresh of a key, and after one fetch for what nobody has signed, the next such frame of the same
+/// repository is refused without another, in microseconds. Junk would otherwise make us a flood for the directory and the PDS.
 const REFRESH_PAUSE: u64 = 60_000_000;
 
 /// How often one frame may have its repository fetched. An export may lag behind the stream, hence twice; a frame that

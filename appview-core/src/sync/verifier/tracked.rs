@@ -18,7 +18,7 @@ pub(super) struct Tracked {
     pub(super) identity: Option<Arc<Identity>>,
     pub(super) phase: Phase,
     pub(super) park: Park,
-    /// When a signature that a fresh key did not explain last had the repository fetched.
+    /// When what nobody has signed, or a signature that a fresh key did not explain, last had the repository fetched.
     pub(super) doubted: Option<u64>,
     /// How well what is held was proven before it was doubted.
     pub(super) proven: Option<Proof>,

@@ -91,10 +91,9 @@ pub enum Command {
     /// Asks the network who has records, proves each repository from its PDS, and goes on with what the relay brings.
     /// Goes on where it stopped: the cursor of each relay is kept with the rows it led to. Interrupt to stop; what was
     /// received is written first.
-    #[command(
-        after_help = "Example:  appviewd serve --relay wss://relay.example --identities plc.json --repos repos/\n\
-                            Then:     curl http://127.0.0.1:8080/healthz"
-    )]
+    #[command(after_help = "Examples:  appviewd serve\n           \
+                            appviewd serve --relay wss://relay.example --data-dir /var/lib/appview\n\
+                            Then:      curl http://127.0.0.1:8080/healthz")]
     Serve {
         #[command(flatten)]
         data: DataDir,

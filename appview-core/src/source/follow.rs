@@ -108,6 +108,10 @@ pub async fn follow(
         let cursor = cursors.iter().find(|cursor| cursor.endpoint == url.as_str()).map(|cursor| cursor.seq);
         let stream = verifier.add_stream(url.as_str(), cursor);
         sockets.spawn(relay::follow(url.clone(), stream, frames.clone()));
+        if cursor.is_none() && verifier.tracked() > 0 {
+            // Nobody can tell what this relay has said since the index was last written.
+            verifier.handle_gap();
+        }
     }
     let namespace = verifier.scope().as_str().to_owned();
     let upstream: Box<dyn Upstream + Send> = match following.answers {

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
 
+pub mod relay;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,11 +46,11 @@ impl Scenario {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_appviewd"));
         command.current_dir(self.folder.path()).args(arguments).env("COLUMNS", "100").env("NO_COLOR", "1");
-        for variable in ["RUST_LOG", "APPVIEWD_LOG", "APPVIEWD_DATA_DIR", "APPVIEWD_RELAY", "APPVIEWD_LISTEN"]
-        {
-            command.env_remove(variable);
+        for (variable, _) in std::env::vars_os() {
+            if variable == "RUST_LOG" || variable.to_string_lossy().starts_with("APPVIEWD_") {
+                command.env_remove(variable);
+            }
         }
-        command.env_remove("APPVIEWD_IDENTITIES").env_remove("APPVIEWD_REPOS");
         command
     }
 

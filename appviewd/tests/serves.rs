@@ -1,0 +1,361 @@
+//! The daemon whole: a relay in front of it, HTTP behind it, and what is left when it stops or is killed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use appview_core::index::Index;
+use appview_core::source::follow::{Answers, Following, Pulse};
+use appview_core::source::replay::{Identities, Offline, RepoFolder};
+use appview_core::sync::Scope;
+use appviewd::command::serve::serve;
+use fixtures::recording::{self, Record};
+use serde_json::{Value as Json, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use support::relay::{Relay, seq};
+use support::{Scenario, collection, fingerprint, listed, repo};
+
+/// How long anything here may take before something must be wrong.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Answer {
+    status: u16,
+    kind: String,
+    body: Json,
+}
+
+/// One request over a connection of its own.
+async fn ask(address: SocketAddr, verb: &str, path: &str) -> Answer {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let request = format!("{verb} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let kind =
+        head.lines().filter_map(|line| line.split_once(": ")).find(|(name, _)| *name == "content-type");
+    Answer {
+        status: head.split(' ').nth(1).unwrap().parse().unwrap(),
+        kind: kind.unwrap().1.to_owned(),
+        body: serde_json::from_str(body).unwrap(),
+    }
+}
+
+async fn get(address: SocketAddr, path: &str) -> Json {
+    let answer = ask(address, "GET", path).await;
+    assert_eq!((answer.status, answer.kind.as_str()), (200, "application/json"), "{path}: {}", answer.body);
+    answer.body
+}
+
+/// Asks until the daemon's stored cursor has come to `seq`.
+async fn wait_for(address: SocketAddr, relay: &Relay, seq: i64) {
+    let stored = async {
+        while get(address, "/healthz").await["cursors"][relay.url()] != seq {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, stored).await.expect("the cursor gets there");
+}
+
+fn frames() -> Vec<Vec<u8>> {
+    recording::frames_live().into_iter().map(<[u8]>::to_vec).collect()
+}
+
+/// The daemon as a library, on a thread of this process.
+struct Daemon {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    serving: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Daemon {
+    async fn start(scenario: &Scenario, relays: &[&Relay]) -> Self {
+        let index = Index::open(scenario.path("index.db")).unwrap();
+        let identities = Identities::open(scenario.path("plc.json")).unwrap();
+        let upstream =
+            Offline::new(identities, Some(RepoFolder::new(scenario.path("repos"))), Scope::default());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let following = Following {
+            relays: relays.iter().map(|relay| relay.url().parse().unwrap()).collect(),
+            scope: Scope::default(),
+            answers: Answers::Upstream(Box::new(upstream)),
+        };
+        let serving = tokio::spawn(serve(index, following, listener, Pulse::default(), stopped));
+        Self { address, stop, serving }
+    }
+
+    async fn stop(self) {
+        self.stop.send_replace(true);
+        tokio::time::timeout(PATIENCE, self.serving).await.expect("it stops").unwrap().unwrap();
+    }
+}
+
+/// The recording, followed to its end.
+async fn followed() -> (Scenario, Relay, Daemon) {
+    let scenario = Scenario::new();
+    let frames = frames();
+    let (upto, last) = (frames.len(), seq(frames.last().unwrap()));
+    let relay = Relay::start(frames, upto).await;
+    let daemon = Daemon::start(&scenario, &[&relay]).await;
+    wait_for(daemon.address, &relay, last).await;
+    (scenario, relay, daemon)
+}
+
+/// What a list must hold, newest key first and among equal keys the higher DID first, in the form of the lexicons.
+fn expected(wanted: impl Fn(&Record) -> bool) -> Vec<Json> {
+    let mut records: Vec<Record> = listed().into_values().filter(wanted).collect();
+    let key =
+        |record: &Record| (record.uri.rsplit('/').next().unwrap().to_owned(), repo(&record.uri).to_owned());
+    records.sort_by_key(key);
+    records.into_iter().rev().map(indexed).collect()
+}
+
+fn indexed(record: Record) -> Json {
+    json!({
+        "uri": record.uri, "cid": record.cid, "collection": collection(&record.uri), "repo": repo(&record.uri),
+        "rkey": record.uri.rsplit('/').next(), "body": record.value,
+    })
+}
+
+/// A list's items without `indexedAt`, which is checked to be a time.
+fn items(answer: &Json, name: &str) -> Vec<Json> {
+    let mut items = answer[name].as_array().unwrap_or_else(|| panic!("{answer}")).clone();
+    for item in &mut items {
+        let indexed_at = item.as_object_mut().unwrap().remove("indexedAt").unwrap();
+        assert!(indexed_at.as_str().unwrap().starts_with("2026-11-22T1"), "{indexed_at}");
+    }
+    items
+}
+
+fn is_receipt(record: &Record) -> bool {
+    collection(&record.uri) == "dev.cocore.compute.receipt"
+}
+
+#[test]
+fn the_demo_ends_by_itself_when_it_is_asked_to() {
+    let scenario = Scenario::new();
+    let told = scenario.succeed(&["demo", "--once", "--listen", "127.0.0.1:0"]);
+    assert!(told.contains("107 records, exactly those that the PDS itself listed at the end."), "{told}");
+    assert!(told.contains(&fingerprint(listed().values())), "{told}");
+    assert!(told.contains("/xrpc/dev.cocore.compute.listReceipts?limit=2'"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_followed_is_what_is_answered() {
+    let (scenario, relay, daemon) = followed().await;
+    let health = get(daemon.address, "/healthz").await;
+    assert_eq!((&health["ok"], &health["frames"]), (&json!(true), &json!(216)));
+    assert_eq!(health["cursors"], json!({relay.url(): 216}));
+
+    let listing = |method: &str| format!("/xrpc/dev.cocore.compute.{method}");
+    let providers = get(daemon.address, &listing("listProviders")).await;
+    let are_providers = |record: &Record| collection(&record.uri) == "dev.cocore.compute.provider";
+    assert_eq!(items(&providers, "providers"), expected(are_providers));
+    assert_eq!(providers.get("cursor"), None);
+
+    let all = expected(is_receipt);
+    assert_eq!(all.len(), 16);
+    let receipts = |query: String| listing(&format!("listReceipts{query}"));
+    let found = get(daemon.address, &receipts(String::new())).await;
+    assert_eq!(items(&found, "receipts"), all);
+    // Each filter alone, and all of them together, for every value there is.
+    for receipt in &all {
+        let text = |pointer: &str| receipt.pointer(pointer).unwrap().as_str().unwrap().to_owned();
+        let filters = [("provider", "/repo"), ("requester", "/body/requester"), ("job", "/body/job/uri")];
+        let mut together = (String::from("?"), Vec::new());
+        for (name, pointer) in filters {
+            let query = format!("{name}={}", text(pointer));
+            let matches = |other: &Record| {
+                let other = indexed(Record {
+                    value: other.value.clone(),
+                    uri: other.uri.clone(),
+                    cid: other.cid.clone(),
+                    rev: None,
+                });
+                other.pointer(pointer) == receipt.pointer(pointer)
+            };
+            let found = get(daemon.address, &receipts(format!("?{query}"))).await;
+            assert_eq!(
+                items(&found, "receipts"),
+                expected(|other| is_receipt(other) && matches(other)),
+                "{query}"
+            );
+            together.0 += &format!("{query}&");
+            together.1.push(pointer);
+        }
+        let found = get(daemon.address, &receipts(together.0)).await;
+        let matches = |other: &&Json| {
+            together.1.iter().all(|pointer| other.pointer(pointer) == receipt.pointer(pointer))
+        };
+        let expected: Vec<Json> = all.iter().filter(matches).cloned().collect();
+        assert_eq!(items(&found, "receipts"), expected);
+    }
+    let nobody = get(daemon.address, &receipts("?provider=did:web:nobody.example".to_owned())).await;
+    assert_eq!(nobody, json!({"receipts": []}));
+    daemon.stop().await;
+    drop(scenario);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_joined_are_the_whole_list() {
+    let (_scenario, _relay, daemon) = followed().await;
+    let all = expected(is_receipt);
+    for limit in [1, 3, 7, 15, 16, 100] {
+        let (mut joined, mut cursor, mut pages) = (Vec::new(), String::new(), 0);
+        loop {
+            let path = format!("/xrpc/dev.cocore.compute.listReceipts?limit={limit}&cursor={cursor}");
+            let page = get(daemon.address, &path).await;
+            let items = items(&page, "receipts");
+            assert!(items.len() <= limit);
+            joined.extend(items);
+            pages += 1;
+            match page.get("cursor") {
+                Some(next) => next.as_str().unwrap().clone_into(&mut cursor),
+                None => break,
+            }
+        }
+        assert_eq!(joined, all, "limit {limit}");
+        assert_eq!(pages, all.len().div_ceil(limit), "no page is empty");
+    }
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_cannot_be_answered_is_told_why() {
+    let scenario = Scenario::new();
+    let daemon = Daemon::start(&scenario, &[]).await;
+    let mut told = BTreeMap::new();
+    for (verb, path) in [
+        ("GET", "/xrpc/dev.cocore.compute.listReceipts?provider=alice.example"),
+        ("GET", "/xrpc/dev.cocore.compute.listReceipts?requester=did:"),
+        ("GET", "/xrpc/dev.cocore.compute.listReceipts?limit=0"),
+        ("GET", "/xrpc/dev.cocore.compute.listReceipts?limit=101"),
+        ("GET", "/xrpc/dev.cocore.compute.listReceipts?limit=-1"),
+        ("GET", "/xrpc/dev.cocore.compute.listReceipts?limit=many"),
+        ("GET", "/xrpc/dev.cocore.compute.listReceipts?cursor=!"),
+        ("GET", "/xrpc/dev.cocore.compute.listReceipts?cursor=bm9uc2Vuc2U"),
+        ("GET", "/xrpc/dev.cocore.compute.listProviders?limit=0"),
+        ("GET", "/xrpc/dev.cocore.compute.listProviders?cursor=%"),
+        ("GET", "/xrpc/dev.cocore.compute.listNothing"),
+        ("POST", "/xrpc/dev.cocore.compute.listReceipts"),
+        ("DELETE", "/xrpc/dev.cocore.compute.listProviders"),
+        ("GET", "/"),
+        ("POST", "/healthz"),
+    ] {
+        let Answer { status, kind, body } = ask(daemon.address, verb, path).await;
+        assert_eq!(kind, "application/json", "{path}");
+        told.insert(format!("{verb} {path}"), json!([status, body["error"], body["message"]]));
+    }
+    insta::assert_json_snapshot!("errors_over_http", told);
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_graceful_stop_writes_everything_and_leaves_the_cursor() {
+    let scenario = Scenario::new();
+    let frames = frames();
+    let (all, half) = (frames.len(), frames.len() / 2);
+    let (middle, last) = (seq(&frames[half - 1]), seq(frames.last().unwrap()));
+    let relay = Relay::start(frames, half).await;
+    let cursor = || Index::open(scenario.path("index.db")).unwrap().reader().unwrap().cursors().unwrap();
+
+    let daemon = Daemon::start(&scenario, &[&relay]).await;
+    wait_for(daemon.address, &relay, middle).await;
+    daemon.stop().await;
+    let log = std::fs::metadata(scenario.path("index.db-wal")).map_or(0, |log| log.len());
+    assert_eq!(log, 0, "all of it is in the one file");
+    assert_eq!(cursor().into_iter().map(|cursor| cursor.seq).collect::<Vec<_>>(), [middle]);
+
+    // What is told while it is down is asked for when it is back.
+    relay.tell(all);
+    let daemon = Daemon::start(&scenario, &[&relay]).await;
+    wait_for(daemon.address, &relay, last).await;
+    daemon.stop().await;
+    assert_eq!(relay.cursors(), [None, Some(middle)]);
+    assert_eq!(cursor().into_iter().map(|cursor| cursor.seq).collect::<Vec<_>>(), [last]);
+    let index = Index::open(scenario.path("index.db")).unwrap();
+    assert_eq!(index.fingerprint().unwrap().to_string(), fingerprint(listed().values()));
+}
+
+/// The daemon as a process. Killed when it is dropped.
+struct Process {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Process {
+    fn start(scenario: &Scenario, relay: &Relay) -> Self {
+        let url = relay.url();
+        let mut child = scenario
+            .command(&[
+                "--log",
+                "json",
+                "serve",
+                "--relay",
+                &url,
+                "--listen",
+                "127.0.0.1:0",
+                "--identities",
+                "plc.json",
+                "--repos",
+                "repos",
+            ])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let address = log
+            .by_ref()
+            .map(|line| serde_json::from_str::<Json>(&line).unwrap())
+            .find(|line| line["fields"]["message"] == "answering")
+            .map(|line| line["fields"]["address"].as_str().unwrap().parse().unwrap());
+        // Whatever else it logs must not fill the pipe.
+        std::thread::spawn(move || log.for_each(drop));
+        Self { child, address: address.expect("it says where it answers") }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_daemon_goes_on_from_its_cursor_and_misses_nothing() {
+    let scenario = Scenario::new();
+    let frames = frames();
+    let seqs: Vec<i64> = frames.iter().map(|frame| seq(frame)).collect();
+    let relay = Relay::start(frames, 60).await;
+    // The kernel ends it without notice, in the midst of frames that it was sent but has not stored.
+    for (stored, sent) in [(60, 100), (100, 150), (150, 216)] {
+        let process = Process::start(&scenario, &relay);
+        wait_for(process.address, &relay, seqs[stored - 1]).await;
+        relay.tell(sent);
+        drop(process);
+    }
+    let process = Process::start(&scenario, &relay);
+    wait_for(process.address, &relay, 216).await;
+    drop(process);
+    let cursors = relay.cursors();
+    assert_eq!(cursors[0], None);
+    // Each start goes on where the one before had stored its rows, or beyond what this test waited for.
+    for (stored, cursor) in [60, 100, 150].into_iter().zip(&cursors[1..]) {
+        assert!(cursor.unwrap() >= seqs[stored - 1], "{cursors:?}");
+    }
+    let index = Index::open(scenario.path("appview-data/index.db")).unwrap();
+    assert_eq!(index.fingerprint().unwrap().to_string(), fingerprint(listed().values()));
+}

@@ -10,6 +10,8 @@
 //! Follows the [data model](https://atproto.com/specs/data-model) and
 //! [DAG-CBOR](https://ipld.io/specs/codecs/dag-cbor/spec/).
 
+use std::cmp::Ordering;
+
 use super::{BlockError, Cid};
 use crate::limits;
 
@@ -493,22 +495,25 @@ impl<'a> Reader<'a> {
     /// # Errors
     ///
     /// As [`Reader::key`].
-    #[inline]
+    #[inline(always)]
     pub fn key_bytes(&mut self, previous: Option<&[u8]>) -> Result<&'a [u8], BlockError> {
         let offset = self.offset();
         let key = self.text_bytes()?;
         if let Some(previous) = previous {
             match canonical_order(previous, key) {
-                std::cmp::Ordering::Less => {}
-                std::cmp::Ordering::Equal => {
-                    return Err(BlockError::NotCanonical { offset, rule: "map keys must be unique" });
-                }
-                std::cmp::Ordering::Greater => {
-                    self.deviate(offset, "map keys must be sorted by length, then bytes")?;
-                }
+                Ordering::Less => {}
+                misplaced => self.misplaced_key(offset, misplaced)?,
             }
         }
         Ok(key)
+    }
+
+    #[cold]
+    fn misplaced_key(&mut self, offset: usize, order: Ordering) -> Result<(), BlockError> {
+        match order {
+            Ordering::Equal => Err(BlockError::NotCanonical { offset, rule: "map keys must be unique" }),
+            _ => self.deviate(offset, "map keys must be sorted by length, then bytes"),
+        }
     }
 
     /// Passes over the next map key if it is this one, of at most 23 bytes, and says whether it was.
@@ -658,8 +663,10 @@ const fn deeper(depth: usize) -> Result<usize, BlockError> {
 }
 
 /// DAG-CBOR's order of map keys: by length, then by bytes.
-pub(crate) fn canonical_order(a: &[u8], b: &[u8]) -> std::cmp::Ordering {
-    a.len().cmp(&b.len()).then_with(|| a.cmp(b))
+#[inline]
+pub(crate) fn canonical_order(a: &[u8], b: &[u8]) -> Ordering {
+    // The first bytes alone tell most keys of one length apart.
+    a.len().cmp(&b.len()).then_with(|| a.first().cmp(&b.first())).then_with(|| a.cmp(b))
 }
 
 fn write_value(out: &mut Vec<u8>, value: &Value<'_>) {

@@ -196,15 +196,9 @@ pub enum Glance<'a> {
 ///
 /// [`FrameError`], as far as it looked.
 pub fn glance<'a>(frame: &'a [u8], namespace: &str) -> Result<Glance<'a>, FrameError> {
-    // The canonical header of a commit; any other form takes the long way.
-    let body = match frame.strip_prefix(b"\xa2\x61t\x67#commit\x62op\x01") {
-        Some(body) => body,
-        None => match header(frame)? {
-            (Header::Message("#commit"), reader) => reader.rest(),
-            _ => return Ok(Glance::Other),
-        },
+    let (Header::Message("#commit"), mut reader) = header(frame)? else {
+        return Ok(Glance::Other);
     };
-    let mut reader = Reader::lenient(body);
     let (mut ops, mut seq, mut repo) = (None, None, None);
     for _ in 0..reader.map()? {
         match reader.text_bytes()? {
@@ -245,11 +239,22 @@ enum Header<'a> {
     Unknown(i64, Option<&'a str>),
 }
 
+/// The canonical header of a commit.
+const COMMIT_HEADER: &[u8] = b"\xa2\x61t\x67#commit\x62op\x01";
+
 /// Reads the first of a frame's two items; the reader that is returned stands before the second.
+#[inline]
 fn header(frame: &[u8]) -> Result<(Header<'_>, Reader<'_>), FrameError> {
     if frame.len() > limits::FRAME_BYTES {
         return Err(FrameError::TooLarge { found: frame.len() });
     }
+    if let Some(body) = frame.strip_prefix(COMMIT_HEADER) {
+        return Ok((Header::Message("#commit"), Reader::lenient(body)));
+    }
+    other_header(frame)
+}
+
+fn other_header(frame: &[u8]) -> Result<(Header<'_>, Reader<'_>), FrameError> {
     let mut reader = Reader::lenient(frame);
     let (mut op, mut kind) = (None, None);
     let mut previous = None;

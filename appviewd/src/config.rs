@@ -109,8 +109,9 @@ pub enum Command {
     /// Play a recording into the index.
     ///
     /// A recording is a file of frames, each a big-endian 32-bit length and that many bytes: `appviewd record` writes
-    /// one. Playing it twice changes nothing. Exits with 3 if it ends with the service closing the stream on its reader,
-    /// as it does when a cursor lies in the future.
+    /// one. Playing it twice changes nothing, as long as --repos holds what has to be proven again. Exits with 3 if it
+    /// ends with the service closing the stream on its reader, as it does when a cursor lies in the future, and with 4
+    /// if repositories are left that could not be proven: desynchronized, or returning and hidden until then.
     #[command(
         after_help = "Example:  appviewd replay frames.bin --identities plc.json --repos repos/ --data-dir /tmp/index"
     )]
@@ -127,13 +128,17 @@ pub enum Command {
     /// Build the index anew, beside the old one, and swap it in when it is whole.
     ///
     /// Prints the fingerprint of the new index, and whether the old one had the same. Whatever goes wrong, the old one
-    /// stays as it was. Exits with 1 if an export had to be left out, because it cannot be proven.
+    /// stays as it was: also if an export cannot be proven, or a recording is empty, ends with the service closing the
+    /// stream, or leaves repositories that could not be proven. Exits with 1 then.
     #[command(after_help = "Examples:  appviewd rebuild --from repos/ --identities plc.json\n           \
                             appviewd rebuild --from frames.bin --identities plc.json --repos repos/")]
     Rebuild {
         /// Folder of repository exports (CARs), or a file of frames.
         #[arg(long, value_name = "PATH")]
         from: PathBuf,
+        /// Swap in what could be proven, and list what was left out. Exits with 1 if anything was.
+        #[arg(long)]
+        partial: bool,
         #[command(flatten)]
         upstream: SavedUpstream,
         #[command(flatten)]

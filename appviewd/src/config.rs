@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use appview_core::source::relay::RelayUrl;
 use appview_core::syntax::{Did, Nsid};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 /// Where records are kept unless `--data-dir` says otherwise.
 const DATA_DIR: &str = "./appview-data";
@@ -213,6 +214,9 @@ pub enum Command {
         repo: Vec<Did>,
         #[command(flatten)]
         data: DataDir,
+        /// What is written is JSON anyway: taken because every other command takes it.
+        #[arg(long, hide = true)]
+        json: bool,
     },
 }
 
@@ -225,7 +229,7 @@ pub enum Inspect {
         /// File with one frame, or a recording.
         file: PathBuf,
         /// Which frame of a recording, counted from 1.
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
         nth: Option<u64>,
         #[command(flatten)]
         format: Format,
@@ -270,12 +274,49 @@ pub struct SavedUpstream {
     pub repos: Option<PathBuf>,
 }
 
+/// Text that names no directory.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected a URL like https://plc.directory, found {found:?}")]
+pub struct DirectoryUrlError {
+    found: String,
+}
+
+/// Where a directory of did:plc answers: an `http` or `https` URL, perhaps with a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryUrl(String);
+
+impl DirectoryUrl {
+    /// The URL.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for DirectoryUrl {
+    type Err = DirectoryUrlError;
+
+    fn from_str(text: &str) -> Result<Self, DirectoryUrlError> {
+        let error = || DirectoryUrlError { found: text.to_owned() };
+        let (scheme, rest) = text.split_once("://").ok_or_else(error)?;
+        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let is_path = |byte: u8| byte.is_ascii_graphic() && !b"?#".contains(&byte);
+        // A host and its port are written as a relay's are.
+        let is_host = format!("{scheme}://{host}").parse::<RelayUrl>().is_ok();
+        if matches!(scheme, "http" | "https") && is_host && path.bytes().all(is_path) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(error())
+        }
+    }
+}
+
 /// Where `serve` asks about identities and repositories.
 #[derive(Debug, Clone, Args)]
 pub struct Upstream {
     /// Directory of did:plc.
     #[arg(long, value_name = "URL", default_value = "https://plc.directory", env = "APPVIEWD_PLC")]
-    pub plc: String,
+    pub plc: DirectoryUrl,
     /// Let DID documents lead to private and loopback addresses, over plain http too. For a network of your own; on the
     /// public one it would let strangers make this machine ask its neighbours.
     #[arg(long, env = "APPVIEWD_ALLOW_PRIVATE_HOSTS")]

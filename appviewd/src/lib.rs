@@ -35,7 +35,9 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Record { relay, frames, cursor } => done(command::record::run(&relay, frames, cursor)),
         Command::Check { data, format } => command::check::run(&data, format),
         Command::Fingerprint { by, data, format } => done(command::fingerprint::run(by, &data, format)),
-        Command::Export { collection, repo, data } => done(command::export::run(&collection, &repo, &data)),
+        Command::Export { collection, repo, data, json: _ } => {
+            done(command::export::run(&collection, &repo, &data))
+        }
     }
 }
 

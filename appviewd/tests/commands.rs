@@ -48,6 +48,24 @@ fn what_is_exported_is_what_the_pds_listed() {
     assert!(expected.next().is_none());
     assert_eq!(verdicts.values().sum::<u64>(), 107);
     insta::assert_json_snapshot!("verdicts_of_the_recording", verdicts);
+    // Lines of JSON are what it writes anyway.
+    assert_eq!(scenario.succeed(&["export", "--json"]), scenario.succeed(&["export"]));
+}
+
+#[test]
+fn an_export_of_nothing_says_so() {
+    let scenario = Scenario::played();
+    for (arguments, is_told) in [
+        (vec!["export", "--repo", "did:web:nobody.example"], true),
+        (vec!["export", "--collection", "dev.cocore.compute.nothing"], true),
+        (vec!["export", "--collection", "dev.cocore.compute.job"], false),
+    ] {
+        let output = scenario.run(&arguments);
+        assert!(output.status.success());
+        assert_eq!(output.stdout.is_empty(), is_told, "{arguments:?}");
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(told.contains("nothing matches"), is_told, "{told}");
+    }
 }
 
 #[test]
@@ -317,8 +335,8 @@ fn a_frame_is_shown_with_its_operations_and_records() {
     insta::assert_json_snapshot!("a_frame_as_json", shown);
     // A single frame needs no length before it.
     fs::write(scenario.path("frame.bin"), recording::frames_live()[0]).unwrap();
-    let single = scenario.succeed(&["inspect", "frame", "frame.bin"]);
-    assert_eq!(single, scenario.succeed(&["inspect", "frame", "frames.bin"]));
+    let single = scenario.succeed(&["inspect", "frame", "frame.bin", "--json"]);
+    assert_eq!(single, scenario.succeed(&["inspect", "frame", "frames.bin", "--json"]));
     assert_eq!(json(&single)["type"], "#identity");
 }
 
@@ -331,11 +349,16 @@ fn every_kind_of_frame_can_be_shown() {
         let name = format!("{file}.bin");
         fs::write(scenario.path(&name), recorded).unwrap();
         for nth in 1..=recording::frames(recorded).len().min(12) {
-            let shown = scenario.succeed(&["inspect", "frame", &name, "--nth", &nth.to_string(), "--json"]);
-            *kinds.entry(json(&shown)["type"].as_str().unwrap().to_owned()).or_insert(0) += 1;
+            let arguments = ["inspect", "frame", &name, "--nth", &nth.to_string()];
+            let shown = scenario.succeed(&[arguments.as_slice(), &["--json"]].concat());
+            let kind = json(&shown)["type"].as_str().unwrap().to_owned();
+            kinds.entry(kind).or_insert_with(|| scenario.succeed(&arguments));
         }
     }
     let seen: Vec<&str> = kinds.keys().map(String::as_str).collect();
+    let tables: Vec<&str> =
+        kinds.iter().filter(|(kind, _)| *kind != "#commit").map(|(_, shown)| shown.as_str()).collect();
+    insta::assert_snapshot!("other_frames_as_text", tables.join("\n"));
     assert_eq!(seen, ["#account", "#commit", "#identity", "#info", "#sync", "error"]);
 }
 
@@ -448,6 +471,7 @@ fn mistakes_are_answered_with_what_to_do_next() {
         (1, vec!["inspect", "frame", "notes.txt"]),
         (1, vec!["inspect", "frame", "frames.bin", "--nth", "217"]),
         (1, vec!["inspect", "frame", "notes.txt", "--nth", "1"]),
+        (2, vec!["inspect", "frame", "frames.bin", "--nth", "0"]),
         (1, vec!["inspect", "car", "notes.txt"]),
         (1, vec!["inspect", "car", "nowhere.car"]),
         (1, vec!["inspect", "car", "repos"]),
@@ -456,6 +480,9 @@ fn mistakes_are_answered_with_what_to_do_next() {
         (1, vec!["record", "--relay", "ws://127.0.0.1:1", "--frames", "1"]),
         (2, vec!["record", "--relay", "nonsense", "--frames", "1"]),
         (2, vec!["serve", "--relay", "ftp://relay.example", "--identities", "plc.json"]),
+        (2, vec!["serve", "--plc", "nonsense"]),
+        (2, vec!["serve", "--plc", "ftp://plc.example"]),
+        (2, vec!["serve", "--plc", "https://"]),
         (1, vec!["serve", "--identities", "plc.json", "--listen", &address]),
         (1, vec!["demo", "--listen", &address]),
         (2, vec!["export", "--repo", "alice.example"]),

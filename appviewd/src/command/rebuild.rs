@@ -9,7 +9,7 @@ use appview_core::index::{Index, IndexWriter};
 use appview_core::record::Catalog;
 use appview_core::source::replay::{Identities, RepoFolder, prove_export};
 use appview_core::sync::{Change, Scope};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::{identities, make_folder, offline, replay};
 use crate::config::{DataDir, Format, SavedUpstream};
@@ -54,12 +54,18 @@ pub fn run(
     let after = fingerprint(&path)?;
     let mut out = std::io::stdout().lock();
     if format.json {
-        let mut summary = played.map_or_else(|| json!({}), |played| played.to_json());
-        summary["agrees"] = json!(before.as_ref().map(|before| *before == after));
-        summary["failed"] = failed.iter().map(ToString::to_string).collect();
-        summary["before"] = json!(before);
-        summary["fingerprint"] = after.into();
-        writeln!(out, "{summary}")?;
+        let mut summary = played.map(|played| played.to_json()).unwrap_or_default();
+        let reasons: Vec<_> = failed.iter().map(ToString::to_string).collect();
+        let agrees = before.as_ref().map(|before| *before == after);
+        for (name, value) in [
+            ("fingerprint", json!(after)),
+            ("before", json!(before)),
+            ("agrees", json!(agrees)),
+            ("failed", json!(reasons)),
+        ] {
+            summary.insert(name.to_owned(), value);
+        }
+        writeln!(out, "{}", Json::Object(summary))?;
     } else {
         if let Some(played) = played {
             played.write(&mut out)?;

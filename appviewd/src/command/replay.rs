@@ -12,7 +12,7 @@ use appview_core::source::replay::{self, Recording, ReplayError};
 use appview_core::sync::verifier::Closing;
 use appview_core::sync::{Hosting, Proof, Scope};
 use appview_core::syntax::Did;
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 
 use super::{offline, open};
 use crate::config::{DataDir, Format, SavedUpstream};
@@ -33,8 +33,8 @@ pub fn run(frames: &Path, upstream: &SavedUpstream, data: &DataDir, format: Form
     let mut out = std::io::stdout().lock();
     if format.json {
         let mut summary = played.to_json();
-        summary["fingerprint"] = fingerprint.into();
-        writeln!(out, "{summary}")?;
+        summary.insert("fingerprint".to_owned(), fingerprint.into());
+        writeln!(out, "{}", Json::Object(summary))?;
     } else {
         played.write(&mut out)?;
         writeln!(out, "fingerprint     {fingerprint}")?;
@@ -118,15 +118,24 @@ impl Played {
         self.outcome.notices.iter().filter(|notice| notice.closing == Closing::Yes)
     }
 
-    pub(super) fn to_json(&self) -> Json {
+    pub(super) fn to_json(&self) -> Map<String, Json> {
         let Self { outcome: replay::Played { tally, notices, .. }, desynchronized, returning } = self;
         let notices: Vec<_> =
             notices.iter().map(|notice| json!({"name": notice.name, "message": notice.message})).collect();
-        json!({
-            "frames": tally.frames, "foreign": tally.foreign, "commits": tally.commits, "repos": tally.repos,
-            "stale": tally.stale, "rejected": tally.rejected, "desynchronized": desynchronized.len(),
-            "returning": returning.len(), "notices": notices,
-        })
+        [
+            ("frames", json!(tally.frames)),
+            ("foreign", json!(tally.foreign)),
+            ("commits", json!(tally.commits)),
+            ("repos", json!(tally.repos)),
+            ("stale", json!(tally.stale)),
+            ("rejected", json!(tally.rejected)),
+            ("desynchronized", json!(desynchronized.len())),
+            ("returning", json!(returning.len())),
+            ("notices", json!(notices)),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into_iter()
+        .collect()
     }
 
     pub(super) fn write(&self, out: &mut impl Write) -> Result<()> {

@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use appview_core::source::relay::RelayUrl;
 use appview_core::syntax::{Did, Nsid};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 /// Where records are kept unless `--data-dir` says otherwise.
 const DATA_DIR: &str = "./appview-data";
@@ -109,8 +110,9 @@ pub enum Command {
     /// Play a recording into the index.
     ///
     /// A recording is a file of frames, each a big-endian 32-bit length and that many bytes: `appviewd record` writes
-    /// one. Playing it twice changes nothing. Exits with 3 if it ends with the service closing the stream on its reader,
-    /// as it does when a cursor lies in the future.
+    /// one. Playing it twice changes nothing, as long as --repos holds what has to be proven again. Exits with 3 if it
+    /// ends with the service closing the stream on its reader, as it does when a cursor lies in the future, and with 4
+    /// if repositories are left that could not be proven: desynchronized, or returning and hidden until then.
     #[command(
         after_help = "Example:  appviewd replay frames.bin --identities plc.json --repos repos/ --data-dir /tmp/index"
     )]
@@ -127,13 +129,17 @@ pub enum Command {
     /// Build the index anew, beside the old one, and swap it in when it is whole.
     ///
     /// Prints the fingerprint of the new index, and whether the old one had the same. Whatever goes wrong, the old one
-    /// stays as it was. Exits with 1 if an export had to be left out, because it cannot be proven.
+    /// stays as it was: also if an export cannot be proven, or a recording is empty, ends with the service closing the
+    /// stream, or leaves repositories that could not be proven. Exits with 1 then.
     #[command(after_help = "Examples:  appviewd rebuild --from repos/ --identities plc.json\n           \
                             appviewd rebuild --from frames.bin --identities plc.json --repos repos/")]
     Rebuild {
         /// Folder of repository exports (CARs), or a file of frames.
         #[arg(long, value_name = "PATH")]
         from: PathBuf,
+        /// Swap in what could be proven, and list what was left out. Exits with 1 if anything was.
+        #[arg(long)]
+        partial: bool,
         #[command(flatten)]
         upstream: SavedUpstream,
         #[command(flatten)]
@@ -208,6 +214,9 @@ pub enum Command {
         repo: Vec<Did>,
         #[command(flatten)]
         data: DataDir,
+        /// What is written is JSON anyway: taken because every other command takes it.
+        #[arg(long, hide = true)]
+        json: bool,
     },
 }
 
@@ -220,7 +229,7 @@ pub enum Inspect {
         /// File with one frame, or a recording.
         file: PathBuf,
         /// Which frame of a recording, counted from 1.
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
         nth: Option<u64>,
         #[command(flatten)]
         format: Format,
@@ -265,12 +274,49 @@ pub struct SavedUpstream {
     pub repos: Option<PathBuf>,
 }
 
+/// Text that names no directory.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected a URL like https://plc.directory, found {found:?}")]
+pub struct DirectoryUrlError {
+    found: String,
+}
+
+/// Where a directory of did:plc answers: an `http` or `https` URL, perhaps with a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryUrl(String);
+
+impl DirectoryUrl {
+    /// The URL.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for DirectoryUrl {
+    type Err = DirectoryUrlError;
+
+    fn from_str(text: &str) -> Result<Self, DirectoryUrlError> {
+        let error = || DirectoryUrlError { found: text.to_owned() };
+        let (scheme, rest) = text.split_once("://").ok_or_else(error)?;
+        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let is_path = |byte: u8| byte.is_ascii_graphic() && !b"?#".contains(&byte);
+        // A host and its port are written as a relay's are.
+        let is_host = format!("{scheme}://{host}").parse::<RelayUrl>().is_ok();
+        if matches!(scheme, "http" | "https") && is_host && path.bytes().all(is_path) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(error())
+        }
+    }
+}
+
 /// Where `serve` asks about identities and repositories.
 #[derive(Debug, Clone, Args)]
 pub struct Upstream {
     /// Directory of did:plc.
     #[arg(long, value_name = "URL", default_value = "https://plc.directory", env = "APPVIEWD_PLC")]
-    pub plc: String,
+    pub plc: DirectoryUrl,
     /// Let DID documents lead to private and loopback addresses, over plain http too. For a network of your own; on the
     /// public one it would let strangers make this machine ask its neighbours.
     #[arg(long, env = "APPVIEWD_ALLOW_PRIVATE_HOSTS")]

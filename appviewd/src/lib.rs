@@ -28,14 +28,16 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Replay { frames, upstream, data, format } => {
             command::replay::run(&frames, &upstream, &data, format)
         }
-        Command::Rebuild { from, upstream, data, format } => {
-            command::rebuild::run(&from, &upstream, &data, format)
+        Command::Rebuild { from, partial, upstream, data, format } => {
+            command::rebuild::run(&from, partial, &upstream, &data, format)
         }
         Command::Inspect { what } => done(command::inspect::run(what)),
         Command::Record { relay, frames, cursor } => done(command::record::run(&relay, frames, cursor)),
         Command::Check { data, format } => command::check::run(&data, format),
         Command::Fingerprint { by, data, format } => done(command::fingerprint::run(by, &data, format)),
-        Command::Export { collection, repo, data } => done(command::export::run(&collection, &repo, &data)),
+        Command::Export { collection, repo, data, json: _ } => {
+            done(command::export::run(&collection, &repo, &data))
+        }
     }
 }
 

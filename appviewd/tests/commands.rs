@@ -48,6 +48,24 @@ fn what_is_exported_is_what_the_pds_listed() {
     assert!(expected.next().is_none());
     assert_eq!(verdicts.values().sum::<u64>(), 107);
     insta::assert_json_snapshot!("verdicts_of_the_recording", verdicts);
+    // Lines of JSON are what it writes anyway.
+    assert_eq!(scenario.succeed(&["export", "--json"]), scenario.succeed(&["export"]));
+}
+
+#[test]
+fn an_export_of_nothing_says_so() {
+    let scenario = Scenario::played();
+    for (arguments, is_told) in [
+        (vec!["export", "--repo", "did:web:nobody.example"], true),
+        (vec!["export", "--collection", "dev.cocore.compute.nothing"], true),
+        (vec!["export", "--collection", "dev.cocore.compute.job"], false),
+    ] {
+        let output = scenario.run(&arguments);
+        assert!(output.status.success());
+        assert_eq!(output.stdout.is_empty(), is_told, "{arguments:?}");
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(told.contains("nothing matches"), is_told, "{told}");
+    }
 }
 
 #[test]
@@ -97,29 +115,125 @@ fn a_rebuild_from_exports_or_from_frames_equals_what_was_followed() {
     let from_frames = ["rebuild", "--from", "frames.bin", "--identities", "plc.json", "--repos", "repos"];
     for arguments in [from_cars.as_slice(), &from_frames] {
         let told = scenario.succeed(arguments);
-        assert_eq!(told, format!("fingerprint  {before}             as before\n"));
+        assert!(told.ends_with(&format!("fingerprint     {before}                as before\n")), "{told}");
         assert_eq!(scenario.succeed(&["fingerprint"]), before);
         assert_eq!(scenario.succeed(&["check"]).lines().count(), 1);
         let told = json(&scenario.succeed(&[arguments, &["--json"]].concat()));
-        let before = before.trim();
-        assert_eq!(told, json!({"fingerprint": before, "before": before, "agrees": true, "failed": []}));
+        assert_eq!(told["fingerprint"], before.trim());
+        assert_eq!(told["before"], before.trim());
+        assert_eq!((&told["agrees"], &told["failed"]), (&json!(true), &json!([])));
+        assert_eq!(told.get("frames"), (arguments == from_frames).then(|| json!(216)).as_ref());
     }
 }
 
+/// A scenario with a good index, a rebuild of which must be refused; and what it is told, after it was seen to be as
+/// good as before.
+fn refused_rebuild(scenario: &Scenario, arguments: &[&str]) -> String {
+    let before = scenario.succeed(&["fingerprint"]);
+    let told = scenario.fail(1, &[&["rebuild"], arguments].concat());
+    assert_eq!(scenario.succeed(&["fingerprint"]), before);
+    assert_eq!(scenario.succeed(&["check"]), "123 records, all sound\n");
+    assert!(told.contains("the index stays as it was"), "{told}");
+    assert!(told.contains("--partial"), "{told}");
+    told
+}
+
+/// An identities file that knows none of the recorded accounts.
+fn nobody(scenario: &Scenario) {
+    fs::write(scenario.path("nobody.json"), "{}").unwrap();
+}
+
 #[test]
-fn a_rebuild_leaves_out_and_names_what_it_cannot_prove() {
-    let scenario = Scenario::new();
+fn a_rebuild_with_the_wrong_identities_leaves_the_index_alone() {
+    let scenario = Scenario::played();
+    nobody(&scenario);
+    let told = refused_rebuild(&scenario, &["--from", "repos", "--identities", "nobody.json"]);
+    assert_eq!(told.matches("no identity is known for").count(), 9, "{told}");
+    let from_frames = ["--from", "frames.bin", "--identities", "nobody.json", "--repos", "repos"];
+    let told = refused_rebuild(&scenario, &from_frames);
+    assert!(told.contains("is desynchronized"), "{told}");
+}
+
+#[test]
+fn a_rebuild_from_an_empty_recording_leaves_the_index_alone() {
+    let scenario = Scenario::played();
+    fs::write(scenario.path("empty.bin"), "").unwrap();
+    let told = refused_rebuild(&scenario, &["--from", "empty.bin", "--identities", "plc.json"]);
+    assert!(told.contains("the recording holds no frames"), "{told}");
+}
+
+#[test]
+fn a_rebuild_from_a_stream_that_was_closed_leaves_the_index_alone() {
+    let scenario = Scenario::played();
+    fs::write(scenario.path("future.bin"), recording::FUTURE_CURSOR).unwrap();
+    let told = refused_rebuild(&scenario, &["--from", "future.bin", "--identities", "plc.json"]);
+    assert!(told.contains("the service closed the stream with FutureCursor: "), "{told}");
+}
+
+#[test]
+fn a_rebuild_that_would_be_behind_leaves_the_index_alone() {
+    let scenario = Scenario::played();
+    fs::write(scenario.path("replay.bin"), recording::REPLAY).unwrap();
+    let told = refused_rebuild(&scenario, &["--from", "replay.bin", "--identities", "plc.json"]);
+    assert!(told.contains("is desynchronized"), "{told}");
+}
+
+#[test]
+fn a_partial_rebuild_from_frames_names_what_was_left_out() {
+    let scenario = Scenario::played();
+    fs::write(scenario.path("replay.bin"), recording::REPLAY).unwrap();
+    let arguments = ["rebuild", "--from", "replay.bin", "--identities", "plc.json", "--partial"];
+    let output = scenario.run(&arguments);
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let output = scenario.run(&[arguments.as_slice(), &["--json"]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    let told = json(std::str::from_utf8(&output.stdout).unwrap());
+    let count = |name: &str| told[name].as_u64().unwrap();
+    let failed = told["failed"].as_array().unwrap();
+    assert!(!failed.is_empty());
+    assert_eq!(count("desynchronized") + count("returning"), failed.len() as u64);
+    for reason in failed {
+        let line = format!("left out        {}\n", reason.as_str().unwrap());
+        assert!(text.contains(&line), "{text}");
+    }
+    assert!(text.contains(&format!("fingerprint     {}\n", scenario.succeed(&["fingerprint"]).trim())));
+}
+
+#[test]
+fn a_replay_without_exports_says_what_waits_to_be_proven_again() {
+    let scenario = Scenario::played();
+    let without = ["replay", "frames.bin", "--identities", "plc.json"];
+    let output = scenario.run(&without);
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(4), "{told}");
+    assert!(told.contains("waiting to be proven again"), "{told}");
+    let output = scenario.run(&[without.as_slice(), &["--json"]].concat());
+    assert_eq!(output.status.code(), Some(4));
+    let told = json(std::str::from_utf8(&output.stdout).unwrap());
+    assert!(told["returning"].as_u64() > Some(0), "{told}");
+    // With the exports, all is proven again.
+    let told = json(&scenario.succeed(&[REPLAY.as_slice(), &["--json"]].concat()));
+    assert_eq!((&told["returning"], &told["desynchronized"]), (&json!(0), &json!(0)));
+    assert_eq!(told["fingerprint"], fingerprint(listed().values()));
+}
+
+#[test]
+fn a_rebuild_is_refused_for_one_bad_export_and_leaves_it_out_if_told_to() {
+    let scenario = Scenario::played();
     let (did, car) = recording::REPOS[0];
     let path = scenario.path("repos").join(format!("{}.car", did.replace(':', "_")));
     let mut damaged = car.to_vec();
     *damaged.last_mut().unwrap() ^= 1;
     fs::write(path, damaged).unwrap();
-    let output = scenario.run(&["rebuild", "--from", "repos", "--identities", "plc.json"]);
+    let told = refused_rebuild(&scenario, &["--from", "repos", "--identities", "plc.json"]);
+    assert!(told.contains(&format!("repos/{}.car: ", did.replace(':', "_"))), "{told}");
+    let output = scenario.run(&["rebuild", "--from", "repos", "--identities", "plc.json", "--partial"]);
     assert_eq!(output.status.code(), Some(1));
     let told = String::from_utf8(output.stdout).unwrap();
     let expected = fingerprint(listed().values().filter(|record| repo(&record.uri) != did));
-    assert!(told.starts_with(&format!("left out     repos/{}.car: ", did.replace(':', "_"))), "{told}");
-    assert!(told.ends_with(&format!("\nfingerprint  {expected}\n")), "{told}");
+    assert!(told.starts_with(&format!("left out        repos/{}.car: ", did.replace(':', "_"))), "{told}");
+    assert!(told.contains(&format!("\nfingerprint     {expected}\n")), "{told}");
 }
 
 #[test]
@@ -221,8 +335,8 @@ fn a_frame_is_shown_with_its_operations_and_records() {
     insta::assert_json_snapshot!("a_frame_as_json", shown);
     // A single frame needs no length before it.
     fs::write(scenario.path("frame.bin"), recording::frames_live()[0]).unwrap();
-    let single = scenario.succeed(&["inspect", "frame", "frame.bin"]);
-    assert_eq!(single, scenario.succeed(&["inspect", "frame", "frames.bin"]));
+    let single = scenario.succeed(&["inspect", "frame", "frame.bin", "--json"]);
+    assert_eq!(single, scenario.succeed(&["inspect", "frame", "frames.bin", "--json"]));
     assert_eq!(json(&single)["type"], "#identity");
 }
 
@@ -235,11 +349,16 @@ fn every_kind_of_frame_can_be_shown() {
         let name = format!("{file}.bin");
         fs::write(scenario.path(&name), recorded).unwrap();
         for nth in 1..=recording::frames(recorded).len().min(12) {
-            let shown = scenario.succeed(&["inspect", "frame", &name, "--nth", &nth.to_string(), "--json"]);
-            *kinds.entry(json(&shown)["type"].as_str().unwrap().to_owned()).or_insert(0) += 1;
+            let arguments = ["inspect", "frame", &name, "--nth", &nth.to_string()];
+            let shown = scenario.succeed(&[arguments.as_slice(), &["--json"]].concat());
+            let kind = json(&shown)["type"].as_str().unwrap().to_owned();
+            kinds.entry(kind).or_insert_with(|| scenario.succeed(&arguments));
         }
     }
     let seen: Vec<&str> = kinds.keys().map(String::as_str).collect();
+    let tables: Vec<&str> =
+        kinds.iter().filter(|(kind, _)| *kind != "#commit").map(|(_, shown)| shown.as_str()).collect();
+    insta::assert_snapshot!("other_frames_as_text", tables.join("\n"));
     assert_eq!(seen, ["#account", "#commit", "#identity", "#info", "#sync", "error"]);
 }
 
@@ -342,6 +461,7 @@ fn mistakes_are_answered_with_what_to_do_next() {
         (1, replay(&["repos", "--identities", "plc.json"])),
         (1, replay(&["frames.bin", "--identities", "nowhere.json"])),
         (1, replay(&["frames.bin", "--identities", "notes.txt"])),
+        (1, replay(&["frames.bin", "--identities", "repos"])),
         (1, replay(&["frames.bin", "--identities", "plc.json", "--repos", "notes.txt"])),
         (1, replay(&["frames.bin", "--identities", "plc.json", "--data-dir", "notes.txt"])),
         (2, replay(&["frames.bin"])),
@@ -351,12 +471,18 @@ fn mistakes_are_answered_with_what_to_do_next() {
         (1, vec!["inspect", "frame", "notes.txt"]),
         (1, vec!["inspect", "frame", "frames.bin", "--nth", "217"]),
         (1, vec!["inspect", "frame", "notes.txt", "--nth", "1"]),
+        (2, vec!["inspect", "frame", "frames.bin", "--nth", "0"]),
         (1, vec!["inspect", "car", "notes.txt"]),
         (1, vec!["inspect", "car", "nowhere.car"]),
+        (1, vec!["inspect", "car", "repos"]),
+        (1, vec!["inspect", "frame", "repos"]),
         (1, vec!["inspect", "record", "frames.bin"]),
         (1, vec!["record", "--relay", "ws://127.0.0.1:1", "--frames", "1"]),
         (2, vec!["record", "--relay", "nonsense", "--frames", "1"]),
         (2, vec!["serve", "--relay", "ftp://relay.example", "--identities", "plc.json"]),
+        (2, vec!["serve", "--plc", "nonsense"]),
+        (2, vec!["serve", "--plc", "ftp://plc.example"]),
+        (2, vec!["serve", "--plc", "https://"]),
         (1, vec!["serve", "--identities", "plc.json", "--listen", &address]),
         (1, vec!["demo", "--listen", &address]),
         (2, vec!["export", "--repo", "alice.example"]),

@@ -101,6 +101,8 @@ pub enum ReplayError {
 #[derive(Debug)]
 pub struct Recording<R> {
     input: R,
+    /// For errors.
+    path: PathBuf,
     frames: u64,
 }
 
@@ -112,14 +114,15 @@ impl Recording<BufReader<File>> {
     /// The file cannot be opened.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, ReplayError> {
         let path = path.as_ref();
-        Ok(Self::new(BufReader::with_capacity(256 * 1024, open(path)?)))
+        let input = BufReader::with_capacity(256 * 1024, open(path)?);
+        Ok(Self { input, path: path.to_owned(), frames: 0 })
     }
 }
 
 impl<R: Read> Recording<R> {
     /// Reads a recording from `input`, which should be buffered.
-    pub const fn new(input: R) -> Self {
-        Self { input, frames: 0 }
+    pub fn new(input: R) -> Self {
+        Self { input, path: PathBuf::from("recording"), frames: 0 }
     }
 
     /// Reads the next frame into `frame`; false at the end.
@@ -128,12 +131,13 @@ impl<R: Read> Recording<R> {
     ///
     /// [`ReplayError`]; the recording cannot be read any further then.
     pub fn next_frame(&mut self, frame: &mut Vec<u8>) -> Result<bool, ReplayError> {
-        let io = |source| ReplayError::Io { path: PathBuf::from("recording"), source };
+        let Self { input, path, .. } = self;
+        let io = |source| ReplayError::Io { path: path.clone(), source };
         self.frames = self.frames.saturating_add(1);
         let mut length = [0; 4];
         let mut filled = 0;
         while let Some(rest) = length.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match self.input.read(rest).map_err(io)? {
+            match input.read(rest).map_err(io)? {
                 0 if filled == 0 => return Ok(false),
                 0 => return Err(ReplayError::Truncated { frame: self.frames, expected: 4 }),
                 read => filled = filled.saturating_add(read),
@@ -144,7 +148,7 @@ impl<R: Read> Recording<R> {
             return Err(ReplayError::FrameTooLarge { frame: self.frames, found: length });
         }
         frame.clear();
-        let read = self.input.by_ref().take(length as u64).read_to_end(frame).map_err(io)?;
+        let read = input.by_ref().take(length as u64).read_to_end(frame).map_err(io)?;
         if read == length {
             Ok(true)
         } else {
@@ -226,7 +230,10 @@ impl Identities {
         let path = path.as_ref();
         let malformed = |reason: String| ReplayError::Identities { path: path.to_owned(), reason };
         let json = serde_json::from_reader(BufReader::new(open(path)?));
-        Self::from_json(&json.map_err(|error| malformed(error.to_string()))?)
+        Self::from_json(&json.map_err(|error: serde_json::Error| match error.is_io() {
+            true => ReplayError::Io { path: path.to_owned(), source: error.into() },
+            false => malformed(error.to_string()),
+        })?)
     }
 
     /// Reads the content of an identities file.
@@ -363,7 +370,10 @@ impl Upstream for Offline {
         match request {
             Request::Identity { did, .. } => {
                 let identity = self.identities.get(did.as_str());
-                let identity = identity.map(|identity| identity.as_ref().clone()).ok_or(Unresolved::Gone);
+                // A file that does not name a DID knows nothing of it, not that it is gone: a wrong file must not make
+                // accounts be forgotten in silence.
+                let identity = identity.map(|identity| identity.as_ref().clone());
+                let identity = identity.ok_or(Unresolved::Unreachable);
                 Some(Answer::Identity { did, identity })
             }
             // A file does not change: what led no further once never will.

@@ -32,6 +32,11 @@ pub fn run(collections: &[Nsid], repos: &[Did], data: &DataDir) -> Result<()> {
     })?;
     out.flush()?;
     progress.finish(exported, "");
+    if exported == 0 && !(collections.is_empty() && repos.is_empty()) {
+        eprintln!(
+            "appviewd: nothing matches; `appviewd fingerprint --by collection` (or `--by repo`) lists what there is"
+        );
+    }
     Ok(())
 }
 

@@ -121,9 +121,44 @@ fn block_json(block: &[u8]) -> Json {
 
 fn print_frame(event: &Event<'_>, description: &Json) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    let Event::Commit(commit) = event else {
-        drop(out);
-        return print_json(description);
+    let commit = match event {
+        Event::Commit(commit) => commit,
+        Event::Sync(sync) => {
+            writeln!(out, "#sync  seq {}", sync.seq)?;
+            writeln!(out, "did       {}", sync.did)?;
+            writeln!(out, "rev       {}", sync.rev)?;
+            writeln!(out, "commit    {}", text(description, "/commit/cid"))?;
+            writeln!(out, "data      {}", text(description, "/commit/data"))?;
+            return Ok(());
+        }
+        Event::Identity { seq, did } => {
+            writeln!(out, "#identity  seq {seq}")?;
+            writeln!(out, "did       {did}")?;
+            return Ok(());
+        }
+        Event::Account { seq, did, active, status } => {
+            writeln!(out, "#account  seq {seq}")?;
+            writeln!(out, "did       {did}")?;
+            writeln!(out, "active    {active}")?;
+            writeln!(out, "status    {}", status.unwrap_or("none"))?;
+            return Ok(());
+        }
+        Event::Info { name, message } => {
+            writeln!(out, "#info")?;
+            writeln!(out, "name      {name}")?;
+            writeln!(out, "message   {}", message.unwrap_or("none"))?;
+            return Ok(());
+        }
+        Event::Error { name, message } => {
+            writeln!(out, "error")?;
+            writeln!(out, "error     {name}")?;
+            writeln!(out, "message   {}", message.unwrap_or("none"))?;
+            return Ok(());
+        }
+        _ => {
+            drop(out);
+            return print_json(description);
+        }
     };
     writeln!(out, "#commit  seq {}", commit.seq)?;
     writeln!(out, "repo      {}", commit.repo)?;

@@ -9,18 +9,28 @@ use appview_core::index::{Index, IndexWriter};
 use appview_core::record::Catalog;
 use appview_core::source::replay::{Identities, RepoFolder, prove_export};
 use appview_core::sync::{Change, Scope};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::{identities, make_folder, offline, replay};
 use crate::config::{DataDir, Format, SavedUpstream};
 use crate::progress::Progress;
 
-/// Builds the index from a folder of exports or from a recording, and says whether it equals the old one.
+/// Most reasons that an error lists.
+const LISTED: usize = 10;
+
+/// Builds the index from a folder of exports or from a recording, and says whether it equals the old one. What cannot be
+/// proven keeps the old one in its place, unless `partial`; then it is left out and named.
 ///
 /// # Errors
 ///
 /// Something cannot be read or proven, or the new index cannot be written. The old one is then untouched.
-pub fn run(from: &Path, upstream: &SavedUpstream, data: &DataDir, format: Format) -> Result<ExitCode> {
+pub fn run(
+    from: &Path,
+    partial: bool,
+    upstream: &SavedUpstream,
+    data: &DataDir,
+    format: Format,
+) -> Result<ExitCode> {
     make_folder(data)?;
     let path = data.index();
     let before = fingerprint(&path).ok();
@@ -30,37 +40,63 @@ pub fn run(from: &Path, upstream: &SavedUpstream, data: &DataDir, format: Format
         let identities = identities(&upstream.identities)?;
         Index::rebuild(&path, Catalog::builtin()?, |writer| {
             failed = from_exports(writer, from, &identities)?;
-            Ok::<_, Error>(())
+            accept(&failed, partial)
         })?;
     } else {
         let upstream = offline(upstream)?;
         Index::rebuild(&path, Catalog::builtin()?, |writer| {
-            played = Some(replay::play(writer, from, upstream)?);
-            Ok::<_, Error>(())
+            let outcome = replay::play(writer, from, upstream)?;
+            failed = outcome.shortcomings();
+            played = Some(outcome);
+            accept(&failed, partial)
         })?;
     }
     let after = fingerprint(&path)?;
     let mut out = std::io::stdout().lock();
     if format.json {
-        let failed: Vec<_> = failed.iter().map(ToString::to_string).collect();
-        let summary = json!({"fingerprint": after, "before": before, "agrees": before.as_ref().map(|b| *b == after), "failed": failed});
-        writeln!(out, "{summary}")?;
-    } else {
-        for failure in &failed {
-            writeln!(out, "left out     {failure}")?;
+        let mut summary = played.map(|played| played.to_json()).unwrap_or_default();
+        let reasons: Vec<_> = failed.iter().map(ToString::to_string).collect();
+        let agrees = before.as_ref().map(|before| *before == after);
+        for (name, value) in [
+            ("fingerprint", json!(after)),
+            ("before", json!(before)),
+            ("agrees", json!(agrees)),
+            ("failed", json!(reasons)),
+        ] {
+            summary.insert(name.to_owned(), value);
         }
-        writeln!(out, "fingerprint  {after}")?;
+        writeln!(out, "{}", Json::Object(summary))?;
+    } else {
+        if let Some(played) = played {
+            played.write(&mut out)?;
+        }
+        for failure in &failed {
+            writeln!(out, "left out        {failure}")?;
+        }
+        writeln!(out, "fingerprint     {after}")?;
         match before {
-            Some(before) if before == after => writeln!(out, "             as before")?,
-            Some(before) => writeln!(out, "before       {before}")?,
+            Some(before) if before == after => writeln!(out, "                as before")?,
+            Some(before) => writeln!(out, "before          {before}")?,
             None => {}
         }
     }
-    Ok(if failed.is_empty() {
-        played.map_or(ExitCode::SUCCESS, |played| played.exit_code())
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// An error, which keeps the old index in its place, if anything failed and that was not allowed.
+fn accept(failed: &[Error], partial: bool) -> Result<()> {
+    if partial || failed.is_empty() {
+        return Ok(());
+    }
+    let mut reasons: String = failed.iter().take(LISTED).map(|reason| format!("\n  {reason}")).collect();
+    let unlisted = failed.len().saturating_sub(LISTED);
+    if unlisted > 0 {
+        reasons.push_str(&format!("\n  and {unlisted} more"));
+    }
+    bail!(
+        "the index stays as it was, because the new one would not be whole:{reasons}\ncheck --from, --identities and \
+         --repos, or swap in what could be proven with --partial"
+    )
 }
 
 /// Proves and writes every export; gives back why some could not be.

@@ -1,17 +1,18 @@
 //! `replay`: a recording through the verifier into the index, requests answered from disk.
 
-use std::io::Write as _;
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Error, Result};
 use appview_core::index::IndexWriter;
 use appview_core::record::Catalog;
 use appview_core::source::pump::{Notice, Upstream};
 use appview_core::source::replay::{self, Recording, ReplayError};
 use appview_core::sync::verifier::Closing;
-use appview_core::sync::{Proof, Scope};
-use serde_json::json;
+use appview_core::sync::{Hosting, Proof, Scope};
+use appview_core::syntax::Did;
+use serde_json::{Map, Value as Json, json};
 
 use super::{offline, open};
 use crate::config::{DataDir, Format, SavedUpstream};
@@ -28,15 +29,26 @@ pub fn run(frames: &Path, upstream: &SavedUpstream, data: &DataDir, format: Form
     let mut writer = index.writer(Catalog::builtin()?)?;
     let played = play(&mut writer, frames, upstream)?;
     drop(writer);
-    played.print(&index.fingerprint()?.to_string(), format)?;
+    let fingerprint = index.fingerprint()?.to_string();
+    let mut out = std::io::stdout().lock();
+    if format.json {
+        let mut summary = played.to_json();
+        summary.insert("fingerprint".to_owned(), fingerprint.into());
+        writeln!(out, "{}", Json::Object(summary))?;
+    } else {
+        played.write(&mut out)?;
+        writeln!(out, "fingerprint     {fingerprint}")?;
+    }
     Ok(played.exit_code())
 }
 
 /// What came of a recording.
 pub(super) struct Played {
     outcome: replay::Played,
-    /// Repositories whose records are not fully proven, as far as the recording and the exports tell.
-    desynchronized: u64,
+    /// Hosted accounts whose repositories are not proven up to where the recording ends.
+    desynchronized: Vec<Did>,
+    /// Accounts that are hidden until their repositories have been proven again.
+    returning: Vec<Did>,
 }
 
 /// Plays a recording with any writer.
@@ -61,48 +73,73 @@ pub(super) fn play(writer: &mut IndexWriter, frames: &Path, upstream: impl Upstr
             "refused"
         );
     }
-    let desynchronized = count_desynchronized(writer)?;
-    Ok(Played { outcome, desynchronized })
-}
-
-fn count_desynchronized(writer: &IndexWriter) -> Result<u64> {
-    let mut count = 0;
+    let (mut desynchronized, mut returning) = (Vec::new(), Vec::new());
     for entry in writer.repo_states() {
-        let (_, state) = entry?;
-        let is_behind = state.proof == Proof::Desynchronized;
-        if is_behind && state.hosting.is_visible() {
-            count += 1;
+        let (did, state) = entry?;
+        match (state.hosting, state.proof) {
+            (Hosting::Returning, _) => returning.push(did),
+            (Hosting::Active, Proof::Desynchronized) => desynchronized.push(did),
+            _ => {}
         }
     }
-    Ok(count)
+    Ok(Played { outcome, desynchronized, returning })
 }
 
 impl Played {
-    /// 0, or 3 if the recording ended with the service closing the stream on us.
-    pub(super) fn exit_code(&self) -> ExitCode {
-        if self.outcome.notices.iter().any(|notice| notice.closing == Closing::Yes) {
+    /// 3 if the recording ended with the service closing the stream on us, 4 if a repository could not be proven.
+    fn exit_code(&self) -> ExitCode {
+        if self.closing().next().is_some() {
             ExitCode::from(3)
-        } else {
+        } else if self.desynchronized.is_empty() && self.returning.is_empty() {
             ExitCode::SUCCESS
+        } else {
+            ExitCode::from(4)
         }
     }
 
-    pub(super) fn print(&self, fingerprint: &str, format: Format) -> Result<()> {
-        let Self { outcome: replay::Played { tally, notices, .. }, desynchronized } = self;
-        let mut out = std::io::stdout().lock();
-        if format.json {
-            let notices: Vec<_> = notices
-                .iter()
-                .map(|notice| json!({"name": notice.name, "message": notice.message}))
-                .collect();
-            let summary = json!({
-                "frames": tally.frames, "foreign": tally.foreign, "commits": tally.commits, "repos": tally.repos,
-                "stale": tally.stale, "rejected": tally.rejected, "desynchronized": desynchronized, "notices": notices,
-                "fingerprint": fingerprint,
-            });
-            writeln!(out, "{summary}")?;
-            return Ok(());
-        }
+    /// Why what was played is less than the whole, if it is.
+    pub(super) fn shortcomings(&self) -> Vec<Error> {
+        let nothing = (self.outcome.tally.frames == 0).then(|| Error::msg("the recording holds no frames"));
+        let closing = self.closing().map(|notice| {
+            let message = notice.message.as_deref().unwrap_or("no message");
+            Error::msg(format!("the service closed the stream with {}: {message}", notice.name))
+        });
+        let missing = "its export is missing or cannot be proven";
+        let behind =
+            self.desynchronized.iter().map(|did| Error::msg(format!("{did} is desynchronized: {missing}")));
+        let waiting = self
+            .returning
+            .iter()
+            .map(|did| Error::msg(format!("{did} is waiting to be proven again: {missing}")));
+        nothing.into_iter().chain(closing).chain(behind).chain(waiting).collect()
+    }
+
+    fn closing(&self) -> impl Iterator<Item = &Notice> {
+        self.outcome.notices.iter().filter(|notice| notice.closing == Closing::Yes)
+    }
+
+    pub(super) fn to_json(&self) -> Map<String, Json> {
+        let Self { outcome: replay::Played { tally, notices, .. }, desynchronized, returning } = self;
+        let notices: Vec<_> =
+            notices.iter().map(|notice| json!({"name": notice.name, "message": notice.message})).collect();
+        [
+            ("frames", json!(tally.frames)),
+            ("foreign", json!(tally.foreign)),
+            ("commits", json!(tally.commits)),
+            ("repos", json!(tally.repos)),
+            ("stale", json!(tally.stale)),
+            ("rejected", json!(tally.rejected)),
+            ("desynchronized", json!(desynchronized.len())),
+            ("returning", json!(returning.len())),
+            ("notices", json!(notices)),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into_iter()
+        .collect()
+    }
+
+    pub(super) fn write(&self, out: &mut impl Write) -> Result<()> {
+        let Self { outcome: replay::Played { tally, notices, .. }, desynchronized, returning } = self;
         writeln!(out, "frames          {}", tally.frames)?;
         writeln!(out, "  foreign       {}", tally.foreign)?;
         writeln!(out, "  known         {}", tally.stale)?;
@@ -110,13 +147,17 @@ impl Played {
         writeln!(out, "{}", if tally.rejected > 0 { "  (RUST_LOG=info tells which, and why)" } else { "" })?;
         writeln!(out, "commits proven  {}", tally.commits)?;
         writeln!(out, "repos fetched   {}", tally.repos)?;
-        if *desynchronized > 0 {
-            writeln!(out, "desynchronized  {desynchronized}  (their exports are missing: see --repos)")?;
+        if !desynchronized.is_empty() {
+            let count = desynchronized.len();
+            writeln!(out, "desynchronized  {count}  (their exports are missing: see --repos)")?;
+        }
+        if !returning.is_empty() {
+            let count = returning.len();
+            writeln!(out, "returning       {count}  (hidden, waiting to be proven again: see --repos)")?;
         }
         for Notice { name, message, .. } in notices {
             writeln!(out, "the service     {name}: {}", message.as_deref().unwrap_or("no message"))?;
         }
-        writeln!(out, "fingerprint     {fingerprint}")?;
         Ok(())
     }
 }

@@ -54,7 +54,7 @@ fn answers(upstream: &Upstream, data: &DataDir) -> Result<Answers> {
         return Ok(Answers::Upstream(Box::new(files)));
     }
     let reach = if upstream.allow_private_hosts { Reach::Anywhere } else { Reach::Public };
-    let network = Network::new(&upstream.plc, reach, data.data_dir.clone(), Scope::default())?;
+    let network = Network::new(upstream.plc.as_str(), reach, data.data_dir.clone(), Scope::default())?;
     let collections = Collection::ALL.iter().map(|collection| collection.nsid().parse());
     Ok(Answers::Network { network, collections: collections.collect::<Result<_, _>>()? })
 }

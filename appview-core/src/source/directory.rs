@@ -43,8 +43,14 @@ impl ResolveError {
     pub const fn is_final(&self) -> bool {
         match self {
             Self::Method { .. } | Self::Identity(_) => true,
-            Self::Http(error) => matches!(error, HttpError::Status { status: 404 | 410, .. }),
+            Self::Http(_) => self.is_gone(),
         }
+    }
+
+    /// Whether there is no such DID, or no longer.
+    #[must_use]
+    pub const fn is_gone(&self) -> bool {
+        matches!(self, Self::Http(HttpError::Status { status: 404 | 410, .. }))
     }
 }
 

@@ -176,6 +176,10 @@ impl Desk {
             match self.try_repo(&did, held).await {
                 Ok(answer) => return answer,
                 Err(Failure::Pds(PdsError::Inactive(hosting))) => return Answer::Hosting { did, hosting },
+                // Without a DID there is no account.
+                Err(Failure::Resolve(error)) if error.is_gone() => {
+                    return Answer::Hosting { did, hosting: Hosting::Deleted };
+                }
                 Err(failure) => {
                     metrics::counter!("appview_fetch_failures_total").increment(1);
                     tracing::info!(%failure, attempt, "a repository cannot be proven now");
@@ -186,13 +190,17 @@ impl Desk {
     }
 
     async fn try_repo(&self, did: &Did, held: Option<RepoHead>) -> Result<Answer, Failure> {
-        let _permit = self.at_once.acquire().await;
         let network = &self.network;
-        let identity = network.directory.resolve(did, Freshness::Fresh).await?;
+        let identity = {
+            let _permit = self.at_once.acquire().await;
+            network.directory.resolve(did, Freshness::Fresh).await?
+        };
         let pds = identity.pds().ok_or(Failure::NoPds)?.to_owned();
         let host = self.host(&pds);
-        host.rest().await;
+        // The host's turn comes first: a host that rests must not keep others waiting.
         let _turn = host.at_once.acquire().await;
+        host.rest().await;
+        let _permit = self.at_once.acquire().await;
         if let Some(held) = held
             && host.heed(network.hosts.latest_rev(&pds, did).await)? == held.rev
         {
@@ -229,8 +237,8 @@ impl Desk {
             let identity = self.network.directory.resolve(did, Freshness::Fresh).await;
             let said = match identity.as_ref().map(|identity| identity.pds()) {
                 Ok(Some(pds)) => self.network.hosts.hosting(pds, did).await.ok(),
-                // Without a document there is no account.
-                Err(error) if error.is_final() => Some(Hosting::Deleted),
+                // Without a DID there is no account.
+                Err(error) if error.is_gone() => Some(Hosting::Deleted),
                 Ok(None) | Err(_) => None,
             };
             drop(permit);

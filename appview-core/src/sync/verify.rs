@@ -248,12 +248,12 @@ pub fn verify_sync(
     }
     let blocks = Slice::parse(event.blocks)?;
     let commit = signed_object(&blocks, None)?;
-    if commit.rev != event.rev && commit.did == identity.did().as_str() && commit.did == event.did {
+    bind(&commit, identity.did(), event.did, commit.rev)?;
+    commit.verify(key_at(identity, commit.rev)?)?;
+    if commit.rev != event.rev {
         // A host that imported the repository announces a revision of its own.
         return Err(VerifyError::ChainBreak { held: head, since: None, prev_data: None });
     }
-    bind(&commit, identity.did(), event.did, event.rev)?;
-    commit.verify(key_at(identity, commit.rev)?)?;
     if head.is_none_or(|head| head.data != commit.data) {
         return Err(VerifyError::ChainBreak { held: head, since: None, prev_data: Some(commit.data) });
     }

@@ -102,9 +102,10 @@ impl Verifier {
             }
             return Handled::Parked;
         }
+        let is_crowded = frame.len() > room;
         let is_unknown = tracked.state.head.is_none() && !tracked.written && is_resolving;
         forgotten.into_iter().for_each(|ticket| self.release(ticket));
-        if is_unknown {
+        if is_unknown && is_crowded {
             // Whoever is real among those that nobody has proven yet is found by asking who has records.
             self.forget(did);
             let detail = "too much waits to be proven".to_owned();

@@ -129,8 +129,8 @@ pub enum Command {
     /// Build the index anew, beside the old one, and swap it in when it is whole.
     ///
     /// Prints the fingerprint of the new index, and whether the old one had the same. Whatever goes wrong, the old one
-    /// stays as it was: also if an export cannot be proven, or a recording is empty, ends with the service closing the
-    /// stream, or leaves repositories that could not be proven. Exits with 1 then.
+    /// stays as it was: also if an export cannot be proven, or a recording leads to nothing, ends with the service closing
+    /// the stream, or leaves repositories that could not be proven. Exits with 1 then.
     #[command(after_help = "Examples:  appviewd rebuild --from repos/ --identities plc.json\n           \
                             appviewd rebuild --from frames.bin --identities plc.json --repos repos/")]
     Rebuild {

@@ -163,6 +163,20 @@ fn a_rebuild_from_an_empty_recording_leaves_the_index_alone() {
 }
 
 #[test]
+fn a_rebuild_from_a_recording_of_others_leaves_the_index_alone() {
+    let scenario = Scenario::played();
+    let is_foreign = |frame: &&[u8]| {
+        let holds = |text: &str| frame.windows(text.len()).any(|part| part == text.as_bytes());
+        holds("#commit") && !holds("dev.cocore.")
+    };
+    let foreign: Vec<&[u8]> = recording::frames_live().into_iter().filter(is_foreign).collect();
+    assert!(!foreign.is_empty());
+    fs::write(scenario.path("foreign.bin"), recording::frame_file(&foreign)).unwrap();
+    let told = refused_rebuild(&scenario, &["--from", "foreign.bin", "--identities", "plc.json"]);
+    assert!(told.contains("the recording leads to no repository"), "{told}");
+}
+
+#[test]
 fn a_rebuild_from_a_stream_that_was_closed_leaves_the_index_alone() {
     let scenario = Scenario::played();
     fs::write(scenario.path("future.bin"), recording::FUTURE_CURSOR).unwrap();

@@ -45,6 +45,8 @@ pub fn run(frames: &Path, upstream: &SavedUpstream, data: &DataDir, format: Form
 /// What came of a recording.
 pub(super) struct Played {
     outcome: replay::Played,
+    /// Repositories that the index has a state of, whatever it is.
+    known: u64,
     /// Hosted accounts whose repositories are not proven up to where the recording ends.
     desynchronized: Vec<Did>,
     /// Accounts that are hidden until their repositories have been proven again.
@@ -73,16 +75,17 @@ pub(super) fn play(writer: &mut IndexWriter, frames: &Path, upstream: impl Upstr
             "refused"
         );
     }
-    let (mut desynchronized, mut returning) = (Vec::new(), Vec::new());
+    let (mut known, mut desynchronized, mut returning) = (0, Vec::new(), Vec::new());
     for entry in writer.repo_states() {
         let (did, state) = entry?;
+        known += 1;
         match (state.hosting, state.proof) {
             (Hosting::Returning, _) => returning.push(did),
             (Hosting::Active, Proof::Desynchronized) => desynchronized.push(did),
             _ => {}
         }
     }
-    Ok(Played { outcome, desynchronized, returning })
+    Ok(Played { outcome, known, desynchronized, returning })
 }
 
 impl Played {
@@ -99,7 +102,11 @@ impl Played {
 
     /// Why what was played is less than the whole, if it is.
     pub(super) fn shortcomings(&self) -> Vec<Error> {
-        let nothing = (self.outcome.tally.frames == 0).then(|| Error::msg("the recording holds no frames"));
+        let nothing = match (self.outcome.tally.frames, self.known) {
+            (0, _) => Some(Error::msg("the recording holds no frames")),
+            (_, 0) => Some(Error::msg("the recording leads to no repository")),
+            _ => None,
+        };
         let closing = self.closing().map(|notice| {
             let message = notice.message.as_deref().unwrap_or("no message");
             Error::msg(format!("the service closed the stream with {}: {message}", notice.name))
@@ -119,7 +126,7 @@ impl Played {
     }
 
     pub(super) fn to_json(&self) -> Map<String, Json> {
-        let Self { outcome: replay::Played { tally, notices, .. }, desynchronized, returning } = self;
+        let Self { outcome: replay::Played { tally, notices, .. }, desynchronized, returning, .. } = self;
         let notices: Vec<_> =
             notices.iter().map(|notice| json!({"name": notice.name, "message": notice.message})).collect();
         [
@@ -139,7 +146,7 @@ impl Played {
     }
 
     pub(super) fn write(&self, out: &mut impl Write) -> Result<()> {
-        let Self { outcome: replay::Played { tally, notices, .. }, desynchronized, returning } = self;
+        let Self { outcome: replay::Played { tally, notices, .. }, desynchronized, returning, .. } = self;
         writeln!(out, "frames          {}", tally.frames)?;
         writeln!(out, "  foreign       {}", tally.foreign)?;
         writeln!(out, "  known         {}", tally.stale)?;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::super::change::{Change, Hosting, Proof, RepoHead, RepoState, VerifiedRepo};
+use super::super::change::{Change, Hosting, Proof, RepoHead, RepoState};
+use super::super::verify::VerifiedRepo;
 use super::Verifier;
 use super::output::{Freshness, Output, Unresolved};
 use super::tracked::{Phase, Witness};

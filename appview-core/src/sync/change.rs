@@ -151,6 +151,37 @@ pub struct RepoState {
     pub hosting: Hosting,
     /// How well it is proven.
     pub proof: Proof,
+    /// How well the head was proven before it was doubted: what [`Change::Current`] restores. None while it is not
+    /// doubted, and where nothing was ever proven.
+    pub proven: Option<Proof>,
+}
+
+impl RepoState {
+    /// Of a repository that is followed from here on: nothing of it is proven yet.
+    pub(crate) const UNPROVEN: Self =
+        Self { head: None, hosting: Hosting::Active, proof: Proof::Desynchronized, proven: None };
+
+    /// Of a repository that was erased.
+    pub(crate) const ERASED: Self = Self { hosting: Hosting::Deleted, ..Self::UNPROVEN };
+
+    /// Sets the head of the chain, and how well it is proven.
+    pub(crate) const fn prove(&mut self, head: RepoHead, proof: Proof) {
+        (self.head, self.proof, self.proven) = (Some(head), proof, None);
+    }
+
+    /// Has it proven from its PDS, and keeps in mind how well it was proven so far.
+    pub(crate) const fn doubt(&mut self) {
+        if !matches!(self.proof, Proof::Desynchronized) {
+            (self.proof, self.proven) = (Proof::Desynchronized, Some(self.proof));
+        }
+    }
+
+    /// Ends the doubt: it is as well proven as before. Changes nothing if nothing was.
+    pub(crate) const fn trust(&mut self) {
+        if let Some(proof) = self.proven {
+            (self.proof, self.proven) = (proof, None);
+        }
+    }
 }
 
 /// A place in one service's stream: it means nothing at another endpoint.
@@ -202,20 +233,25 @@ pub enum Change {
     /// A head that moved without any record changing.
     Head(VerifiedHead),
     /// The repository's PDS still has the revision that is held: it is as well proven as it was before it was doubted.
+    /// How well that was is the index's to know. It can raise nothing that was not proven: without a proof before the
+    /// doubt, or with another head in the index, the repository stays to be proven.
     Current {
         /// The repository.
         did: Did,
-        /// How well that was.
-        proof: Proof,
+        /// What its PDS has.
+        head: RepoHead,
     },
-    /// The account's hosting changed: its records appear or disappear, none is lost.
+    /// The account's hosting changed: its records appear or disappear, none is lost and none is new.
+    /// [`Hosting::Active`] shows what is stored, all of it proven once, though perhaps doubted since; of a repository
+    /// without a head that is nothing. It needs no proof because accounts sign nothing about their hosting.
     Hosting {
         /// The account.
         did: Did,
         /// What it is from here on.
         hosting: Hosting,
     },
-    /// The repository is followed from here on, and has to be proven from its PDS.
+    /// The repository is followed from here on, and has to be proven from its PDS. What is stored of it is shown as
+    /// before.
     Desynchronized {
         /// The repository.
         did: Did,

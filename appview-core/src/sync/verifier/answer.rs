@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::change::{Change, Hosting, Proof, RepoHead, RepoState};
+use super::super::change::{Change, Hosting, RepoHead, RepoState};
 use super::super::verify::VerifiedRepo;
 use super::Verifier;
 use super::output::{Freshness, Output, Unresolved};
@@ -91,8 +91,7 @@ impl Verifier {
         match hosting {
             Hosting::Deleted => {
                 if let Some(tracked) = self.repos.get_mut(did) {
-                    tracked.state =
-                        RepoState { head: None, hosting: Hosting::Deleted, proof: Proof::Desynchronized };
+                    tracked.state = RepoState::ERASED;
                     self.settle(did);
                     self.outputs.push_back(Output::Apply(Change::Erase { did: did.clone() }));
                 }
@@ -117,7 +116,7 @@ impl Verifier {
         tracked.identity = Some(identity);
         tracked.state.proof = proof;
         tracked.phase = Phase::Ready;
-        self.outputs.push_back(Output::Apply(Change::Current { did: did.clone(), proof }));
+        self.outputs.push_back(Output::Apply(Change::Current { did: did.clone(), head }));
         self.reappear(did);
         self.replay_parked(did, now);
     }

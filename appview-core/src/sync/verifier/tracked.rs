@@ -214,6 +214,6 @@ impl Tracked {
 
     /// A repository seen for the first time.
     pub(super) fn unknown() -> Self {
-        Self::new(RepoState { head: None, hosting: Hosting::Active, proof: Proof::Desynchronized })
+        Self::new(RepoState::UNPROVEN)
     }
 }

@@ -100,6 +100,21 @@ impl VerifiedRepo {
         &self.records
     }
 
+    /// Whether the bodies stay in a file until they are read, as those of a large export do.
+    #[must_use]
+    pub const fn is_file(&self) -> bool {
+        self.archive.is_file()
+    }
+
+    /// Bytes of memory that it takes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let text = |path: &RepoPath| path.collection.as_str().len().saturating_add(path.rkey.as_str().len());
+        let texts = self.records.iter().map(|(path, _)| text(path)).fold(0, usize::saturating_add);
+        let rows = self.records.capacity().saturating_mul(size_of::<(RepoPath, Cid)>());
+        self.archive.memory_bytes().saturating_add(rows).saturating_add(texts)
+    }
+
     /// Reads the block of a record of [`VerifiedRepo::records`] into `buffer`.
     ///
     /// # Errors

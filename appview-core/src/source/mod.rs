@@ -2,8 +2,9 @@
 //!
 //! Bytes from disk or from a relay enter; batches of proven changes leave towards an [`IndexWriter`]. [`replay`] reads
 //! recordings, DID documents and exports from disk; [`pump`] is the only loop; [`relay`] is a WebSocket to a relay
-//! (feature `net`, as are all
-//! rooms that ask the network: [`http`], [`directory`], [`pds`], [`network`], [`discovery`], [`follow`]). This is the one room of the library that may ask for the time. Deliberately absent: any judgement
+//! (feature `net`, as are
+//! [`queue`], the one way to the pump, and all rooms that ask the network: [`http`], [`directory`], [`pds`],
+//! [`network`], [`discovery`], [`follow`]). This is the one room of the library that may ask for the time. Deliberately absent: any judgement
 //! about what was received.
 //!
 //! [`IndexWriter`]: crate::index::IndexWriter
@@ -21,6 +22,8 @@ pub mod network;
 #[cfg(feature = "net")]
 pub mod pds;
 pub mod pump;
+#[cfg(feature = "net")]
+pub mod queue;
 #[cfg(feature = "net")]
 pub mod relay;
 pub mod replay;

@@ -19,6 +19,7 @@ use super::http::{Http, HttpError, Reach};
 use super::now;
 use super::pds::{Hosts, PdsError};
 use super::pump::{Answer, Input, Request, Upstream};
+use super::queue::Outbox;
 use super::relay::Received;
 use crate::block::car::Archive;
 use crate::repo::Identity;
@@ -90,7 +91,7 @@ impl Network {
     }
 
     /// The pump's end, and the work to be spawned beside it. It sends answers to `inbox` until that is closed.
-    pub fn start(self, inbox: mpsc::Sender<Received>) -> (Asking, impl Future<Output = ()>) {
+    pub fn start(self, inbox: Outbox) -> (Asking, impl Future<Output = ()>) {
         let (requests, queue) = mpsc::unbounded_channel();
         let desk =
             Arc::new(Desk { network: self, at_once: Semaphore::new(AT_ONCE), per_host: Mutex::default() });
@@ -99,7 +100,7 @@ impl Network {
 }
 
 /// Takes requests as long as there is room to work on them.
-async fn work(desk: Arc<Desk>, mut queue: mpsc::UnboundedReceiver<Request>, inbox: mpsc::Sender<Received>) {
+async fn work(desk: Arc<Desk>, mut queue: mpsc::UnboundedReceiver<Request>, inbox: Outbox) {
     let mut tasks = JoinSet::new();
     loop {
         tokio::select! {

@@ -1,5 +1,5 @@
 //! A file that is not a sound index of this version is refused by name, and left as it is.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod network;
 
@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use appview_core::index::{APPLICATION_ID, Damage, Index, IndexError, SCHEMA_VERSION};
 use appview_core::query::Scope;
+use appview_core::record::Verdict;
 use network::{Business, Scratch, catalog};
 use rusqlite::Connection;
 
@@ -156,4 +157,14 @@ fn a_check_finds_what_a_stray_hand_did() {
     assert!(matches!(&untyped[..], [Damage::Typed { .. }]), "{untyped:?}");
     let moved = tamper(&format!("update record set rkey = 'elsewhere' where id = {one}"));
     assert!(moved.iter().any(|damage| matches!(damage, Damage::Sum { .. })), "{moved:?}");
+
+    let counted = tamper("update tally set marked = marked + 2 where collection = 0");
+    let [damage @ Damage::Count { collection: None, verdict: Verdict::Marked, expected, found }] =
+        &counted[..]
+    else {
+        panic!("expected one count that differs, found {counted:?}");
+    };
+    assert_eq!(*expected, found + 2);
+    let told = format!("all collections: expected {expected} marked records, found {found}");
+    assert_eq!(damage.to_string(), told);
 }

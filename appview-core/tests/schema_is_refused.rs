@@ -123,6 +123,25 @@ fn the_file_says_whose_it_is_and_overwrites_what_it_forgets() {
 }
 
 #[test]
+fn whoever_only_reads_creates_nothing_and_opens_what_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("index.db");
+    assert_eq!(label(&Index::open_existing(&path).unwrap_err()), ("missing", true));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+
+    let business = Business::new(33, 1);
+    let scratch = Scratch::told(&business.told);
+    let reader = Index::open_existing(scratch.index.path()).unwrap().reader().unwrap();
+    let seen = reader.fingerprint(&Scope::Whole).unwrap();
+    assert_eq!(seen, scratch.reader().fingerprint(&Scope::Whole).unwrap());
+
+    let conn = Connection::open(&path).unwrap();
+    conn.execute_batch("create table other (id integer)").unwrap();
+    drop(conn);
+    assert_eq!(label(&Index::open_existing(&path).unwrap_err()), ("foreign", true));
+}
+
+#[test]
 fn a_check_finds_what_a_stray_hand_did() {
     let business = Business::new(32, 3);
     let scratch = Scratch::told(&business.told);

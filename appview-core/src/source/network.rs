@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 
 use super::directory::{Directory, ResolveError};
@@ -108,7 +108,9 @@ async fn work(desk: Arc<Desk>, mut queue: mpsc::UnboundedReceiver<Request>, inbo
                 let Some(request) = request else { break };
                 let (desk, inbox) = (Arc::clone(&desk), inbox.clone());
                 tasks.spawn(async move {
-                    if let Some(answer) = desk.answer(request).await {
+                    // What was fetched keeps its place among those at once until there is room for it: a slow index
+                    // slows the fetching.
+                    if let Some((answer, _permit)) = desk.answer(request).await {
                         // The pump may have stopped meanwhile.
                         let _ = inbox.send(Received::Input(Input::Answer(answer))).await;
                     }
@@ -132,16 +134,16 @@ struct Host {
 }
 
 impl Desk {
-    async fn answer(&self, request: Request) -> Option<Answer> {
+    async fn answer(&self, request: Request) -> Option<(Answer, Option<SemaphorePermit<'_>>)> {
         match request {
             Request::Identity { did, freshness } => {
                 let identity = self.identity(&did, freshness).await;
-                Some(Answer::Identity { did, identity })
+                Some((Answer::Identity { did, identity }, None))
             }
             Request::Repo { did, held, attempt } => Some(self.repo(did, held, attempt).await),
             Request::Hosting { did } => {
                 let hosting = self.hosting(&did).await?;
-                Some(Answer::Hosting { did, hosting })
+                Some((Answer::Hosting { did, hosting }, None))
             }
         }
     }
@@ -167,15 +169,22 @@ impl Desk {
     }
 
     /// Tries until the repository is proven, or its host says that it serves it no more.
-    async fn repo(&self, did: Did, held: Option<RepoHead>, attempt: u32) -> Answer {
+    async fn repo(
+        &self,
+        did: Did,
+        held: Option<RepoHead>,
+        attempt: u32,
+    ) -> (Answer, Option<SemaphorePermit<'_>>) {
         let mut attempt = attempt;
         loop {
             if attempt > 0 {
                 tokio::time::sleep(pause(attempt - 1)).await;
             }
             match self.try_repo(&did, held).await {
-                Ok(answer) => return answer,
-                Err(Failure::Pds(PdsError::Inactive(hosting))) => return Answer::Hosting { did, hosting },
+                Ok((answer, permit)) => return (answer, permit),
+                Err(Failure::Pds(PdsError::Inactive(hosting))) => {
+                    return (Answer::Hosting { did, hosting }, None);
+                }
                 Err(failure) => {
                     metrics::counter!("appview_fetch_failures_total").increment(1);
                     tracing::info!(%failure, attempt, "a repository cannot be proven now");
@@ -185,8 +194,13 @@ impl Desk {
         }
     }
 
-    async fn try_repo(&self, did: &Did, held: Option<RepoHead>) -> Result<Answer, Failure> {
-        let _permit = self.at_once.acquire().await;
+    async fn try_repo(
+        &self,
+        did: &Did,
+        held: Option<RepoHead>,
+    ) -> Result<(Answer, Option<SemaphorePermit<'_>>), Failure> {
+        // Nobody closes the semaphore, so there is always a permit.
+        let permit = self.at_once.acquire().await.ok();
         let network = &self.network;
         let identity = network.directory.resolve(did, Freshness::Fresh).await?;
         let pds = identity.pds().ok_or(Failure::NoPds)?.to_owned();
@@ -196,7 +210,7 @@ impl Desk {
         if let Some(held) = held
             && host.heed(network.hosts.latest_rev(&pds, did).await)? == held.rev
         {
-            return Ok(Answer::Current { did: did.clone(), head: held, identity });
+            return Ok((Answer::Current { did: did.clone(), head: held, identity }, permit));
         }
         let archive = host.heed(network.hosts.repo(&pds, did).await)?;
         let (identity, repo) = match self.prove(archive, &identity).await {
@@ -209,7 +223,7 @@ impl Desk {
             }
             proven => (identity, proven?),
         };
-        Ok(Answer::Repo { repo, identity })
+        Ok((Answer::Repo { repo, identity }, permit))
     }
 
     /// Proves an export on a thread of its own: a large one takes a while.

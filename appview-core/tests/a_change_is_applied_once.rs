@@ -3,9 +3,10 @@
 
 mod network;
 
+use appview_core::block::Cid;
 use appview_core::query::Scope;
 use appview_core::record::Verdict;
-use appview_core::sync::{Change, Hosting, Proof};
+use appview_core::sync::{Change, Hosting, Proof, RepoHead};
 use fixtures::records;
 use fixtures::{KeyKind, Write};
 use network::{Business, Network, Scratch, catalog, counted, cursor, did, see};
@@ -314,4 +315,39 @@ fn a_batch_that_fails_leaves_no_trace_and_can_be_given_again() {
     assert_eq!(scratch.reader().check(|_| ()).unwrap().damage, []);
     let fresh = Scratch::told(&repos);
     assert_eq!(see(&scratch.reader(), &business), see(&fresh.reader(), &business));
+}
+
+#[test]
+fn a_doubt_that_ends_restores_what_was_proven_and_nothing_more() {
+    let business = Business::new(10, 1);
+    let scratch = Scratch::told(&business.told);
+    let mut writer = scratch.writer();
+    let owner = did(&business.owner);
+    let proven = writer.repo_state(&owner).unwrap().unwrap();
+    let head = proven.head.unwrap();
+    assert_eq!((proven.proof, proven.proven), (Proof::Full, None));
+
+    let doubt = || Change::Desynchronized { did: owner.clone() };
+    let current = |head| Change::Current { did: owner.clone(), head };
+    // Twice, as after a restart: the second doubt must not forget what the first remembered.
+    writer.apply(&[doubt(), doubt()], &[]).unwrap();
+    let doubted = writer.repo_state(&owner).unwrap().unwrap();
+    assert_eq!((doubted.proof, doubted.proven), (Proof::Desynchronized, Some(Proof::Full)));
+
+    // Another head than the one that is stored proves nothing about it.
+    let other = RepoHead { data: Cid::of(b"another tree"), ..head };
+    let applied = writer.apply(&[current(other)], &[]).unwrap();
+    assert_eq!((applied.refused[0].expected, applied.refused[0].found), (Some(other), Some(head)));
+    assert_eq!(writer.repo_state(&owner).unwrap(), Some(doubted));
+
+    assert_eq!(writer.apply(&[current(head)], &[]).unwrap().refused, []);
+    assert_eq!(writer.repo_state(&owner).unwrap(), Some(proven));
+
+    let unheard = did("did:web:unheard.example");
+    let claim = Change::Current { did: unheard.clone(), head };
+    let shown = Change::Hosting { did: unheard.clone(), hosting: Hosting::Active };
+    assert_eq!(writer.apply(&[claim, shown], &[]).unwrap().refused.len(), 1);
+    let state = writer.repo_state(&unheard).unwrap().unwrap();
+    assert_eq!((state.head, state.proof, state.proven), (None, Proof::Desynchronized, None));
+    assert_eq!(scratch.reader().check(|_| ()).unwrap().damage, []);
 }

@@ -14,13 +14,14 @@ use appview_core::query::ExportFilter;
 use appview_core::record::Catalog;
 use appview_core::source::follow::{Answers, Following, Pulse, follow};
 use appview_core::source::pump::{Answer, Input, Request, Upstream};
+use appview_core::source::queue::{Inbox, queue_for};
 use appview_core::source::relay::{self, Received, RelayUrl};
 use appview_core::source::replay::{Identities, Offline};
 use appview_core::sync::{Scope, StreamCursor, StreamId, Verifier};
 use fixtures::{Frame, KeyKind, World, Write, records};
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -100,13 +101,13 @@ fn binary(bytes: impl Into<Vec<u8>>) -> Message {
 
 /// Whoever handles the frames of [`relay::follow`], played by the test.
 struct Consumer {
-    received: mpsc::Receiver<Received>,
+    received: Inbox,
     task: JoinHandle<()>,
 }
 
 impl Consumer {
     fn follow(relay: &Relay, room: usize) -> Self {
-        let (sender, received) = mpsc::channel(room);
+        let (sender, received) = queue_for(room);
         let task = tokio::spawn(relay::follow(relay.url(), stream(), sender));
         Self { received, task }
     }
@@ -116,19 +117,19 @@ impl Consumer {
         self.resume(cursor).await;
         let (socket, asked) = relay.accept().await;
         assert_eq!(asked, cursor);
-        assert!(matches!(self.received.recv().await, Some(Received::Input(Input::Connected(_)))));
+        assert!(matches!(self.received.receive().await, Some(Received::Input(Input::Connected(_)))));
         socket
     }
 
     async fn resume(&mut self, cursor: Option<i64>) {
-        match self.received.recv().await {
+        match self.received.receive().await {
             Some(Received::Resume { cursor: answer, .. }) => answer.send(cursor).unwrap(),
             other => panic!("expected a question for the cursor, found {other:?}"),
         }
     }
 
     async fn frame(&mut self) -> Vec<u8> {
-        match self.received.recv().await {
+        match self.received.receive().await {
             Some(Received::Input(Input::Frame { frame, .. })) => frame,
             other => panic!("expected a frame, found {other:?}"),
         }

@@ -167,6 +167,34 @@ fn rooms_import_only_what_lies_before_them() {
 }
 
 #[test]
+fn only_the_verifying_functions_make_what_is_proven() {
+    let mut makers = BTreeSet::new();
+    for source in sources() {
+        for proven in ["VerifiedCommit", "VerifiedHead", "VerifiedRepo"] {
+            for (at, _) in source.code.match_indices(&format!("{proven} {{")) {
+                let before = source.code[..at].trim_end();
+                // `-> VerifiedRepo {` begins a body, not a value.
+                if !["->", "impl", "for", "struct"].iter().any(|word| before.ends_with(word)) {
+                    makers.insert((source.module.join("::"), proven));
+                }
+            }
+        }
+        if source.module == ["sync", "verify", "proven"] {
+            let wide = source.code.lines().filter(|line| {
+                let field = line.trim_start().split_once(": ").map_or("", |(field, _)| field);
+                line.contains("pub(crate)")
+                    || line.contains("pub(in")
+                    || field.starts_with("pub ") && !field.contains('(')
+            });
+            assert_eq!(wide.collect::<Vec<_>>(), Vec::<&str>::new(), "fields that others can set");
+            assert!(!source.code.contains("-> Self"), "a constructor that takes no proof");
+        }
+    }
+    let expected = ["VerifiedCommit", "VerifiedHead", "VerifiedRepo"];
+    assert_eq!(makers, expected.map(|proven| ("sync::verify".to_owned(), proven)).into());
+}
+
+#[test]
 fn time_is_handed_in_and_never_asked_for() {
     for source in sources().iter().filter(|source| source.room != "source") {
         for clock in ["SystemTime::now", "Instant::now", "rand::", "getrandom"] {

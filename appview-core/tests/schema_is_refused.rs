@@ -1,5 +1,5 @@
 //! A file that is not a sound index of this version is refused by name, and left as it is.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod network;
 
@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use appview_core::index::{APPLICATION_ID, Damage, Index, IndexError, SCHEMA_VERSION};
 use appview_core::query::Scope;
+use appview_core::record::Verdict;
 use network::{Business, Scratch, catalog};
 use rusqlite::Connection;
 
@@ -122,6 +123,25 @@ fn the_file_says_whose_it_is_and_overwrites_what_it_forgets() {
 }
 
 #[test]
+fn whoever_only_reads_creates_nothing_and_opens_what_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("index.db");
+    assert_eq!(label(&Index::open_existing(&path).unwrap_err()), ("missing", true));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+
+    let business = Business::new(33, 1);
+    let scratch = Scratch::told(&business.told);
+    let reader = Index::open_existing(scratch.index.path()).unwrap().reader().unwrap();
+    let seen = reader.fingerprint(&Scope::Whole).unwrap();
+    assert_eq!(seen, scratch.reader().fingerprint(&Scope::Whole).unwrap());
+
+    let conn = Connection::open(&path).unwrap();
+    conn.execute_batch("create table other (id integer)").unwrap();
+    drop(conn);
+    assert_eq!(label(&Index::open_existing(&path).unwrap_err()), ("foreign", true));
+}
+
+#[test]
 fn a_check_finds_what_a_stray_hand_did() {
     let business = Business::new(32, 3);
     let scratch = Scratch::told(&business.told);
@@ -156,4 +176,14 @@ fn a_check_finds_what_a_stray_hand_did() {
     assert!(matches!(&untyped[..], [Damage::Typed { .. }]), "{untyped:?}");
     let moved = tamper(&format!("update record set rkey = 'elsewhere' where id = {one}"));
     assert!(moved.iter().any(|damage| matches!(damage, Damage::Sum { .. })), "{moved:?}");
+
+    let counted = tamper("update tally set marked = marked + 2 where collection = 0");
+    let [damage @ Damage::Count { collection: None, verdict: Verdict::Marked, expected, found }] =
+        &counted[..]
+    else {
+        panic!("expected one count that differs, found {counted:?}");
+    };
+    assert_eq!(*expected, found + 2);
+    let told = format!("all collections: expected {expected} marked records, found {found}");
+    assert_eq!(damage.to_string(), told);
 }

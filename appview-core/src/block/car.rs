@@ -249,6 +249,24 @@ impl Archive {
         self.places.sorted.iter().map(|place| place.length() as u64).sum()
     }
 
+    /// Whether the blocks stay in a file.
+    #[must_use]
+    pub const fn is_file(&self) -> bool {
+        matches!(self.store, Store::File(_))
+    }
+
+    /// Bytes of memory that it takes: the CAR itself unless it is a file, and some 20 for each block.
+    #[must_use]
+    pub const fn memory_bytes(&self) -> usize {
+        let car = match &self.store {
+            Store::Memory(car) => car.capacity(),
+            Store::File(_) => 0,
+        };
+        let places = self.places.sorted.capacity().saturating_mul(size_of::<Place>());
+        let starts = self.places.starts.capacity().saturating_mul(size_of::<u32>());
+        car.saturating_add(places).saturating_add(starts)
+    }
+
     /// Length of the block of `cid` in bytes; none if it is not here.
     ///
     /// # Errors

@@ -19,10 +19,12 @@ use crate::sync::{
 use crate::syntax::{Did, RepoPath};
 
 const ADD_REPO: &str = "
-    insert into repo (id, rev, data, hosting, proof) values (:id, null, null, :hosting, :proof)";
+    insert into repo (id, rev, data, hosting, proof, proven)
+    values (:id, null, null, :hosting, :proof, null)";
 
 const SET_REPO: &str = "
-    update repo set rev = :rev, data = :data, hosting = :hosting, proof = :proof where id = :id";
+    update repo set rev = :rev, data = :data, hosting = :hosting, proof = :proof, proven = :proven
+     where id = :id";
 
 const SET_CURSOR: &str = "
     insert into cursor (endpoint, seq) values (:endpoint, :seq)
@@ -73,7 +75,7 @@ impl Batch<'_> {
             Change::Commit(commit) => self.commit(commit),
             Change::Repo(repo) => self.repo(repo),
             Change::Head(head) => self.head(head),
-            Change::Current { did, proof } => self.current(did, *proof),
+            Change::Current { did, head } => self.current(did, *head),
             Change::Hosting { did, hosting } => self.hosting(did, *hosting),
             Change::Desynchronized { did } => self.desynchronized(did),
             Change::Erase { did } => self.erase(did),
@@ -99,8 +101,7 @@ impl Batch<'_> {
                 RecordChange::Delete { path } => self.delete_path(&repo, path)?,
             }
         }
-        repo.state.head = Some(head);
-        repo.state.proof = Proof::Full;
+        repo.state.prove(head, Proof::Full);
         self.set_state(&repo)
     }
 
@@ -131,8 +132,7 @@ impl Batch<'_> {
                 self.put_collection(&repo, gone, &[], verified)?;
             }
         }
-        repo.state.head = Some(head);
-        repo.state.proof = verified.proof();
+        repo.state.prove(head, verified.proof());
         self.set_state(&repo)
     }
 
@@ -196,8 +196,7 @@ impl Batch<'_> {
         let found = known.as_ref().and_then(|repo| repo.state.head);
         match known {
             Some(mut repo) if found.is_some_and(|found| found.data == head.data) => {
-                repo.state.head = Some(head);
-                repo.state.proof = Proof::Full;
+                repo.state.prove(head, Proof::Full);
                 self.set_state(&repo)
             }
             _ => {
@@ -219,18 +218,25 @@ impl Batch<'_> {
         self.set_state(&repo)
     }
 
-    fn current(&mut self, did: &Did, proof: Proof) -> Result<(), Fault> {
+    fn current(&mut self, did: &Did, head: RepoHead) -> Result<(), Fault> {
         let mut repo = self.follow(did)?;
-        // Without a head there is nothing that could be current.
-        if repo.state.head.is_some() {
-            repo.state.proof = proof;
+        if repo.is_erased() {
+            self.applied.skipped += 1;
+            return Ok(());
+        }
+        if repo.state.head != Some(head) {
+            let (did, found) = (did.clone(), repo.state.head);
+            self.applied.refused.push(Refused { did, expected: Some(head), found });
+            repo.state.doubt();
+        } else {
+            repo.state.trust();
         }
         self.set_state(&repo)
     }
 
     fn desynchronized(&mut self, did: &Did) -> Result<(), Fault> {
         let mut repo = self.follow(did)?;
-        repo.state.proof = Proof::Desynchronized;
+        repo.state.doubt();
         self.set_state(&repo)
     }
 
@@ -243,7 +249,7 @@ impl Batch<'_> {
         }
         let removed = self.conn.prepare_cached(REMOVE_RECORDS)?.execute(named_params! {":repo": repo.id})?;
         self.applied.deleted += removed as u64;
-        repo.state = RepoState { head: None, hosting: Hosting::Deleted, proof: Proof::Desynchronized };
+        repo.state = RepoState::ERASED;
         self.set_state(&repo)
     }
 
@@ -273,7 +279,7 @@ impl Batch<'_> {
             return Ok(repo);
         }
         let id = self.interned.did(self.conn, did.as_str())?;
-        let state = RepoState { head: None, hosting: Hosting::Active, proof: Proof::Desynchronized };
+        let state = RepoState::UNPROVEN;
         self.conn.prepare_cached(ADD_REPO)?.execute(named_params! {
             ":id": id,
             ":hosting": state.hosting.code(),
@@ -291,6 +297,7 @@ impl Batch<'_> {
             ":data": head.map(|head| head.data.to_bytes()),
             ":hosting": repo.state.hosting.code(),
             ":proof": repo.state.proof.code(),
+            ":proven": repo.state.proven.map(Proof::code),
         })?;
         Ok(())
     }

@@ -83,7 +83,21 @@ pub enum Damage {
         /// The fingerprint of the records that are there.
         found: String,
     },
+    /// The records of a collection are not as many as is noted of them, or not of those verdicts.
+    Count {
+        /// The collection; none for the whole index.
+        collection: Option<String>,
+        /// The verdict.
+        verdict: Verdict,
+        /// How many records of that verdict are noted.
+        expected: i64,
+        /// How many are there.
+        found: i64,
+    },
 }
+
+/// What stands in a message for no collection.
+const ALL: &str = "all collections";
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -96,9 +110,12 @@ impl fmt::Display for Damage {
             Self::Served { uri } => write!(f, "{uri}: wrongly served or wrongly kept back"),
             Self::Typed { uri } => write!(f, "{uri}: typed row missing or left over"),
             Self::Sum { collection, expected, found } => {
-                let whole = "all collections";
-                let collection = collection.as_deref().unwrap_or(whole);
+                let collection = collection.as_deref().unwrap_or(ALL);
                 write!(f, "{collection}: expected fingerprint {expected}, found {found}")
+            }
+            Self::Count { collection, verdict, expected, found } => {
+                let (collection, verdict) = (collection.as_deref().unwrap_or(ALL), verdict.name());
+                write!(f, "{collection}: expected {expected} {verdict} records, found {found}")
             }
         }
     }
@@ -244,12 +261,21 @@ fn compare(
     checked: &mut Checked,
 ) -> Result<(), Fault> {
     let expected = Tally::find(conn, id)?.unwrap_or_default();
-    if expected != *found {
+    if expected.sum != found.sum {
         checked.add(Damage::Sum {
-            collection,
+            collection: collection.clone(),
             expected: expected.sum.to_string(),
             found: found.sum.to_string(),
         });
+    }
+    for (verdict, expected, found) in [
+        (Verdict::Valid, expected.valid, found.valid),
+        (Verdict::Marked, expected.marked, found.marked),
+        (Verdict::Quarantined, expected.quarantined, found.quarantined),
+    ] {
+        if expected != found {
+            checked.add(Damage::Count { collection: collection.clone(), verdict, expected, found });
+        }
     }
     Ok(())
 }

@@ -44,6 +44,12 @@ pub enum IndexError {
         /// What was found.
         detail: String,
     },
+    /// There is no file, or nothing in it.
+    #[error("{}: expected an index, found no file", path.display())]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
     /// A file stands where a new one was to be created.
     #[error("{}: expected no file, found one", path.display())]
     Exists {
@@ -112,6 +118,7 @@ impl IndexError {
             Self::Foreign { .. } => "foreign",
             Self::SchemaMismatch { .. } => "schema-mismatch",
             Self::Corrupt { .. } => "corrupt",
+            Self::Missing { .. } => "missing",
             Self::Exists { .. } => "exists",
             Self::Locked { .. } => "locked",
             Self::Busy { .. } => "busy",

@@ -4,6 +4,7 @@
 //! of their own because closing any handle on the database itself would drop the locks that SQLite has on it.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::IndexError;
@@ -17,11 +18,15 @@ pub(super) fn companion(path: &Path, suffix: &str) -> PathBuf {
 
 /// Opens for writing, creating a file that nobody else may read.
 pub(super) fn open_private(path: &Path) -> Result<File, IndexError> {
+    private().open(path).map_err(IndexError::io(path))
+}
+
+fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map_err(IndexError::io(path))
+    options
 }
 
 /// The right to write an index: one at a time, over all processes.
@@ -50,18 +55,32 @@ pub(super) struct SwapLock {
 }
 
 impl SwapLock {
-    pub(super) fn for_opening(index: &Path) -> Result<Self, IndexError> {
-        Self::lock(index, File::lock_shared)
+    /// None for whoever may not even read the lock's file: a reader with so few rights does without.
+    pub(super) fn for_opening(index: &Path) -> Result<Option<Self>, IndexError> {
+        let path = companion(index, ".swap");
+        let opened = match File::open(&path) {
+            // Nobody has swapped or opened here yet.
+            Err(error) if error.kind() == ErrorKind::NotFound => private().open(&path),
+            opened => opened,
+        };
+        match opened {
+            Ok(file) => {
+                file.lock_shared().map_err(IndexError::io(&path))?;
+                Ok(Some(Self { _file: file }))
+            }
+            Err(error)
+                if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(IndexError::io(&path)(error)),
+        }
     }
 
     pub(super) fn for_swapping(index: &Path) -> Result<Self, IndexError> {
-        Self::lock(index, File::lock)
-    }
-
-    fn lock(index: &Path, how: fn(&File) -> std::io::Result<()>) -> Result<Self, IndexError> {
         let path = companion(index, ".swap");
         let file = open_private(&path)?;
-        how(&file).map_err(IndexError::io(&path))?;
+        file.lock().map_err(IndexError::io(&path))?;
         Ok(Self { _file: file })
     }
 }

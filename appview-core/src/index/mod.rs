@@ -66,6 +66,23 @@ impl Index {
         Ok(Self { path: path.into() })
     }
 
+    /// Opens the index at `path` to read it, by its marks alone: at once, however large it is.
+    ///
+    /// Creates no index, and asks for no right to write where SQLite doesn't: its own companions of the file (`-wal`,
+    /// `-shm`) must be there, as they are while a writer runs, or in a folder where they can be made.
+    ///
+    /// # Errors
+    ///
+    /// [`IndexError::Missing`] where there is no file; otherwise those of [`Index::open`] that concern the file's kind.
+    pub fn open_existing(path: impl AsRef<Path>) -> Result<Self, IndexError> {
+        let path = path.as_ref();
+        if !schema::exists(path)? {
+            return Err(IndexError::Missing { path: path.into() });
+        }
+        schema::connect_reader(path)?;
+        Ok(Self { path: path.into() })
+    }
+
     /// Creates an index where there is no file.
     ///
     /// # Errors

@@ -44,7 +44,6 @@ const BULK_PRAGMAS: &str = "
     pragma journal_mode = off;
     pragma synchronous = off;
     pragma cell_size_check = off;
-    pragma cell_size_check = off;
     pragma cache_size = -262144;
 ";
 
@@ -115,8 +114,13 @@ pub(super) fn connect_reader(path: &Path) -> Result<Connection, IndexError> {
 
 /// Refuses whatever is not a sound index of this version.
 pub(super) fn verify(path: &Path) -> Result<(), IndexError> {
-    let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    verify_kind(path, &conn)?;
+    let conn = {
+        // Until the first page is read, with which the connection gets its log: it must not be another file's.
+        let _opening = SwapLock::for_opening(path)?;
+        let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        verify_kind(path, &conn)?;
+        conn
+    };
     let first: String =
         conn.query_row("pragma quick_check(1)", [], |row| row.get(0)).map_err(Fault::at(path))?;
     if first == "ok" { Ok(()) } else { Err(IndexError::Corrupt { path: path.into(), detail: first }) }

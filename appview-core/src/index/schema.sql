@@ -27,14 +27,17 @@ create table model (
 
 -- One row: a repository that is followed. `rev` and `data` are the head of its proven chain, null before its first proof
 -- and after its erasure; `rev` holds a TID's 63 bits, whose order as numbers is the order of revisions. `hosting` and
--- `proof` are the codes of `Hosting` and `Proof`: 0 is active, and 0 is full.
+-- `proof` are the codes of `Hosting` and `Proof`: 0 is active, and 0 is full. While `proof` is 2, the repository is to be
+-- proven anew; `proven` then says how well its head was before, null if nothing ever was.
 create table repo (
     id      integer primary key references did (id),
     rev     integer,
     data    blob,
     hosting integer not null,
     proof   integer not null,
-    check ((rev is null) = (data is null))
+    proven  integer,
+    check ((rev is null) = (data is null)),
+    check (proven is null or (proof = 2 and rev is not null))
 ) strict;
 
 -- One row: a record of a followed repository, shown or not. `cid` is binary, `body` is the block as it was signed.

@@ -8,12 +8,12 @@ use crate::sync::{Hosting, Proof, RepoHead, RepoState, StreamCursor};
 use crate::syntax::{Did, Tid};
 
 const FIND_STATE: &str = "
-    select repo.id, rev, data, hosting, proof
+    select repo.id, rev, data, hosting, proof, proven
       from did join repo using (id)
      where did = :did";
 
 const LIST_STATES: &str = "
-    select repo.id, did, rev, data, hosting, proof
+    select repo.id, did, rev, data, hosting, proof, proven
       from repo join did using (id)
      where repo.id > :after
      order by repo.id limit 1000";
@@ -38,22 +38,26 @@ pub(super) fn cursors(conn: &Connection) -> Result<Vec<StreamCursor>, Fault> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Reads the state from a row's `rev`, `data`, `hosting` and `proof`.
+/// Reads the state from a row's `rev`, `data`, `hosting`, `proof` and `proven`.
 fn state(row: &Row<'_>) -> Result<RepoState, Fault> {
     let rev: Option<i64> = row.get("rev")?;
     let head = match rev {
         None => None,
         Some(rev) => Some(RepoHead { rev: tid(rev)?, data: cid(row, "data")? }),
     };
-    let (hosting, proof): (i64, i64) = (row.get("hosting")?, row.get("proof")?);
     Ok(RepoState {
         head,
-        hosting: self::hosting(hosting)?,
-        proof: Proof::ALL
-            .into_iter()
-            .find(|known| known.code() == proof)
-            .ok_or(Fault::Row("a state of proof that has no meaning"))?,
+        hosting: hosting(row.get("hosting")?)?,
+        proof: proof(row.get("proof")?)?,
+        proven: row.get::<_, Option<i64>>("proven")?.map(proof).transpose()?,
     })
+}
+
+fn proof(code: i64) -> Result<Proof, Fault> {
+    Proof::ALL
+        .into_iter()
+        .find(|known| known.code() == code)
+        .ok_or(Fault::Row("a state of proof that has no meaning"))
 }
 
 fn tid(bits: i64) -> Result<Tid, Fault> {

@@ -5,10 +5,9 @@
 
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-
 use super::pds::{Hosts, PdsError, RepoPage};
 use super::pump::Input;
+use super::queue::Outbox;
 use super::relay::{Received, RelayUrl, jitter};
 use crate::syntax::Nsid;
 
@@ -26,7 +25,7 @@ pub async fn discover(
     relay: RelayUrl,
     collections: Vec<Nsid>,
     namespace: String,
-    inbox: mpsc::Sender<Received>,
+    inbox: Outbox,
 ) {
     let url = relay.to_http();
     loop {
@@ -53,7 +52,7 @@ struct Sweep<'a> {
     hosts: &'a Hosts,
     url: &'a str,
     namespace: &'a str,
-    inbox: &'a mpsc::Sender<Received>,
+    inbox: &'a Outbox,
 }
 
 impl Sweep<'_> {

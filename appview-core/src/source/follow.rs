@@ -16,22 +16,19 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::discovery::discover;
 use super::network::Network;
 use super::now;
 use super::pump::{Batch, Input, Notice, Pump, Sink, Upstream, tell_refused};
+use super::queue::{Inbox, WeakOutbox, queue};
 use super::relay::{self, Received, RelayUrl};
 use crate::index::{Applied, IndexError, IndexWriter};
 use crate::sync::verifier::{Closing, Tally};
 use crate::sync::{Scope, Verifier};
 use crate::syntax::Nsid;
 
-/// Frames that may wait for the pump. At the protocol's limit of 5 MB each this is the largest queue of the process; at
-/// the network's average it is half a megabyte.
-const FRAMES: usize = 128;
 /// Batches that may wait for the writer.
 const BATCHES: usize = 2;
 
@@ -104,7 +101,7 @@ pub async fn follow(
     let states = writer.repo_states().collect::<Result<Vec<_>, _>>()?;
     let cursors = writer.cursors()?;
     let mut verifier = Verifier::new(following.scope, states);
-    let (frames, inbox) = mpsc::channel(FRAMES);
+    let (frames, inbox) = queue();
     let mut sockets = JoinSet::new();
     for url in &following.relays {
         let cursor = cursors.iter().find(|cursor| cursor.endpoint == url.as_str()).map(|cursor| cursor.seq);
@@ -163,18 +160,18 @@ fn pump(
     verifier: Verifier,
     upstream: impl Upstream,
     sink: ToWriter,
-    mut inbox: mpsc::Receiver<Received>,
+    mut inbox: Inbox,
     pulse: &Pulse,
 ) -> Result<(), WriterGone> {
     let mut pump = Pump::new(verifier, upstream, sink, now())?;
     loop {
-        let received = match inbox.try_recv() {
-            Ok(received) => received,
-            Err(_) => {
+        let received = match inbox.try_receive() {
+            Some(received) => received,
+            None => {
                 // Nothing waits: write what there is, so that a quiet network is not a slow one.
                 pump.flush(now())?;
                 report(&pump, pulse);
-                match inbox.blocking_recv() {
+                match inbox.blocking_receive() {
                     Some(received) => received,
                     None => return Ok(()),
                 }
@@ -244,11 +241,7 @@ impl Sink for ToWriter {
 
 type WriterThread = JoinHandle<Result<IndexWriter, IndexError>>;
 
-fn spawn_writer(
-    mut writer: IndexWriter,
-    inbox: mpsc::WeakSender<Received>,
-    pulse: Pulse,
-) -> (ToWriter, WriterThread) {
+fn spawn_writer(mut writer: IndexWriter, inbox: WeakOutbox, pulse: Pulse) -> (ToWriter, WriterThread) {
     let (batches, queue): (_, Receiver<Batch>) = sync_channel(BATCHES);
     let thread = std::thread::spawn(move || {
         for batch in queue {

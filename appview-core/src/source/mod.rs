@@ -3,7 +3,8 @@
 //! Bytes from disk or from the network enter; batches of proven changes leave towards an [`IndexWriter`]. [`pump`] is the
 //! only loop; [`replay`] reads recordings, DID documents and exports from disk. The feature `net` adds `relay`, a WebSocket
 //! to a relay; `directory`, `pds` and `discovery`, which ask over `http` who signs, what a repository holds and who has
-//! records; `network`, which answers the pump with them; and `follow`, which runs it all. This is the one room of the
+//! records; `network`, which answers the pump with them; `queue`, the one way to the
+//! pump; and `follow`, which runs it all. This is the one room of the
 //! library that may ask for the time. Deliberately absent: any judgement about what was received.
 //!
 //! [`IndexWriter`]: crate::index::IndexWriter
@@ -21,6 +22,8 @@ pub mod network;
 #[cfg(feature = "net")]
 pub mod pds;
 pub mod pump;
+#[cfg(feature = "net")]
+pub mod queue;
 #[cfg(feature = "net")]
 pub mod relay;
 pub mod replay;

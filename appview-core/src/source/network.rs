@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 
 use super::directory::{Directory, ResolveError};
@@ -20,6 +20,7 @@ use super::http::{Http, HttpError, Reach};
 use super::now;
 use super::pds::{Hosts, PdsError};
 use super::pump::{Answer, Input, Request, Upstream};
+use super::queue::Outbox;
 use super::relay::Received;
 use crate::block::car::Archive;
 use crate::repo::Identity;
@@ -91,7 +92,7 @@ impl Network {
     }
 
     /// The pump's end, and the work to be spawned beside it. It sends answers to `inbox` until that is closed.
-    pub fn start(self, inbox: mpsc::Sender<Received>) -> (Asking, impl Future<Output = ()>) {
+    pub fn start(self, inbox: Outbox) -> (Asking, impl Future<Output = ()>) {
         let (requests, queue) = mpsc::unbounded_channel();
         let desk =
             Arc::new(Desk { network: self, at_once: Semaphore::new(AT_ONCE), per_host: Mutex::default() });
@@ -100,7 +101,7 @@ impl Network {
 }
 
 /// Takes requests as long as there is room to work on them.
-async fn work(desk: Arc<Desk>, mut queue: mpsc::UnboundedReceiver<Request>, inbox: mpsc::Sender<Received>) {
+async fn work(desk: Arc<Desk>, mut queue: mpsc::UnboundedReceiver<Request>, inbox: Outbox) {
     let mut tasks = JoinSet::new();
     loop {
         tokio::select! {
@@ -108,7 +109,9 @@ async fn work(desk: Arc<Desk>, mut queue: mpsc::UnboundedReceiver<Request>, inbo
                 let Some(request) = request else { break };
                 let (desk, inbox) = (Arc::clone(&desk), inbox.clone());
                 tasks.spawn(async move {
-                    if let Some(answer) = desk.answer(request).await {
+                    // What was fetched keeps its place among those at once until there is room for it: a slow index
+                    // slows the fetching.
+                    if let Some((answer, _permit)) = desk.answer(request).await {
                         // The pump may have stopped meanwhile.
                         let _ = inbox.send(Received::Input(Input::Answer(answer))).await;
                     }
@@ -132,16 +135,16 @@ struct Host {
 }
 
 impl Desk {
-    async fn answer(&self, request: Request) -> Option<Answer> {
+    async fn answer(&self, request: Request) -> Option<(Answer, Option<SemaphorePermit<'_>>)> {
         match request {
             Request::Identity { did, freshness } => {
                 let identity = self.identity(&did, freshness).await;
-                Some(Answer::Identity { did, identity })
+                Some((Answer::Identity { did, identity }, None))
             }
             Request::Repo { did, held, attempt } => Some(self.repo(did, held, attempt).await),
             Request::Hosting { did } => {
                 let hosting = self.hosting(&did).await?;
-                Some(Answer::Hosting { did, hosting })
+                Some((Answer::Hosting { did, hosting }, None))
             }
         }
     }
@@ -167,18 +170,25 @@ impl Desk {
     }
 
     /// Tries until the repository is proven, or its host says that it serves it no more.
-    async fn repo(&self, did: Did, held: Option<RepoHead>, attempt: u32) -> Answer {
+    async fn repo(
+        &self,
+        did: Did,
+        held: Option<RepoHead>,
+        attempt: u32,
+    ) -> (Answer, Option<SemaphorePermit<'_>>) {
         let mut attempt = attempt;
         loop {
             if attempt > 0 {
                 tokio::time::sleep(pause(attempt - 1)).await;
             }
             match self.try_repo(&did, held).await {
-                Ok(answer) => return answer,
-                Err(Failure::Pds(PdsError::Inactive(hosting))) => return Answer::Hosting { did, hosting },
+                Ok((answer, permit)) => return (answer, permit),
+                Err(Failure::Pds(PdsError::Inactive(hosting))) => {
+                    return (Answer::Hosting { did, hosting }, None);
+                }
                 // Without a DID there is no account.
                 Err(Failure::Resolve(error)) if error.is_gone() => {
-                    return Answer::Hosting { did, hosting: Hosting::Deleted };
+                    return (Answer::Hosting { did, hosting: Hosting::Deleted }, None);
                 }
                 Err(failure) => {
                     metrics::counter!("appview_fetch_failures_total").increment(1);
@@ -189,7 +199,11 @@ impl Desk {
         }
     }
 
-    async fn try_repo(&self, did: &Did, held: Option<RepoHead>) -> Result<Answer, Failure> {
+    async fn try_repo(
+        &self,
+        did: &Did,
+        held: Option<RepoHead>,
+    ) -> Result<(Answer, Option<SemaphorePermit<'_>>), Failure> {
         let network = &self.network;
         let identity = {
             let _permit = self.at_once.acquire().await;
@@ -200,11 +214,12 @@ impl Desk {
         // The host's turn comes first: a host that rests must not keep others waiting.
         let _turn = host.at_once.acquire().await;
         host.rest().await;
-        let _permit = self.at_once.acquire().await;
+        // Nobody closes the semaphore, so there is always a permit.
+        let permit = self.at_once.acquire().await.ok();
         if let Some(held) = held
             && host.heed(network.hosts.latest_rev(&pds, did).await)? == held.rev
         {
-            return Ok(Answer::Current { did: did.clone(), head: held, identity });
+            return Ok((Answer::Current { did: did.clone(), head: held, identity }, permit));
         }
         let archive = host.heed(network.hosts.repo(&pds, did).await)?;
         let (identity, repo) = match self.prove(archive, &identity).await {
@@ -217,7 +232,7 @@ impl Desk {
             }
             proven => (identity, proven?),
         };
-        Ok(Answer::Repo { repo, identity })
+        Ok((Answer::Repo { repo, identity }, permit))
     }
 
     /// Proves an export on a thread of its own: a large one takes a while.

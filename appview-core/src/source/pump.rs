@@ -11,13 +11,15 @@ use crate::index::{IndexError, IndexWriter, Refused};
 use crate::repo::Identity;
 use crate::sync::verifier::{Closing, Keys, Tally, Unresolved};
 use crate::sync::{
-    Change, Freshness, Hosting, Output, Rejection, RepoHead, StreamCursor, StreamId, VerifiedRepo, Verifier,
+    Change, Freshness, Hosting, Output, RecordChange, Rejection, RepoHead, StreamCursor, StreamId,
+    VerifiedRepo, Verifier,
 };
 use crate::syntax::Did;
 
 /// Most changes in one transaction. From a few hundred on, a transaction's fixed cost no longer shows.
 const BATCH_CHANGES: usize = 1_000;
-/// Most bytes of record blocks in one transaction.
+/// How many bytes of memory make a batch full. What makes it so is the last in it, so that a batch takes at most this and
+/// one change more.
 const BATCH_BYTES: usize = 16 << 20;
 /// How long a cursor may be ahead of the stored one while nothing else is to be written, in microseconds.
 const CURSOR_PACE: u64 = 1_000_000;
@@ -228,7 +230,8 @@ impl<U: Upstream, S: Sink> Pump<U, S> {
     ///
     /// # Errors
     ///
-    /// Only what the sink returns: no input can make it fail.
+    /// Only what the sink returns: no input can make it fail. The sink has the batch then, and the verifier goes by what
+    /// is in it: the pump is of no use any more, and whoever goes on starts another from what is stored.
     pub fn handle(&mut self, input: Input, now: u64) -> Result<(), S::Error> {
         match input {
             Input::Connected(stream) => self.verifier.handle_connected(stream),
@@ -265,11 +268,8 @@ impl<U: Upstream, S: Sink> Pump<U, S> {
         if self.batch.is_empty() && cursors == self.saved {
             return Ok(());
         }
-        self.saved_at = now;
-        self.saved.clone_from(&cursors);
-        self.batch_bytes = 0;
         fail::fail_point!("pump::gathered");
-        self.sink.write(Batch { changes: std::mem::take(&mut self.batch), cursors })
+        self.write(cursors, now)
     }
 
     /// Whether something has been gathered that [`Pump::flush`] would write.
@@ -341,9 +341,14 @@ impl<U: Upstream, S: Sink> Pump<U, S> {
     /// Writes a full batch while the verifier still has outputs: what they will change is not in it, so neither may
     /// their cursors be.
     fn flush_ordered(&mut self, now: u64) -> Result<(), S::Error> {
+        self.write(self.saved.clone(), now)
+    }
+
+    fn write(&mut self, cursors: Vec<StreamCursor>, now: u64) -> Result<(), S::Error> {
         self.batch_bytes = 0;
-        self.saved_at = now;
-        self.sink.write(Batch { changes: std::mem::take(&mut self.batch), cursors: self.saved.clone() })
+        self.sink.write(Batch { changes: std::mem::take(&mut self.batch), cursors: cursors.clone() })?;
+        (self.saved, self.saved_at) = (cursors, now);
+        Ok(())
     }
 
     fn ask(&mut self, request: Request, now: u64) {
@@ -364,12 +369,13 @@ impl<U: Upstream, S: Sink> Pump<U, S> {
     }
 }
 
-/// Bytes of record blocks that a change carries in memory.
+/// Bytes that a change carries in memory.
 fn weight(change: &Change) -> usize {
     match change {
-        Change::Commit(commit) => commit.changes().iter().map(crate::sync::RecordChange::bytes).sum(),
-        // Its bodies are read while it is written, but a large one keeps the transaction open: it goes alone.
-        Change::Repo(repo) => repo.records().len().saturating_mul(1_024),
+        Change::Commit(commit) => commit.changes().iter().map(RecordChange::bytes).sum(),
+        // Its bodies are read while it is written, which keeps the transaction open: nothing comes after it.
+        Change::Repo(repo) if repo.is_file() => BATCH_BYTES,
+        Change::Repo(repo) => repo.memory_bytes(),
         Change::Current { .. }
         | Change::Head(_)
         | Change::Hosting { .. }

@@ -12,13 +12,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
 use super::pump::Input;
+use super::queue::Outbox;
 use crate::limits;
 use crate::sync::StreamId;
 
@@ -133,7 +134,7 @@ pub enum ConnectionEnd {
 }
 
 /// Follows a relay until the receiver of `output` is dropped.
-pub async fn follow(url: RelayUrl, stream: StreamId, output: mpsc::Sender<Received>) {
+pub async fn follow(url: RelayUrl, stream: StreamId, output: Outbox) {
     let mut pause = FIRST_PAUSE;
     loop {
         let (sender, cursor) = oneshot::channel();
@@ -183,12 +184,7 @@ pub async fn connect(
     }
 }
 
-async fn connection(
-    url: &RelayUrl,
-    stream: StreamId,
-    cursor: Option<i64>,
-    output: &mpsc::Sender<Received>,
-) -> ConnectionEnd {
+async fn connection(url: &RelayUrl, stream: StreamId, cursor: Option<i64>, output: &Outbox) -> ConnectionEnd {
     let mut socket = tokio::select! {
         socket = connect(url, cursor) => match socket {
             Ok(socket) => socket,

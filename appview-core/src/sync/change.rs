@@ -1,13 +1,13 @@
 //! What the index may be told: proven record changes, and the states of repositories.
 //!
-//! [`VerifiedCommit`], [`VerifiedHead`] and [`VerifiedRepo`] have private fields and are made in [`super::verify`]
-//! alone; [`Change`] is their union with the states that need no proof, because they can only hide or forget.
+//! [`VerifiedCommit`], [`VerifiedHead`] and [`VerifiedRepo`] are made in [`super::verify`] alone; [`Change`] is their
+//! union with what needs no proof, because it brings no record and no head that was not proven before.
 //! Deliberately absent: how any of it was learned.
 
 use std::fmt;
 
-use crate::block::car::Archive;
-use crate::block::{BlockError, Cid};
+use super::verify::{VerifiedCommit, VerifiedHead, VerifiedRepo};
+use crate::block::Cid;
 use crate::syntax::{Did, RepoPath, Tid};
 
 /// The point up to which one repository's chain of commits is proven.
@@ -151,6 +151,37 @@ pub struct RepoState {
     pub hosting: Hosting,
     /// How well it is proven.
     pub proof: Proof,
+    /// How well the head was proven before it was doubted: what [`Change::Current`] restores. None while it is not
+    /// doubted, and where nothing was ever proven.
+    pub proven: Option<Proof>,
+}
+
+impl RepoState {
+    /// Of a repository that is followed from here on: nothing of it is proven yet.
+    pub(crate) const UNPROVEN: Self =
+        Self { head: None, hosting: Hosting::Active, proof: Proof::Desynchronized, proven: None };
+
+    /// Of a repository that was erased.
+    pub(crate) const ERASED: Self = Self { hosting: Hosting::Deleted, ..Self::UNPROVEN };
+
+    /// Sets the head of the chain, and how well it is proven.
+    pub(crate) const fn prove(&mut self, head: RepoHead, proof: Proof) {
+        (self.head, self.proof, self.proven) = (Some(head), proof, None);
+    }
+
+    /// Has it proven from its PDS, and keeps in mind how well it was proven so far.
+    pub(crate) const fn doubt(&mut self) {
+        if !matches!(self.proof, Proof::Desynchronized) {
+            (self.proof, self.proven) = (Proof::Desynchronized, Some(self.proof));
+        }
+    }
+
+    /// Ends the doubt: it is as well proven as before. Changes nothing if nothing was.
+    pub(crate) const fn trust(&mut self) {
+        if let Some(proof) = self.proven {
+            (self.proof, self.proven) = (proof, None);
+        }
+    }
 }
 
 /// A place in one service's stream: it means nothing at another endpoint.
@@ -192,110 +223,6 @@ impl RecordChange {
     }
 }
 
-/// One commit, proven: signature, tree, operations, and its link to the commit before it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifiedCommit {
-    pub(super) did: Did,
-    pub(super) head: RepoHead,
-    pub(super) after: Option<RepoHead>,
-    pub(super) changes: Vec<RecordChange>,
-}
-
-impl VerifiedCommit {
-    /// The repository.
-    #[must_use]
-    pub const fn did(&self) -> &Did {
-        &self.did
-    }
-
-    /// The head of the chain after it.
-    #[must_use]
-    pub const fn head(&self) -> RepoHead {
-        self.head
-    }
-
-    /// The head that it follows; none if it is proven to start from an empty repository.
-    #[must_use]
-    pub const fn after(&self) -> Option<RepoHead> {
-        self.after
-    }
-
-    /// What it does to records in scope, each path once.
-    #[must_use]
-    pub fn changes(&self) -> &[RecordChange] {
-        &self.changes
-    }
-}
-
-/// A new revision of a tree that is already held: the proof of a `#sync` whose root equals ours.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifiedHead {
-    pub(super) did: Did,
-    pub(super) head: RepoHead,
-}
-
-impl VerifiedHead {
-    /// The repository.
-    #[must_use]
-    pub const fn did(&self) -> &Did {
-        &self.did
-    }
-
-    /// The head of the chain.
-    #[must_use]
-    pub const fn head(&self) -> RepoHead {
-        self.head
-    }
-}
-
-/// A whole repository, proven: its signed commit, and every path in scope that its tree holds.
-///
-/// Bodies stay in the archive until they are asked for, so a large repository takes the memory of its paths only.
-#[derive(Debug)]
-pub struct VerifiedRepo {
-    pub(super) did: Did,
-    pub(super) head: RepoHead,
-    pub(super) proof: Proof,
-    /// Sorted by path, as text.
-    pub(super) records: Vec<(RepoPath, Cid)>,
-    pub(super) archive: Archive,
-}
-
-impl VerifiedRepo {
-    /// The repository.
-    #[must_use]
-    pub const fn did(&self) -> &Did {
-        &self.did
-    }
-
-    /// The head of its chain.
-    #[must_use]
-    pub const fn head(&self) -> RepoHead {
-        self.head
-    }
-
-    /// [`Proof::Full`] or [`Proof::Provisional`].
-    #[must_use]
-    pub const fn proof(&self) -> Proof {
-        self.proof
-    }
-
-    /// Every record in scope, in the order of `collection/rkey` as bytes.
-    #[must_use]
-    pub fn records(&self) -> &[(RepoPath, Cid)] {
-        &self.records
-    }
-
-    /// Reads the block of a record of [`VerifiedRepo::records`] into `buffer`.
-    ///
-    /// # Errors
-    ///
-    /// A failing or changed file. That every record's block is in the archive was shown when it was verified.
-    pub fn read(&self, cid: &Cid, buffer: &mut Vec<u8>) -> Result<(), BlockError> {
-        if self.archive.read(cid, buffer)? { Ok(()) } else { Err(BlockError::HashMismatch { cid: *cid }) }
-    }
-}
-
 /// One thing to write, in the order given by the verifier.
 #[derive(Debug)]
 pub enum Change {
@@ -306,20 +233,25 @@ pub enum Change {
     /// A head that moved without any record changing.
     Head(VerifiedHead),
     /// The repository's PDS still has the revision that is held: it is as well proven as it was before it was doubted.
+    /// How well that was is the index's to know. It can raise nothing that was not proven: without a proof before the
+    /// doubt, or with another head in the index, the repository stays to be proven.
     Current {
         /// The repository.
         did: Did,
-        /// How well that was.
-        proof: Proof,
+        /// What its PDS has.
+        head: RepoHead,
     },
-    /// The account's hosting changed: its records appear or disappear, none is lost.
+    /// The account's hosting changed: its records appear or disappear, none is lost and none is new.
+    /// [`Hosting::Active`] shows what is stored, all of it proven once, though perhaps doubted since; of a repository
+    /// without a head that is nothing. It needs no proof because accounts sign nothing about their hosting.
     Hosting {
         /// The account.
         did: Did,
         /// What it is from here on.
         hosting: Hosting,
     },
-    /// The repository is followed from here on, and has to be proven from its PDS.
+    /// The repository is followed from here on, and has to be proven from its PDS. What is stored of it is shown as
+    /// before.
     Desynchronized {
         /// The repository.
         did: Did,

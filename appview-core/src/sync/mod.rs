@@ -14,11 +14,8 @@ mod stream;
 pub mod verifier;
 pub mod verify;
 
-pub use change::{
-    Change, Hosting, Proof, RecordChange, RepoHead, RepoState, StreamCursor, VerifiedCommit, VerifiedHead,
-    VerifiedRepo,
-};
+pub use change::{Change, Hosting, Proof, RecordChange, RepoHead, RepoState, StreamCursor};
 pub use frame::{CommitEvent, Event, FrameError, SyncEvent};
 pub use stream::StreamId;
 pub use verifier::{Freshness, Output, Rejection, Scope, Verifier};
-pub use verify::{Disposition, VerifyError};
+pub use verify::{Disposition, VerifiedCommit, VerifiedHead, VerifiedRepo, VerifyError};

@@ -62,7 +62,7 @@ impl Network {
         Change::Repo(repo)
     }
 
-    fn identity(&self, did: &str) -> Identity {
+    pub fn identity(&self, did: &str) -> Identity {
         Identity::from_document(&did.parse().unwrap(), &self.world.did_document(did)).unwrap()
     }
 }

@@ -222,7 +222,7 @@ impl Listener {
                 rows.head = Some(head.head());
                 "head".to_owned()
             }
-            Change::Current { proof, .. } => format!("current {}", proof.as_str()),
+            Change::Current { .. } => "current".to_owned(),
             Change::Hosting { hosting, .. } => {
                 rows.hidden = (!hosting.is_visible()).then_some(hosting);
                 format!("hosting {hosting}")

@@ -42,7 +42,7 @@ fn existing(data: &DataDir) -> Result<Index> {
             path.display()
         );
     }
-    Ok(Index::open(path)?)
+    Ok(Index::open_existing(path)?)
 }
 
 fn identities(file: &Path) -> Result<Identities> {

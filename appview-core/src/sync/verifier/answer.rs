@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::super::change::{Change, Hosting, Proof, RepoHead, RepoState, VerifiedRepo};
+use super::super::change::{Change, Hosting, RepoHead, RepoState};
+use super::super::verify::VerifiedRepo;
 use super::Verifier;
 use super::output::{Freshness, Output, Unresolved};
 use super::tracked::{Phase, Witness};
@@ -95,8 +96,7 @@ impl Verifier {
         match hosting {
             Hosting::Deleted => {
                 if let Some(tracked) = self.repos.get_mut(did) {
-                    tracked.state =
-                        RepoState { head: None, hosting: Hosting::Deleted, proof: Proof::Desynchronized };
+                    tracked.state = RepoState::ERASED;
                     self.settle(did);
                     self.outputs.push_back(Output::Apply(Change::Erase { did: did.clone() }));
                 }
@@ -107,7 +107,7 @@ impl Verifier {
 
     /// Handles the answer that a PDS still has exactly what was held when it was asked.
     ///
-    /// Holds only if that is what is held still, and if it is known how well it was proven: not after a restart.
+    /// Holds only if that is what is held still, and if it is known how well it was proven.
     pub fn handle_current(&mut self, did: &Did, head: RepoHead, identity: Arc<Identity>, now: u64) {
         let Some(tracked) = self.repos.get_mut(did) else { return };
         if tracked.phase != Phase::Fetching || tracked.state.head != Some(head) {
@@ -121,7 +121,7 @@ impl Verifier {
         tracked.identity = Some(self.keys.apply(Arc::unwrap_or_clone(identity)));
         tracked.state.proof = proof;
         tracked.phase = Phase::Ready;
-        self.outputs.push_back(Output::Apply(Change::Current { did: did.clone(), proof }));
+        self.outputs.push_back(Output::Apply(Change::Current { did: did.clone(), head }));
         self.reappear(did);
         self.replay_parked(did, now);
     }

@@ -182,8 +182,13 @@ impl Verifier {
         }
     }
 
-    /// Has a repository that is followed proven again.
+    /// Has a repository that is followed fetched and proven again, whatever its PDS says about what is held: the index
+    /// may hold something else.
     pub fn doubt(&mut self, did: &Did) {
+        if let Some(tracked) = self.repos.get_mut(did) {
+            tracked.state.head = None;
+            tracked.written = true;
+        }
         self.desynchronize(did);
     }
 

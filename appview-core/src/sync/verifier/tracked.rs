@@ -224,7 +224,7 @@ impl Tracked {
             phase: Phase::Ready,
             park: Park::default(),
             doubted: None,
-            proven: None,
+            proven: state.proven,
             attempt: 0,
             announced: false,
             written: true,
@@ -233,7 +233,6 @@ impl Tracked {
 
     /// A repository seen for the first time.
     pub(super) fn unknown() -> Self {
-        let state = RepoState { head: None, hosting: Hosting::Active, proof: Proof::Desynchronized };
-        Self { written: false, ..Self::new(state) }
+        Self { written: false, ..Self::new(RepoState::UNPROVEN) }
     }
 }

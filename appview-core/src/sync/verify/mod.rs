@@ -7,6 +7,10 @@
 //!
 //! The order of checks follows cost: what is cheap and certain comes first, the signature and the tree last.
 
+mod proven;
+
+pub use proven::{VerifiedCommit, VerifiedHead, VerifiedRepo};
+
 use crate::block::car::{Archive, Slice};
 use crate::block::{BlockError, Cid};
 use crate::limits;
@@ -16,7 +20,7 @@ use crate::repo::{
 };
 use crate::syntax::{Did, RepoPath, Tid, repo_path_parts};
 
-use super::change::{Proof, RecordChange, RepoHead, VerifiedCommit, VerifiedHead, VerifiedRepo};
+use super::change::{Proof, RecordChange, RepoHead};
 use super::frame::{CommitEvent, SyncEvent};
 
 /// What the records of any export may take together, in bytes; of a larger one four times its own size.

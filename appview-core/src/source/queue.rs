@@ -1,0 +1,202 @@
+//! The one queue towards the pump, bounded by messages and by the memory that they take (feature `net`).
+//!
+//! [`Received`] enters from many tasks, each of which waits while the queue is full; it leaves on the pump's thread, in
+//! order. A message's room is free again when the next one is asked for, that is when it has been handled. Deliberately
+//! absent: what messages mean.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use super::pump::{Answer, Input};
+use super::relay::Received;
+
+/// Messages that may wait. At the network's average size of frames this is some 16 MB.
+const MESSAGES: usize = 4_096;
+/// Bytes that may wait, in frames and in repositories. A larger message waits until it is alone.
+const BYTES: u32 = 64 << 20;
+
+/// Nobody receives any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("nobody receives any more")]
+pub struct Stopped;
+
+/// Where messages are put; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Outbox {
+    messages: mpsc::Sender<Queued>,
+    room: Arc<Semaphore>,
+}
+
+/// An [`Outbox`] that keeps nobody receiving.
+#[derive(Debug, Clone)]
+pub struct WeakOutbox {
+    messages: mpsc::WeakSender<Queued>,
+    room: Arc<Semaphore>,
+}
+
+/// Where messages are taken.
+#[derive(Debug)]
+pub struct Inbox {
+    messages: mpsc::Receiver<Queued>,
+    room: Arc<Semaphore>,
+    /// That of the message handed out last.
+    taken: Option<OwnedSemaphorePermit>,
+}
+
+#[derive(Debug)]
+struct Queued {
+    received: Received,
+    room: OwnedSemaphorePermit,
+}
+
+/// A queue for as many messages, and as many bytes, as suit one process.
+#[must_use]
+pub fn queue() -> (Outbox, Inbox) {
+    queue_for(MESSAGES)
+}
+
+/// A queue for this many messages: at least one.
+#[must_use]
+pub fn queue_for(messages: usize) -> (Outbox, Inbox) {
+    let (sender, receiver) = mpsc::channel(messages.max(1));
+    let room = Arc::new(Semaphore::new(BYTES as usize));
+    let outbox = Outbox { messages: sender, room: Arc::clone(&room) };
+    (outbox, Inbox { messages: receiver, room, taken: None })
+}
+
+impl Outbox {
+    /// Puts a message in, as soon as there is room for it.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`], also for whoever waits.
+    pub async fn send(&self, received: Received) -> Result<(), Stopped> {
+        let room = Arc::clone(&self.room).acquire_many_owned(bytes(&received));
+        let room = room.await.map_err(|_| Stopped)?;
+        self.messages.send(Queued { received, room }).await.map_err(|_| Stopped)
+    }
+
+    /// Puts a message in if there is room for it; returns whether there was.
+    pub fn try_send(&self, received: Received) -> bool {
+        let room = Arc::clone(&self.room).try_acquire_many_owned(bytes(&received));
+        room.is_ok_and(|room| self.messages.try_send(Queued { received, room }).is_ok())
+    }
+
+    /// Waits until nobody receives any more.
+    pub async fn closed(&self) {
+        self.messages.closed().await;
+    }
+
+    /// The same queue, for one who may outlive it.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakOutbox {
+        WeakOutbox { messages: self.messages.downgrade(), room: Arc::clone(&self.room) }
+    }
+}
+
+impl WeakOutbox {
+    /// The queue, unless every [`Outbox`] is gone.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Outbox> {
+        let messages = self.messages.upgrade()?;
+        Some(Outbox { messages, room: Arc::clone(&self.room) })
+    }
+}
+
+impl Inbox {
+    /// The next message, once there is one; none when every [`Outbox`] is gone.
+    pub async fn receive(&mut self) -> Option<Received> {
+        self.taken = None;
+        let queued = self.messages.recv().await;
+        self.hand_out(queued)
+    }
+
+    /// As [`Inbox::receive`], for a thread outside the runtime.
+    pub fn blocking_receive(&mut self) -> Option<Received> {
+        self.taken = None;
+        let queued = self.messages.blocking_recv();
+        self.hand_out(queued)
+    }
+
+    /// The next message if one waits.
+    pub fn try_receive(&mut self) -> Option<Received> {
+        self.taken = None;
+        let queued = self.messages.try_recv().ok();
+        self.hand_out(queued)
+    }
+
+    /// How many messages wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Whether none waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    fn hand_out(&mut self, queued: Option<Queued>) -> Option<Received> {
+        let Queued { received, room } = queued?;
+        self.taken = Some(room);
+        Some(received)
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        // Whoever waits for room would wait for ever.
+        self.room.close();
+    }
+}
+
+/// Bytes of memory that a message takes, as far as senders decide it.
+fn bytes(received: &Received) -> u32 {
+    let bytes = match received {
+        Received::Input(Input::Frame { frame, .. }) => frame.len(),
+        Received::Input(Input::Answer(Answer::Repo { repo, .. })) => repo.memory_bytes(),
+        Received::Input(_) | Received::Resume { .. } => 0,
+    };
+    u32::try_from(bytes).unwrap_or(BYTES).min(BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+    use crate::sync::{Scope, Verifier};
+
+    fn frame(bytes: usize) -> Received {
+        let stream = Verifier::new(Scope::default(), []).add_stream("wss://relay.example", None);
+        Received::Input(Input::Frame { stream, frame: vec![0; bytes] })
+    }
+
+    #[test]
+    fn large_frames_fill_the_queue_by_their_bytes_and_small_ones_by_their_number() {
+        let (outbox, mut inbox) = queue();
+        let large = BYTES as usize / 16;
+        assert!((0..16).all(|_| outbox.try_send(frame(large))));
+        assert!(!outbox.try_send(frame(1)), "a seventeenth finds no room");
+        assert!(inbox.try_receive().is_some());
+        assert!(!outbox.try_send(frame(large)), "one that is being handled takes its room still");
+        assert!(inbox.try_receive().is_some());
+        assert!(outbox.try_send(frame(large)));
+
+        let (outbox, _inbox) = queue();
+        assert_eq!((0..).take_while(|_| outbox.try_send(frame(1))).count(), MESSAGES);
+    }
+
+    #[test]
+    fn whoever_waits_for_room_hears_of_the_end() {
+        let (outbox, inbox) = queue();
+        assert!(outbox.try_send(frame(BYTES as usize)));
+        let mut waiting = Box::pin(outbox.send(frame(BYTES as usize * 2)));
+        let mut context = Context::from_waker(Waker::noop());
+        assert_eq!(waiting.as_mut().poll(&mut context), Poll::Pending);
+        drop(inbox);
+        assert_eq!(waiting.as_mut().poll(&mut context), Poll::Ready(Err(Stopped)));
+    }
+}

@@ -1,0 +1,126 @@
+//! What a proof leaves behind. The fields are visible in [`super`] and nowhere else, so that nobody can have one of
+//! these without the function that proves it.
+
+use super::super::change::{Proof, RecordChange, RepoHead};
+use crate::block::car::Archive;
+use crate::block::{BlockError, Cid};
+use crate::syntax::{Did, RepoPath};
+
+/// One commit, proven: signature, tree, operations, and its link to the commit before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedCommit {
+    pub(super) did: Did,
+    pub(super) head: RepoHead,
+    pub(super) after: Option<RepoHead>,
+    pub(super) changes: Vec<RecordChange>,
+}
+
+impl VerifiedCommit {
+    /// The repository.
+    #[must_use]
+    pub const fn did(&self) -> &Did {
+        &self.did
+    }
+
+    /// The head of the chain after it.
+    #[must_use]
+    pub const fn head(&self) -> RepoHead {
+        self.head
+    }
+
+    /// The head that it follows; none if it is proven to start from an empty repository.
+    #[must_use]
+    pub const fn after(&self) -> Option<RepoHead> {
+        self.after
+    }
+
+    /// What it does to records in scope, each path once.
+    #[must_use]
+    pub fn changes(&self) -> &[RecordChange] {
+        &self.changes
+    }
+}
+
+/// A new revision of a tree that is already held: the proof of a `#sync` whose root equals ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedHead {
+    pub(super) did: Did,
+    pub(super) head: RepoHead,
+}
+
+impl VerifiedHead {
+    /// The repository.
+    #[must_use]
+    pub const fn did(&self) -> &Did {
+        &self.did
+    }
+
+    /// The head of the chain.
+    #[must_use]
+    pub const fn head(&self) -> RepoHead {
+        self.head
+    }
+}
+
+/// A whole repository, proven: its signed commit, and every path in scope that its tree holds.
+///
+/// Bodies stay in the archive until they are asked for, so a large repository takes the memory of its paths only.
+#[derive(Debug)]
+pub struct VerifiedRepo {
+    pub(super) did: Did,
+    pub(super) head: RepoHead,
+    pub(super) proof: Proof,
+    /// Sorted by path, as text.
+    pub(super) records: Vec<(RepoPath, Cid)>,
+    pub(super) archive: Archive,
+}
+
+impl VerifiedRepo {
+    /// The repository.
+    #[must_use]
+    pub const fn did(&self) -> &Did {
+        &self.did
+    }
+
+    /// The head of its chain.
+    #[must_use]
+    pub const fn head(&self) -> RepoHead {
+        self.head
+    }
+
+    /// [`Proof::Full`] or [`Proof::Provisional`].
+    #[must_use]
+    pub const fn proof(&self) -> Proof {
+        self.proof
+    }
+
+    /// Every record in scope, in the order of `collection/rkey` as bytes.
+    #[must_use]
+    pub fn records(&self) -> &[(RepoPath, Cid)] {
+        &self.records
+    }
+
+    /// Whether the bodies stay in a file until they are read, as those of a large export do.
+    #[must_use]
+    pub const fn is_file(&self) -> bool {
+        self.archive.is_file()
+    }
+
+    /// Bytes of memory that it takes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let text = |path: &RepoPath| path.collection.as_str().len().saturating_add(path.rkey.as_str().len());
+        let texts = self.records.iter().map(|(path, _)| text(path)).fold(0, usize::saturating_add);
+        let rows = self.records.capacity().saturating_mul(size_of::<(RepoPath, Cid)>());
+        self.archive.memory_bytes().saturating_add(rows).saturating_add(texts)
+    }
+
+    /// Reads the block of a record of [`VerifiedRepo::records`] into `buffer`.
+    ///
+    /// # Errors
+    ///
+    /// A failing or changed file. That every record's block is in the archive was shown when it was verified.
+    pub fn read(&self, cid: &Cid, buffer: &mut Vec<u8>) -> Result<(), BlockError> {
+        if self.archive.read(cid, buffer)? { Ok(()) } else { Err(BlockError::HashMismatch { cid: *cid }) }
+    }
+}

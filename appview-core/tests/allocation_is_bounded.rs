@@ -118,3 +118,24 @@ fn proving_a_commit_takes_a_small_multiple_of_its_frame() {
     assert!(taken.bytes_max <= limit, "{} bytes for a frame of {}", taken.bytes_max, frame.bytes.len());
     assert!(listener.said()[0].starts_with("commit"));
 }
+
+#[test]
+fn junk_in_the_name_of_accounts_that_do_not_exist_fills_no_memory() {
+    let mut listener = Listener::new(1);
+    let account = listener.world.create_account(KeyKind::K256);
+    let honest = listener.world.commit(&account, vec![friend("a")]);
+    let mut envelope = Envelope::decode(&honest.bytes);
+    envelope.set("blocks", Ipld::Bytes(vec![0xff; 1_900_000]));
+    let taken = measure(|| {
+        for number in 0..100 {
+            envelope.set("repo", Ipld::String(format!("did:web:invented-{number}.example")));
+            envelope.set("seq", Ipld::Integer(1_000 + number));
+            listener.verifier.handle_frame(listener.stream, &envelope.frame().bytes, u64::MAX / 2);
+            while listener.verifier.poll_output().is_some() {}
+        }
+    });
+    // 190 MB were sent, 64 MB may wait; the rest is this test's own copy of a frame.
+    assert!(taken.bytes_current < 68 << 20, "{taken:?}");
+    assert!(taken.bytes_max < 80 << 20, "{taken:?}");
+    assert!(listener.verifier.tracked() < 40, "{}", listener.verifier.tracked());
+}

@@ -713,6 +713,20 @@ mod commit {
     }
 
     #[test]
+    fn k6_one_block_cannot_be_many_large_records() {
+        let (mut listener, account) = Listener::following(1);
+        let large = |number: u32| {
+            let record = fixtures::records::friend(&format!("did:web:{}.example", "a".repeat(60)), 0);
+            let Ipld::Map(mut record) = record else { unreachable!() };
+            record.insert("note".to_owned(), text(&"x".repeat(300_000)));
+            fixtures::Write::create("dev.cocore.account.friend", &format!("k{number}"), Ipld::Map(record))
+        };
+        let frame = listener.world.forge(&account, (0..20).map(large).collect()).frame();
+        assert!(frame.bytes.len() < 500_000, "the block is there once");
+        assert_eq!(listener.prove(&account, &frame), Err(VerifyError::OverLimit));
+    }
+
+    #[test]
     fn k2_a_revision_neither_goes_back_nor_lies_in_the_future() {
         refuses_forgery(dropped("future-rev"), |listener, draft| {
             draft.with_rev(&time::tid(listener.now() + 301_000_000, 0)).frame()

@@ -5,7 +5,9 @@
 mod support;
 
 use appview_core::repo::SignatureError;
+use appview_core::sync::verifier::Keys;
 use appview_core::sync::{Proof, VerifyError};
+use appview_core::syntax::Tid;
 use fixtures::{KeyKind, Write, records};
 use support::{Listener, friend, profile, rename, unfriend};
 
@@ -153,8 +155,9 @@ fn a_repository_that_only_junk_speaks_for_is_not_remembered() {
 }
 
 #[test]
-fn commits_from_before_a_rotation_are_proven_by_the_key_of_their_time() {
+fn in_a_recording_commits_from_before_a_rotation_are_proven_by_the_key_of_their_time() {
     let mut listener = Listener::new(8);
+    listener.verifier.set_keys(Keys::AuditLog);
     let account = listener.world.create_account(KeyKind::K256);
     listener.world.advance(MINUTE);
     let before = listener.world.commit(&account, vec![profile("Ada")]);
@@ -183,10 +186,36 @@ fn a_repository_signed_by_the_former_host_is_provisional_until_its_next_commit()
     // Saying the same again proves no more.
     let sync = listener.world.sync(&account);
     listener.hear(&sync);
+    listener.settle();
     assert_eq!(listener.state(&account).proof, Proof::Provisional);
     let next = listener.world.commit(&account, vec![rename("Grace")]);
     assert_eq!(listener.hear(&next), ["commit +dev.cocore.account.profile/self"]);
     assert_eq!(listener.state(&account).proof, Proof::Full);
+}
+
+#[test]
+fn on_a_live_stream_a_former_key_signs_nothing_however_it_is_dated() {
+    let (mut listener, account) = Listener::following(9);
+    let former = listener.world.signing_key(&account).clone();
+    let held = listener.state(&account).head.unwrap();
+    listener.world.advance(MINUTE);
+    listener.world.migrate(&account, "https://new.example");
+    listener.world.rotate_key(&account, KeyKind::P256);
+    let identity = listener.world.identity(&account);
+    listener.hear(&identity);
+    listener.settle();
+    assert_eq!(listener.state(&account).proof, Proof::Provisional, "its commit is the former host's");
+    // The former host still has its key, and dates a commit into the time when that was the account's.
+    let shown = listener.shown(&account);
+    let backdated = Tid::from_micros(held.rev.micros() + 1, 0).to_string();
+    let draft = listener.world.forge(&account, vec![rename("Mallory")]);
+    let forged = draft.with_rev(&backdated).signed_by(former).frame();
+    let said = listener.hear(&forged);
+    assert!(!said.iter().any(|word| word.starts_with("commit")), "{said:?}");
+    let said = listener.settle();
+    assert!(!said.iter().any(|word| word.starts_with("commit")), "{said:?}");
+    assert_eq!(listener.shown(&account), shown);
+    assert_eq!(listener.state(&account).proof, Proof::Provisional);
 }
 
 #[test]

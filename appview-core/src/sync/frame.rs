@@ -205,6 +205,8 @@ pub fn glance<'a>(frame: &'a [u8], namespace: &str) -> Result<Glance<'a>, FrameE
             b"ops" => ops = Some(touches(&mut reader, namespace)?),
             b"seq" => seq = Some(reader.integer()?),
             b"repo" => repo = Some(reader.text()?),
+            // Stands in every commit between those above; what it says is for the decoder.
+            b"rev" => _ = reader.text_bytes()?,
             _ => reader.skip(0)?,
         }
         if let (Some(in_namespace), Some(seq), Some(repo)) = (ops, seq, repo) {
@@ -226,6 +228,7 @@ fn touches(reader: &mut Reader<'_>, namespace: &str) -> Result<bool, FrameError>
         for _ in 0..reader.map()? {
             match reader.text_bytes()? {
                 b"path" => touches |= reader.text_bytes()?.starts_with(namespace.as_bytes()),
+                b"action" => _ = reader.text_bytes()?,
                 _ => reader.skip(0)?,
             }
         }
@@ -243,7 +246,7 @@ enum Header<'a> {
 const COMMIT_HEADER: &[u8] = b"\xa2\x61t\x67#commit\x62op\x01";
 
 /// Reads the first of a frame's two items; the reader that is returned stands before the second.
-#[inline]
+#[inline(always)]
 fn header(frame: &[u8]) -> Result<(Header<'_>, Reader<'_>), FrameError> {
     if frame.len() > limits::FRAME_BYTES {
         return Err(FrameError::TooLarge { found: frame.len() });
@@ -254,6 +257,7 @@ fn header(frame: &[u8]) -> Result<(Header<'_>, Reader<'_>), FrameError> {
     other_header(frame)
 }
 
+#[inline(never)]
 fn other_header(frame: &[u8]) -> Result<(Header<'_>, Reader<'_>), FrameError> {
     let mut reader = Reader::lenient(frame);
     let (mut op, mut kind) = (None, None);

@@ -64,6 +64,12 @@ impl Hosting {
         }
     }
 
+    /// Whether a host has the account, so that its commits are proven, be its records shown yet or not.
+    #[must_use]
+    pub const fn is_hosted(self) -> bool {
+        matches!(self, Self::Active | Self::Returning)
+    }
+
     /// Whether the account's records are served and counted in the fingerprint.
     #[must_use]
     pub const fn is_visible(self) -> bool {

@@ -54,7 +54,7 @@ impl Verifier {
         let did = repo.did().clone();
         let Some(tracked) = self.repos.get_mut(&did) else { return };
         let head = repo.head();
-        if !matches!(tracked.state.hosting, Hosting::Active | Hosting::Returning) {
+        if !tracked.state.hosting.is_hosted() {
             return;
         }
         let held = tracked.state.head;

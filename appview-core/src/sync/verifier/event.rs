@@ -81,7 +81,7 @@ impl Verifier {
         let Some(tracked) = self.repos.get_mut(&did) else {
             return Handled::Rejected;
         };
-        if !matches!(tracked.state.hosting, Hosting::Active | Hosting::Returning) {
+        if !tracked.state.hosting.is_hosted() {
             let detail = format!("the account is {}", tracked.state.hosting);
             return self.reject(Some(did), Some(ticket.seq), "inactive-account", detail);
         }
@@ -122,7 +122,7 @@ impl Verifier {
         let Some(tracked) = self.repos.get_mut(&did) else {
             return Handled::Rejected;
         };
-        if !matches!(tracked.state.hosting, Hosting::Active | Hosting::Returning) {
+        if !tracked.state.hosting.is_hosted() {
             let detail = format!("the account is {}", tracked.state.hosting);
             return self.reject(Some(did), Some(ticket.seq), "inactive-account", detail);
         }

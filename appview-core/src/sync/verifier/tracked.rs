@@ -123,9 +123,7 @@ impl Verifier {
         let Some(tracked) = self.repos.get_mut(did) else {
             return;
         };
-        if tracked.phase == Phase::Fetching
-            || !matches!(tracked.state.hosting, Hosting::Active | Hosting::Returning)
-        {
+        if tracked.phase == Phase::Fetching || !tracked.state.hosting.is_hosted() {
             return;
         }
         tracked.phase = Phase::Fetching;

@@ -102,7 +102,7 @@ fn a_reader_answers_from_one_moment_until_it_is_refreshed() {
         reader.list_providers(Limit::default(), None).unwrap().items.len()
     };
     assert_eq!(providers(&reader), 1);
-    scratch.writer().apply(&[Change::Erase { did: did(&business.owner) }], &[]).unwrap();
+    scratch.writer().apply(&[Change::Erase { did: did(&business.owner) }], &[], 0).unwrap();
     assert_eq!(providers(&reader), 1);
     reader.refresh().unwrap();
     assert_eq!(providers(&reader), 0);

@@ -42,6 +42,8 @@ pub(super) struct Batch<'w> {
     pub(super) catalog: &'w Catalog,
     pub(super) interned: &'w mut Interned,
     pub(super) tallies: &'w mut Tallies,
+    /// The moment of the transaction, in microseconds since the Unix epoch.
+    pub(super) now: u64,
     pub(super) applied: Applied,
     /// Scratch: the sum of one record.
     pub(super) sum: Fingerprint,
@@ -62,10 +64,11 @@ impl<'w> Batch<'w> {
         catalog: &'w Catalog,
         interned: &'w mut Interned,
         tallies: &'w mut Tallies,
+        now: u64,
     ) -> Self {
         let applied = Applied::default();
         let (sum, block) = (Fingerprint::default(), Vec::new());
-        Self { conn, catalog, interned, tallies, applied, sum, block }
+        Self { conn, catalog, interned, tallies, now, applied, sum, block }
     }
 }
 

@@ -143,6 +143,8 @@ pub struct Batch {
     pub changes: Vec<Change>,
     /// How far each stream's effects are among them.
     pub cursors: Vec<StreamCursor>,
+    /// When it was closed, in microseconds since the Unix epoch.
+    pub at: u64,
 }
 
 /// Where batches go.
@@ -162,7 +164,7 @@ impl Sink for &mut IndexWriter {
     type Error = IndexError;
 
     fn write(&mut self, batch: Batch) -> Result<(), IndexError> {
-        let applied = self.apply(&batch.changes, &batch.cursors)?;
+        let applied = self.apply(&batch.changes, &batch.cursors, batch.at)?;
         applied.refused.iter().for_each(tell_refused);
         Ok(())
     }
@@ -346,7 +348,8 @@ impl<U: Upstream, S: Sink> Pump<U, S> {
 
     fn write(&mut self, cursors: Vec<StreamCursor>, now: u64) -> Result<(), S::Error> {
         self.batch_bytes = 0;
-        self.sink.write(Batch { changes: std::mem::take(&mut self.batch), cursors: cursors.clone() })?;
+        let changes = std::mem::take(&mut self.batch);
+        self.sink.write(Batch { changes, cursors: cursors.clone(), at: now })?;
         (self.saved, self.saved_at) = (cursors, now);
         Ok(())
     }

@@ -40,7 +40,7 @@ fn seeds() -> Range<u64> {
 
 /// Whom the consumer of a seed follows.
 fn following(seed: u64) -> Following {
-    [Following::Relay, Following::Relays, Following::Hosts][(seed % 3) as usize]
+    Following::ALL[(seed % 4) as usize]
 }
 
 /// What many runs add up to.

@@ -10,10 +10,10 @@ use appview_core::index::{Index, IndexError, IndexWriter};
 use appview_core::query::ExportFilter;
 use appview_core::record::{Catalog, Collection};
 use appview_core::source::clock::Clock;
-use appview_core::source::follow::{Answers, Following, Pulse, follow_in_place};
+use appview_core::source::follow::{Answers, Following, Pulse, Source, follow_in_place};
 use appview_core::source::network::Network;
-use appview_core::source::orders::Orders;
 use appview_core::source::pump::{Batch, Sink};
+use appview_core::source::relay::RelayUrl;
 use appview_core::source::wire::{Outside, Reach};
 use appview_core::sync::Scope;
 use fixtures::seed::Seed;
@@ -175,16 +175,16 @@ impl Run {
         let wire = Arc::new(simulated);
         let outside = Outside { wire, clock: clock.clone(), reach: Reach::Public };
         let collections = Collection::ALL.iter().map(|collection| collection.nsid().parse().unwrap());
-        Following {
-            relays: network.relays().iter().map(|url| url.parse().unwrap()).collect(),
-            scope: Scope::default(),
-            answers: Answers::Network {
-                network: Network::new(&outside, &network.plc(), folder.to_owned(), Scope::default()),
-                collections: collections.collect(),
-            },
-            outside,
-            orders: Orders::default(),
-        }
+        let answers = Answers::Network {
+            network: Network::new(&outside, &network.plc(), folder.to_owned(), Scope::default()),
+            collections: collections.collect(),
+        };
+        let relays: Vec<RelayUrl> = network.relays().iter().map(|url| url.parse().unwrap()).collect();
+        let sources = match network.jetstream() {
+            Some(jetstream) => vec![Source::Jetstream(jetstream.parse().unwrap())],
+            None => relays.iter().cloned().map(Source::Relay).collect(),
+        };
+        Following { directories: relays, ..Following::new(sources, answers, outside) }
     }
 
     fn expected(&self) -> BTreeMap<String, String> {

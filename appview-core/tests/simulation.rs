@@ -24,7 +24,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use fixtures::simulation::{Fault, Following, Status};
+use fixtures::simulation::{Candour, Fault, Following, Status};
 
 use death::POINTS;
 use run::{Outcome, run};
@@ -80,7 +80,7 @@ fn add<K: Ord>(sum: &mut BTreeMap<K, u64>, more: BTreeMap<K, u64>) {
 }
 
 /// Runs all seeds, on every core there is.
-fn run_all(seeds: Range<u64>) -> Sum {
+fn run_all(seeds: Range<u64>, candour: Candour) -> Sum {
     let (next, sum) = (AtomicU64::new(seeds.start), Mutex::new(Sum::default()));
     let started = Instant::now();
     let work = || {
@@ -89,7 +89,7 @@ fn run_all(seeds: Range<u64>) -> Sum {
             if seed >= seeds.end {
                 return;
             }
-            let outcome = run(seed, following(seed));
+            let outcome = run(seed, following(seed), candour);
             sum.lock().unwrap().add(seed, outcome);
             if seed % 1_000 == 999 {
                 println!("{} seeds after {:?}", seed + 1 - seeds.start, started.elapsed());
@@ -107,7 +107,7 @@ fn run_all(seeds: Range<u64>) -> Sum {
 #[test]
 fn whatever_the_network_does_the_index_ends_as_what_was_signed() {
     let seeds = seeds();
-    let sum = run_all(seeds.clone());
+    let sum = run_all(seeds.clone(), Candour::None);
     println!("{} seeds: {sum:#?}", seeds.end - seeds.start);
     assert!(sum.failed.is_empty(), "of {seeds:?}, these failed: {:?}", sum.failed);
     if seeds == SEEDS {
@@ -126,9 +126,17 @@ fn whatever_the_network_does_the_index_ends_as_what_was_signed() {
 }
 
 #[test]
+fn what_an_honest_network_says_is_known_without_a_second_look() {
+    let seeds = seeds();
+    let sum = run_all(seeds.clone(), Candour::Honest);
+    println!("{} seeds: {sum:#?}", seeds.end - seeds.start);
+    assert!(sum.failed.is_empty(), "of {seeds:?}, these failed: {:?}", sum.failed);
+}
+
+#[test]
 fn a_seed_is_one_run() {
     for seed in 0..6 {
-        let [one, other] = [0; 2].map(|_| run(seed, following(seed)));
+        let [one, other] = [0; 2].map(|_| run(seed, following(seed), Candour::None));
         assert_eq!(one, other);
     }
 }

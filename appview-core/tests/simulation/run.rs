@@ -16,8 +16,9 @@ use appview_core::source::pump::{Batch, Sink};
 use appview_core::source::relay::RelayUrl;
 use appview_core::source::wire::{Outside, Reach};
 use appview_core::sync::Scope;
+use appview_core::sync::verifier::Pace;
 use fixtures::seed::Seed;
-use fixtures::simulation::{self, Fired, Simulation, Status};
+use fixtures::simulation::{self, Candour, Fired, Simulation, Status};
 
 use crate::death::{POINTS, live};
 use crate::wire::Simulated;
@@ -78,8 +79,8 @@ struct Run {
 /// # Errors
 ///
 /// What the index holds and should not, or the other way round.
-pub fn run(seed: u64, following: simulation::Following) -> Result<Outcome, String> {
-    let network = Simulation::start(seed, following);
+pub fn run(seed: u64, following: simulation::Following, candour: Candour) -> Result<Outcome, String> {
+    let network = Simulation::start(seed, following, candour);
     let script = network.script().clone();
     let folder = tempfile::tempdir().unwrap();
     let mut run = Run {
@@ -184,7 +185,12 @@ impl Run {
             Some(jetstream) => vec![Source::Jetstream(jetstream.parse().unwrap())],
             None => relays.iter().cloned().map(Source::Relay).collect(),
         };
-        Following { directories: relays, ..Following::new(sources, answers, outside) }
+        let pace = match network.script().candour {
+            Candour::None => Pace::default(),
+            // Nobody looks a second time.
+            Candour::Honest => Pace { audit: u64::MAX, ..Pace::default() },
+        };
+        Following { directories: relays, pace, ..Following::new(sources, answers, outside) }
     }
 
     fn expected(&self) -> BTreeMap<String, String> {

@@ -29,6 +29,8 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// How long a stream may be silent before it is asked for a pong, and then again before it is given up. Relays ping an
 /// idle consumer every 30 seconds.
 const IDLE: Duration = Duration::from_secs(45);
+/// How often it is looked at how quiet a stream is.
+const LOOK: Duration = Duration::from_secs(15);
 /// How long a stream may bring no event while all others together bring [`STALL_EVENTS`].
 const STALL: Duration = Duration::from_secs(90);
 /// How many events of others show that a quiet stream stands still.
@@ -382,6 +384,7 @@ struct Quiet {
     traffic: u64,
     /// It was resumed from a cursor and has brought nothing yet.
     is_mute: bool,
+    next_look: Instant,
 }
 
 /// What follows from how quiet it is.
@@ -394,7 +397,7 @@ enum Look {
 impl Quiet {
     fn new(is_resumed: bool, traffic: u64) -> Self {
         let now = Instant::now();
-        Self { heard: now, is_asked: false, event: now, traffic, is_mute: is_resumed }
+        Self { heard: now, is_asked: false, event: now, traffic, is_mute: is_resumed, next_look: now + LOOK }
     }
 
     fn heard(&mut self) {
@@ -405,18 +408,14 @@ impl Quiet {
         (self.event, self.traffic, self.is_mute) = (Instant::now(), traffic, false);
     }
 
-    /// When to look next, if nothing is heard before.
-    fn next_look(&self) -> Instant {
-        let idle = if self.is_asked { IDLE * 2 } else { IDLE };
-        let quiet = if self.is_mute { STALL.min(MUTE) } else { STALL };
-        let now = Instant::now();
-        // What is over already and led to nothing is looked at again after a while.
-        let later = |at: Instant| if at > now { at } else { now + IDLE };
-        later(self.heard + idle).min(later(self.event + quiet))
+    /// When to look next, whatever is heard before: a peer that only pings must not put it off.
+    const fn next_look(&self) -> Instant {
+        self.next_look
     }
 
     fn look(&mut self, traffic: u64) -> Look {
         let now = Instant::now();
+        self.next_look = now + LOOK;
         let silent = now.saturating_duration_since(self.heard);
         let eventless = now.saturating_duration_since(self.event);
         if silent >= IDLE * 2 && self.is_asked {

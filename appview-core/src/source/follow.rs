@@ -193,13 +193,12 @@ pub async fn follow(
 }
 
 /// Follows as [`follow`] does, all of it in the task that calls: with a clock and a wire that are a test's, one run is
-/// like the next.
+/// like the next. `sink` lends the writer, of which it is asked where to go on, and to which batches go at last.
 ///
 /// # Errors
 ///
 /// Whatever `sink` returns.
-pub async fn follow_in_place<S: Sink>(
-    writer: &IndexWriter,
+pub async fn follow_in_place<S: Sink + AsRef<IndexWriter>>(
     sink: S,
     following: Following,
     pulse: &Pulse,
@@ -209,7 +208,7 @@ where
     S::Error: From<IndexError>,
 {
     let clock = following.outside.clock.clone();
-    let Started { verifier, upstream, outbox: _, inbox, mut sockets } = start(writer, following)?;
+    let Started { verifier, upstream, outbox: _, inbox, mut sockets } = start(sink.as_ref(), following)?;
     let mut pump = std::pin::pin!(pump(verifier, upstream, sink, inbox, pulse, &clock));
     tokio::select! {
         ended = &mut pump => return ended,

@@ -29,8 +29,6 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// How long a stream may be silent before it is asked for a pong, and then again before it is given up. Relays ping an
 /// idle consumer every 30 seconds.
 const IDLE: Duration = Duration::from_secs(45);
-/// How often it is looked at how quiet a stream is.
-const LOOK: Duration = Duration::from_secs(15);
 /// How long a stream may bring no event while all others together bring [`STALL_EVENTS`].
 const STALL: Duration = Duration::from_secs(90);
 /// How many events of others show that a quiet stream stands still.
@@ -380,11 +378,12 @@ struct Quiet {
     /// Silence has been asked about since anything was heard.
     is_asked: bool,
     event: Instant,
+    /// When it was last looked how quiet it is.
+    looked: Instant,
     /// What had come over all lines at its last event.
     traffic: u64,
     /// It was resumed from a cursor and has brought nothing yet.
     is_mute: bool,
-    next_look: Instant,
 }
 
 /// What follows from how quiet it is.
@@ -397,7 +396,7 @@ enum Look {
 impl Quiet {
     fn new(is_resumed: bool, traffic: u64) -> Self {
         let now = Instant::now();
-        Self { heard: now, is_asked: false, event: now, traffic, is_mute: is_resumed, next_look: now + LOOK }
+        Self { heard: now, is_asked: false, event: now, looked: now, traffic, is_mute: is_resumed }
     }
 
     fn heard(&mut self) {
@@ -408,14 +407,16 @@ impl Quiet {
         (self.event, self.traffic, self.is_mute) = (Instant::now(), traffic, false);
     }
 
-    /// When to look next, whatever is heard before: a peer that only pings must not put it off.
-    const fn next_look(&self) -> Instant {
-        self.next_look
+    /// When to look next, whatever is heard before but events: a relay that only pings is to be looked at all the same.
+    fn next_look(&self) -> Instant {
+        let idle = if self.is_asked { IDLE * 2 } else { IDLE };
+        // What led to nothing is looked at again after a while.
+        (self.heard + idle).min((self.event + STALL).max(self.looked + IDLE))
     }
 
     fn look(&mut self, traffic: u64) -> Look {
         let now = Instant::now();
-        self.next_look = now + LOOK;
+        self.looked = now;
         let silent = now.saturating_duration_since(self.heard);
         let eventless = now.saturating_duration_since(self.event);
         if silent >= IDLE * 2 && self.is_asked {

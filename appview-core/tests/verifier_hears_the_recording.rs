@@ -57,7 +57,7 @@ fn play(frames: &[&[u8]], pds: Pds) -> (BTreeMap<String, String>, Verifier) {
                     records.insert(repo.did().clone(), listing.collect());
                 }
                 Output::Apply(Change::Hosting { did, hosting: said }) => drop(hosting.insert(did, said)),
-                Output::Apply(Change::Erase { did }) => drop(records.remove(&did)),
+                Output::Apply(Change::Erase { did, .. }) => drop(records.remove(&did)),
                 Output::ResolveIdentity { did, .. } => {
                     let identity = identity(&did);
                     verifier.handle_identity(&did, Ok(identity), NOW);
@@ -142,5 +142,5 @@ fn a_cursor_from_the_future_is_one_message_that_ends_the_stream() {
     let stream = verifier.add_stream("ws://pds", Some(1_000_000));
     verifier.handle_frame(stream, frame, NOW);
     assert!(matches!(verifier.poll_output(), Some(Output::Notice { closing: Closing::Yes, .. })));
-    assert_eq!(verifier.watermarks()[0].seq, 1_000_000);
+    assert!(verifier.watermarks().is_empty(), "nobody resumes from there again");
 }

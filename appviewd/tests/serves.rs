@@ -8,8 +8,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use appview_core::index::Index;
-use appview_core::source::follow::{Answers, Following, Pulse};
+use appview_core::source::follow::{Answers, Following, Pulse, Source};
 use appview_core::source::replay::{Identities, Offline, RepoFolder};
+use appview_core::source::wire::{Outside, Reach};
 use appview_core::sync::Scope;
 use appviewd::command::serve::serve;
 use fixtures::recording::{self, Record};
@@ -56,11 +57,9 @@ impl Daemon {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
-        let following = Following {
-            relays: relays.iter().map(|relay| relay.url().parse().unwrap()).collect(),
-            scope: Scope::default(),
-            answers: Answers::Upstream(Box::new(upstream)),
-        };
+        let outside = Outside::internet(Reach::Anywhere).unwrap();
+        let sources = relays.iter().map(|relay| Source::Relay(relay.url().parse().unwrap())).collect();
+        let following = Following::new(sources, Answers::Upstream(Box::new(upstream)), outside);
         let serving = tokio::spawn(serve(index, following, listener, Pulse::default(), stopped));
         Self { address, stop, serving }
     }

@@ -263,15 +263,16 @@ async fn a_killed_daemon_goes_on_from_its_cursor_and_misses_nothing() {
     let frames = frames();
     let seqs: Vec<i64> = frames.iter().map(|frame| seq(frame)).collect();
     let relay = Relay::start(frames, 60).await;
-    let files = |relay| ["--relay", relay, "--identities", "plc.json", "--repos", "repos"];
+    let url = relay.url();
+    let arguments = ["--relay", &url, "--identities", "plc.json", "--repos", "repos"];
     // The kernel ends it without notice, in the midst of frames that it was sent but has not stored.
     for (stored, sent) in [(60, 100), (100, 150), (150, 216)] {
-        let process = Process::serve(&scenario, &files(&relay.url()));
+        let process = Process::serve(&scenario, &arguments);
         wait_for(process.address, &relay, seqs[stored - 1]).await;
         relay.tell(sent);
         drop(process);
     }
-    let process = Process::serve(&scenario, &files(&relay.url()));
+    let process = Process::serve(&scenario, &arguments);
     wait_for(process.address, &relay, 216).await;
     drop(process);
     let cursors = relay.cursors();

@@ -6,7 +6,7 @@
 //! but the one on connecting.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,16 +16,20 @@ use futures_util::{Sink, Stream};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, Url};
+use tokio::sync::Semaphore;
 use tokio_tungstenite::connect_async_with_config;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 pub use tokio_tungstenite::tungstenite::{Bytes, Error as SocketError, Message};
 
 use super::clock::Clock;
+use super::wishes::Wishes;
 use crate::limits;
 
-/// How long a connection may take to open.
+/// How long a connection may take to open, with looking up its name.
 const CONNECT: Duration = Duration::from_secs(3);
+/// Names of strangers that may be looked up at once.
+const LOOKUPS: usize = 32;
 
 /// Where strangers' URLs may lead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -64,8 +68,8 @@ pub struct WireError(pub String);
 pub struct Reply {
     /// The status code.
     pub status: u16,
-    /// How long to wait before asking again, where the host says so.
-    pub retry_after: Option<Duration>,
+    /// What the host says about when to ask it again.
+    pub wishes: Wishes,
     /// The body as it arrives.
     pub body: BoxStream<'static, Result<Bytes, WireError>>,
 }
@@ -108,7 +112,8 @@ impl Outside {
     ///
     /// The system's TLS roots cannot be loaded.
     pub fn internet(reach: Reach) -> Result<Self, WireError> {
-        Ok(Self { wire: Arc::new(Internet::new(reach)?), clock: Clock::system(), reach })
+        let clock = Clock::system();
+        Ok(Self { wire: Arc::new(Internet::new(reach, clock.clone())?), clock, reach })
     }
 }
 
@@ -117,10 +122,11 @@ impl Outside {
 struct Internet {
     strangers: Client,
     operators: Client,
+    clock: Clock,
 }
 
 impl Internet {
-    fn new(reach: Reach) -> Result<Self, WireError> {
+    fn new(reach: Reach, clock: Clock) -> Result<Self, WireError> {
         let builder = || {
             Client::builder()
                 .user_agent(concat!("appviewd/", env!("CARGO_PKG_VERSION")))
@@ -136,7 +142,7 @@ impl Internet {
             Reach::Public => built(builder().https_only(true).dns_resolver(Arc::new(PublicOnly)).build())?,
             Reach::Anywhere => operators.clone(),
         };
-        Ok(Self { strangers, operators })
+        Ok(Self { strangers, operators, clock })
     }
 }
 
@@ -147,7 +153,8 @@ impl Wire for Internet {
             ChosenBy::Stranger => &self.strangers,
         };
         let sent = client.get(url).send();
-        Box::pin(async move { Ok(reply(sent.await.map_err(failed)?)) })
+        let clock = self.clock.clone();
+        Box::pin(async move { Ok(reply(sent.await.map_err(failed)?, clock.now())) })
     }
 
     fn dial(&self, url: String) -> BoxFuture<'static, Result<Box<dyn Socket>, WireError>> {
@@ -163,10 +170,10 @@ impl Wire for Internet {
     }
 }
 
-fn reply(response: Response) -> Reply {
+fn reply(response: Response, now: u64) -> Reply {
     let status = response.status().as_u16();
-    let seconds =
-        response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let header = |name: &str| response.headers().get(name)?.to_str().ok();
+    let wishes = Wishes::read(header, now);
     let body = unfold(response, |mut response| async move {
         match response.chunk().await {
             Ok(Some(chunk)) => Some((Ok(chunk), response)),
@@ -174,7 +181,7 @@ fn reply(response: Response) -> Reply {
             Err(error) => Some((Err(failed(error)), response)),
         }
     });
-    Reply { status, retry_after: seconds.map(Duration::from_secs), body: Box::pin(body) }
+    Reply { status, wishes, body: Box::pin(body) }
 }
 
 /// A resolver whose every answer is public, or that has none.
@@ -183,7 +190,7 @@ struct PublicOnly;
 impl Resolve for PublicOnly {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let found = look_up(name.as_str().to_owned()).await?;
             // One private address among public ones is how a rebinding attack begins.
             if found.is_empty() || !found.iter().all(|address| is_public(address.ip())) {
                 return Err("the name leads to an address that is not public".into());
@@ -191,6 +198,21 @@ impl Resolve for PublicOnly {
             Ok(Box::new(found.into_iter()) as Addrs)
         })
     }
+}
+
+/// Asks the system for a name's addresses.
+///
+/// That occupies a thread for as long as the name's servers like, whether or not anyone waits for it still, and threads
+/// are few: a stranger's names may have [`LOOKUPS`] of them.
+async fn look_up(name: String) -> Result<Vec<SocketAddr>, std::io::Error> {
+    static PLACES: Semaphore = Semaphore::const_new(LOOKUPS);
+    // Nobody closes it.
+    let place = PLACES.acquire().await.ok();
+    let found = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        (name.as_str(), 0).to_socket_addrs().map(Iterator::collect)
+    });
+    found.await?
 }
 
 /// Whether an address is reachable by everyone, by the registries of special-purpose addresses (RFC 6890 and its

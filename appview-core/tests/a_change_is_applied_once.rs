@@ -6,7 +6,7 @@ mod network;
 use appview_core::block::Cid;
 use appview_core::query::Scope;
 use appview_core::record::Verdict;
-use appview_core::sync::{Change, Hosting, Proof, RepoHead};
+use appview_core::sync::{Change, Followed, Hosting, Proof, RepoHead};
 use fixtures::records;
 use fixtures::{KeyKind, Write};
 use network::{Business, Network, Scratch, catalog, counted, cursor, did, see};
@@ -198,7 +198,8 @@ fn an_erased_account_leaves_nothing_and_comes_back_only_when_it_is_hosted_again(
     let scratch = Scratch::told(&business.told);
     let mut writer = scratch.writer();
     let owner = did(&business.owner);
-    let applied = writer.apply(&[Change::Erase { did: owner.clone() }], &[], 0).unwrap();
+    let applied =
+        writer.apply(&[Change::Erase { did: owner.clone(), hosting: Hosting::Deleted }], &[], 0).unwrap();
     assert_eq!(applied.deleted, 8);
     let state = writer.repo_state(&owner).unwrap().unwrap();
     assert_eq!((state.head, state.hosting), (None, Hosting::Deleted));
@@ -232,7 +233,7 @@ fn no_byte_of_an_erased_record_is_left_in_any_file() {
     };
     assert!(is_somewhere());
     let mut writer = scratch.writer();
-    writer.apply(&[Change::Erase { did: did(&account) }], &[], 0).unwrap();
+    writer.apply(&[Change::Erase { did: did(&account), hosting: Hosting::Deleted }], &[], 0).unwrap();
     writer.write_back_log().unwrap();
     assert!(!is_somewhere());
 }
@@ -250,7 +251,7 @@ fn a_desynchronized_repository_keeps_what_was_proven_and_tells_the_next_start() 
     assert_eq!(see(&scratch.reader(), &business).exported, before.exported);
     let states: Vec<_> = writer.repo_states().collect::<Result<_, _>>().unwrap();
     assert_eq!(states.len(), 4);
-    for (did, state) in states {
+    for Followed { did, state, .. } in states {
         let wanted = did == owner || did == unheard;
         assert_eq!(state.proof == Proof::Desynchronized, wanted, "{did}");
         assert_eq!(state.head.is_none(), did == unheard);

@@ -4,7 +4,7 @@
 mod network;
 
 use appview_core::index::{Index, IndexError};
-use appview_core::sync::Change;
+use appview_core::sync::{Change, Hosting};
 use network::{Business, Scratch, catalog, cursor, see};
 use proptest::prelude::*;
 
@@ -72,7 +72,11 @@ fn a_rebuilt_index_answers_as_the_live_one_and_takes_its_place() {
 
     // A reader from before has the old file until it is dropped, whatever the new one is told.
     let owner = network::did(&business.owner);
-    rebuilt.writer(catalog()).unwrap().apply(&[Change::Erase { did: owner }], &[], 0).unwrap();
+    rebuilt
+        .writer(catalog())
+        .unwrap()
+        .apply(&[Change::Erase { did: owner, hosting: Hosting::Deleted }], &[], 0)
+        .unwrap();
     reader.refresh().unwrap();
     assert_eq!(see(&reader, &business), live);
     assert_eq!(reader.cursors().unwrap(), []);

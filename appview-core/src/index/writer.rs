@@ -132,7 +132,7 @@ impl IndexWriter {
     /// Failing input or damage.
     pub fn repo_state(&self, did: &Did) -> Result<Option<RepoState>, IndexError> {
         state::find(&self.conn, did.as_str())
-            .map(|found| found.map(|(_, state)| state))
+            .map(|found| found.map(|(_, state, _)| state))
             .map_err(Fault::at(&self.path))
     }
 

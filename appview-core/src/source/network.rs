@@ -170,7 +170,12 @@ impl Desk {
                 let identity = self.identity(&did, freshness).await;
                 Some((Answer::Identity { did, identity }, None))
             }
-            Request::Repo { did, held, attempt } => Some(self.repo(did, held, attempt).await),
+            Request::Repo { did, held, attempt, not_before } => {
+                self.network.clock.until(not_before).await;
+                Some(self.repo(did, held, attempt).await)
+            }
+            Request::Audit { did, .. } => Some((Answer::Unaudited { did }, None)),
+            Request::Record { .. } => None,
             Request::Hosting { did } => {
                 let hosting = self.hosting(&did).await?;
                 Some((Answer::Hosting { did, hosting }, None))

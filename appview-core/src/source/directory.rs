@@ -10,12 +10,10 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde_json::Value as Json;
-
 use super::clock::Clock;
 use super::http::{Http, HttpError};
 use super::kept::{Found, Kept, Moment, Wanted};
-use super::turns::Urgency;
+use super::turns::{Manners, Urgency};
 use super::wire::Reach;
 use crate::limits;
 use crate::repo::{Identity, IdentityError};
@@ -86,14 +84,6 @@ enum Knows {
     Host(String),
 }
 
-impl Knows {
-    fn url(&self) -> &str {
-        match self {
-            Self::Plc(url) | Self::Host(url) => url,
-        }
-    }
-}
-
 impl Directory {
     /// A directory that asks `plc` (a URL) for did:plc.
     #[must_use]
@@ -148,9 +138,13 @@ impl Directory {
         self.kept().refresh_at(did, self.0.clock.now())
     }
 
-    /// Where a DID is asked for: a URL of that host.
-    pub(super) fn place(&self, did: &Did) -> Result<String, ResolveError> {
-        self.knows(did).map(|knows| knows.url().to_owned())
+    /// Where a DID is asked for: a URL of that host, and how much it is asked.
+    pub(super) fn place(&self, did: &Did) -> Result<(String, Manners), ResolveError> {
+        let pace = self.0.http.pace();
+        Ok(match self.knows(did)? {
+            Knows::Plc(url) => (url, pace.directory),
+            Knows::Host(url) => (url, pace.host),
+        })
     }
 
     /// Resolves a DID for whoever needs it so urgently.
@@ -161,7 +155,8 @@ impl Directory {
         match self.ask(did, wanted, urgency).await {
             Err(error) if !error.is_final() && wanted == Wanted::Cached => {
                 let stale = self.kept().stale(did, self.0.clock.now());
-                stale.map_or_else(|| count(Err(error), "unreachable"), |identity| count(Ok(identity), "stale"))
+                stale
+                    .map_or_else(|| count(Err(error), "unreachable"), |identity| count(Ok(identity), "stale"))
             }
             Err(error) if !error.is_final() => count(Err(error), "unreachable"),
             found => found,

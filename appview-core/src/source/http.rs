@@ -29,10 +29,6 @@ const LONGEST_STREAM: Duration = Duration::from_secs(6 * 60 * 60);
 /// Characters of an error's name and message that are kept.
 const TOLD: usize = 200;
 
-/// Top-level names that never lead to a public host.
-const PRIVATE_NAMES: [&str; 9] =
-    ["alt", "arpa", "example", "internal", "invalid", "local", "localhost", "onion", "test"];
-
 /// Why a request brought nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -109,42 +105,43 @@ impl HttpError {
 /// A client for both kinds of URLs; cheap to clone, and polite to each host over all clones.
 #[derive(Debug, Clone)]
 pub struct Http {
+    shared: Arc<Shared>,
+    urgency: Urgency,
+}
+
+#[derive(Debug)]
+struct Shared {
     wire: Arc<dyn Wire>,
     reach: Reach,
     turns: Turns,
     pace: Pace,
-    urgency: Urgency,
 }
 
 impl Http {
     /// Makes a client that asks hosts at this pace, for [`Urgency::Fetch`].
     #[must_use]
     pub fn new(outside: &Outside, pace: Pace) -> Self {
-        Self {
-            wire: Arc::clone(&outside.wire),
-            reach: outside.reach,
-            turns: Turns::new(outside.clock.clone()),
-            pace,
-            urgency: Urgency::Fetch,
-        }
+        let (wire, reach) = (Arc::clone(&outside.wire), outside.reach);
+        let turns = Turns::new(outside.clock.clone());
+        Self { shared: Arc::new(Shared { wire, reach, turns, pace }), urgency: Urgency::Fetch }
     }
 
     /// The same client for questions of another urgency.
     #[must_use]
     pub fn with(&self, urgency: Urgency) -> Self {
-        Self { urgency, ..self.clone() }
+        Self { shared: Arc::clone(&self.shared), urgency }
     }
 
     /// Where strangers' URLs may lead.
     #[must_use]
-    pub const fn reach(&self) -> Reach {
-        self.reach
+    pub fn reach(&self) -> Reach {
+        self.shared.reach
     }
 
     /// How much hosts are asked.
     #[must_use]
-    pub const fn pace(&self) -> Pace {
-        self.pace
+    pub fn pace(&self) -> Pace {
+        self.shared.pace
     }
 
     /// Waits for the turn to ask the directory that the operator chose.
@@ -153,7 +150,7 @@ impl Http {
     ///
     /// [`HttpError::Refused`], [`HttpError::Resting`].
     pub async fn directory(&self, url: &str) -> Result<Question, HttpError> {
-        self.question(parse(url)?, ChosenBy::Operator, self.pace.directory).await
+        self.question(parse(url)?, ChosenBy::Operator, self.shared.pace.directory).await
     }
 
     /// Waits for the turn to ask another host that the operator chose.
@@ -162,7 +159,10 @@ impl Http {
     ///
     /// As [`Http::directory`].
     pub async fn operator(&self, url: &str) -> Result<Question, HttpError> {
-        self.question(parse(url)?, ChosenBy::Operator, self.pace.host).await
+        // What everything depends on is soon tried again.
+        let manners =
+            Manners { longest_rest: self.shared.pace.directory.longest_rest, ..self.shared.pace.host };
+        self.question(parse(url)?, ChosenBy::Operator, manners).await
     }
 
     /// Waits for the turn to ask a host that a stranger chose.
@@ -171,7 +171,7 @@ impl Http {
     ///
     /// As [`Http::directory`].
     pub async fn stranger(&self, url: &str) -> Result<Question, HttpError> {
-        self.question(self.allowed(url)?, ChosenBy::Stranger, self.pace.host).await
+        self.question(self.allowed(url)?, ChosenBy::Stranger, self.shared.pace.host).await
     }
 
     /// Whether a stranger's URL may be asked, as far as it tells.
@@ -184,20 +184,17 @@ impl Http {
     }
 
     async fn question(&self, url: Url, chosen: ChosenBy, manners: Manners) -> Result<Question, HttpError> {
-        match self.turns.turn(&origin(&url), self.urgency, manners).await {
-            Ok(turn) => Ok(Question { wire: Arc::clone(&self.wire), url, chosen, turn }),
+        match self.shared.turns.turn(&origin(&url), self.urgency, manners).await {
+            Ok(turn) => Ok(Question { wire: Arc::clone(&self.shared.wire), url, chosen, turn }),
             Err(_) => Err(HttpError::Resting { url: url.into() }),
         }
     }
 
     fn allowed(&self, url: &str) -> Result<Url, HttpError> {
         let url = parse(url)?;
-        match self.reach {
-            Reach::Anywhere => Ok(url),
-            Reach::Public => match public_url(&url) {
-                Ok(()) => Ok(url),
-                Err(reason) => Err(HttpError::Refused { url: url.to_string(), reason }),
-            },
+        match self.shared.reach.allows(&url) {
+            Ok(()) => Ok(url),
+            Err(reason) => Err(HttpError::Refused { url: url.to_string(), reason }),
         }
     }
 }
@@ -380,61 +377,13 @@ fn parse(url: &str) -> Result<Url, HttpError> {
     Url::parse(url).map_err(|_| HttpError::Refused { url: url.to_owned(), reason: "not a url" })
 }
 
-/// Whether a stranger may send us there, as far as the URL tells.
-fn public_url(url: &Url) -> Result<(), &'static str> {
-    if url.scheme() != "https" {
-        return Err("not https");
-    }
-    if url.port().is_some() {
-        return Err("a port of its own");
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("a user name");
-    }
-    // `domain` is none for every way of writing an address, which the resolver would never see.
-    let host = url.domain().ok_or("an address instead of a name")?;
-    let top = host.trim_end_matches('.').rsplit_once('.').map(|(_, top)| top);
-    match top {
-        None => Err("a name without a domain"),
-        Some(top) if PRIVATE_NAMES.contains(&top) => Err("a name that is not public"),
-        Some(_) => Ok(()),
-    }
-}
-
 fn unreachable(url: &Url, error: WireError) -> HttpError {
     HttpError::Unreachable { url: url.to_string(), reason: error.0 }
 }
 
 fn silent(url: &Url) -> HttpError {
-    HttpError::Unreachable { url: url.to_string(), reason: format!("no answer within {} s", ANSWER.as_secs()) }
-}
-
-#[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stranger_may_name_public_https_hosts_only() {
-        let http = Http::new(&Outside::internet(Reach::Public).unwrap(), Pace::default());
-        for url in [
-            "http://pds.example.com",
-            "https://127.0.0.1",
-            "https://2130706433",
-            "https://0x7f.1",
-            "https://[::1]",
-            "https://[::ffff:127.0.0.1]",
-            "https://localhost",
-            "https://pds.local",
-            "https://pds.internal.",
-            "https://pds.example.com:8443",
-            "https://user@pds.example.com",
-            "https://pds",
-            "file:///etc/passwd",
-            "",
-        ] {
-            assert!(matches!(http.allowed(url), Err(HttpError::Refused { .. })), "{url}");
-        }
-        assert!(http.allowed("https://pds.example.com/xrpc/x").is_ok());
+    HttpError::Unreachable {
+        url: url.to_string(),
+        reason: format!("no answer within {} s", ANSWER.as_secs()),
     }
 }

@@ -25,11 +25,11 @@ const REFRESH_AHEAD: u64 = 5 * REFRESH;
 
 /// A place in the order in which questions are asked. Not a time: two may be asked at the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Moment(pub(super) u64);
+pub(super) struct Moment(pub(super) u64);
 
 /// Which answers will do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
+pub(super) enum Wanted {
     /// One that is not too old.
     Cached,
     /// One that was asked for after this moment.

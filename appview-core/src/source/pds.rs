@@ -8,7 +8,7 @@
 //! The shapes of requests and answers are `atrium-api`'s. Follows [`com.atproto.sync`](https://docs.bsky.app/docs/category/http-reference).
 
 use std::io::{Seek as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,21 +87,38 @@ impl PdsError {
     #[must_use]
     pub fn is_unknown_method(&self) -> bool {
         match self {
-            // A PDS would pass the question on, and has nobody to pass it to: 400 `InvalidRequest`.
             Self::Http(HttpError::Status { status: 404 | 501, .. }) => true,
-            Self::Http(HttpError::Status { status: 400, name, .. }) => {
-                matches!(name.as_deref(), Some("InvalidRequest" | "MethodNotImplemented"))
-            }
+            Self::Http(HttpError::Status { name, .. }) => name.as_deref() == Some("MethodNotImplemented"),
             _ => false,
         }
     }
+
+    /// Whether the host would pass the question on and has nobody to pass it to, or does not have the method.
+    #[must_use]
+    pub fn is_of_no_directory(&self) -> bool {
+        let is_invalid = |name: &String| name == "InvalidRequest";
+        self.is_unknown_method()
+            || matches!(self, Self::Http(HttpError::Status { status: 400, name, .. })
+                if name.as_ref().is_some_and(is_invalid))
+    }
+}
+
+/// A repository in a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Whose.
+    pub did: Did,
+    /// Its newest revision, where the listing tells it.
+    pub rev: Option<Tid>,
 }
 
 /// One page of a listing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RepoPage {
-    /// Whose repositories; what is not a DID is left out.
-    pub dids: Vec<Did>,
+    /// Repositories; what names no DID, and whose account is not active, is left out.
+    pub repos: Vec<Listed>,
+    /// Whether the host had nothing on it, which is how a PDS ends a listing.
+    pub is_empty: bool,
     /// Where to go on; none at the end.
     pub cursor: Option<String>,
 }
@@ -123,7 +140,7 @@ pub struct Place(#[expect(dead_code, reason = "held for its drop")] Option<Owned
 #[derive(Debug, Clone)]
 pub struct Hosts {
     http: Http,
-    spool: PathBuf,
+    spool: Arc<Path>,
     at_once: Arc<Semaphore>,
     slow_at_once: Arc<Semaphore>,
 }
@@ -133,7 +150,7 @@ impl Hosts {
     #[must_use]
     pub fn new(http: Http, spool: PathBuf) -> Self {
         let places = |count| Arc::new(Semaphore::new(count));
-        Self { http, spool, at_once: places(AT_ONCE), slow_at_once: places(SLOW_AT_ONCE) }
+        Self { http, spool: spool.into(), at_once: places(AT_ONCE), slow_at_once: places(SLOW_AT_ONCE) }
     }
 
     /// The same for questions of another urgency.
@@ -193,7 +210,7 @@ impl Hosts {
     ///
     /// [`PdsError`].
     pub async fn record(&self, pds: &str, did: &Did, path: &RepoPath) -> Result<Vec<u8>, PdsError> {
-        let (collection, rkey) = (path.collection(), path.rkey());
+        let RepoPath { collection, rkey } = path;
         let url = format!("{pds}/xrpc/{}?did={did}&collection={collection}&rkey={rkey}", get_record::NSID);
         let question = self.http.stranger(&url).await?;
         question.bytes(limits::RECORD_PROOF_BYTES).await.map_err(inactive)
@@ -283,9 +300,19 @@ impl Hosts {
         let json = self.operator_json(&url).await?;
         let repos = json.get("repos").and_then(Json::as_array);
         let repos = repos.ok_or(HttpError::Malformed { url, expected: "repos" })?;
-        let did = |repo: &Json| repo.get("did")?.as_str()?.parse().ok();
+        let is_empty = repos.is_empty();
+        let listed = |repo: &Json| {
+            let text = |member: &str| repo.get(member).and_then(Json::as_str);
+            Some(Listed {
+                did: text("did")?.parse().ok()?,
+                rev: text("rev").and_then(|rev| rev.parse().ok()),
+            })
+        };
         let cursor = json.get("cursor").and_then(Json::as_str).filter(|cursor| !cursor.is_empty());
-        Ok(RepoPage { dids: repos.iter().filter_map(did).collect(), cursor: cursor.map(str::to_owned) })
+        // One that is not hosted has nothing to give; it is listed again when it is.
+        let is_hosted = |repo: &&Json| repo.get("active").and_then(Json::as_bool).unwrap_or(true);
+        let repos = repos.iter().filter(is_hosted).filter_map(listed).collect();
+        Ok(RepoPage { repos, is_empty, cursor: cursor.map(str::to_owned) })
     }
 }
 

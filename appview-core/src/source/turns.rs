@@ -138,11 +138,7 @@ impl Turns {
     #[must_use]
     pub fn new(clock: Clock) -> Self {
         let hosts = Hosts { by_origin: BTreeMap::new(), tidy_at: REMEMBERED };
-        Self(Arc::new(Inner {
-            clock,
-            at_once: Arc::new(Semaphore::new(AT_ONCE)),
-            hosts: Mutex::new(hosts),
-        }))
+        Self(Arc::new(Inner { clock, at_once: Arc::new(Semaphore::new(AT_ONCE)), hosts: Mutex::new(hosts) }))
     }
 
     /// Waits until a host may be asked.

@@ -6,7 +6,7 @@
 //! but the one on connecting.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,10 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 pub use tokio_tungstenite::tungstenite::{Bytes, Error as SocketError, Message};
 
+pub use super::reach::Reach;
+
 use super::clock::Clock;
+use super::reach::is_public;
 use super::wishes::Wishes;
 use crate::limits;
 
@@ -30,25 +33,6 @@ use crate::limits;
 const CONNECT: Duration = Duration::from_secs(3);
 /// Names of strangers that may be looked up at once.
 const LOOKUPS: usize = 32;
-
-/// Where strangers' URLs may lead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Reach {
-    /// Public hosts over `https` alone.
-    #[default]
-    Public,
-    /// Anywhere, loopback and plain `http` included: for tests and for networks of one's own.
-    Anywhere,
-}
-
-impl fmt::Display for Reach {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Public => "public",
-            Self::Anywhere => "anywhere",
-        })
-    }
-}
 
 /// Who chose a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -215,43 +199,6 @@ async fn look_up(name: String) -> Result<Vec<SocketAddr>, std::io::Error> {
     found.await?
 }
 
-/// Whether an address is reachable by everyone, by the registries of special-purpose addresses (RFC 6890 and its
-/// successors).
-#[must_use]
-pub fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => is_public_v4(address),
-        IpAddr::V6(address) => is_public_v6(address),
-    }
-}
-
-fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
-    !matches!(
-        (a, b, c),
-        (0 | 10 | 127 | 224..=255, ..)
-            | (100, 64..=127, _)
-            | (169, 254, _)
-            | (172, 16..=31, _)
-            | (192, 0, 0 | 2)
-            | (192, 88, 99)
-            | (192, 168, _)
-            | (198, 18 | 19, _)
-            | (198, 51, 100)
-            | (203, 0, 113)
-    )
-}
-
-fn is_public_v6(address: Ipv6Addr) -> bool {
-    let [a, b, ..] = address.segments();
-    // Only 2000::/3 is handed out. Taken from it: protocol assignments with Teredo (2001::/23), documentation
-    // (2001:db8::/32, 3fff::/20) and 6to4 (2002::/16), which embeds an IPv4 address of anyone's choice.
-    (0x2000..=0x3fff).contains(&a)
-        && !(a == 0x2001 && (b < 0x0200 || b == 0x0db8))
-        && a != 0x2002
-        && !(a == 0x3fff && b < 0x1000)
-}
-
 fn failed(error: reqwest::Error) -> WireError {
     WireError(chain(&error))
 }
@@ -263,46 +210,4 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = source;
     }
     cause.to_string()
-}
-
-#[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_that_are_not_everyones_are_not_public() {
-        for private in [
-            "0.0.0.0",
-            "10.1.2.3",
-            "100.64.0.1",
-            "127.0.0.1",
-            "169.254.169.254",
-            "172.31.255.255",
-            "192.0.0.1",
-            "192.168.0.1",
-            "198.18.0.1",
-            "203.0.113.9",
-            "224.0.0.1",
-            "255.255.255.255",
-            "::",
-            "::1",
-            "::ffff:8.8.8.8",
-            "64:ff9b::808:808",
-            "fe80::1",
-            "fc00::1",
-            "2001::1",
-            "2001:db8::1",
-            "2002:7f00:1::",
-            "3fff::1",
-            "ff02::1",
-        ] {
-            assert!(!is_public(private.parse().unwrap()), "{private}");
-        }
-        for public in
-            ["1.1.1.1", "8.8.8.8", "172.32.0.1", "192.0.1.1", "2606:4700::1111", "2a00::1", "2001:200::1"]
-        {
-            assert!(is_public(public.parse().unwrap()), "{public}");
-        }
-    }
 }

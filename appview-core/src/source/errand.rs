@@ -7,10 +7,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use super::directory::Directory;
 use super::kept::Wanted;
 use super::turns::Urgency;
 use crate::repo::Identity;
-use crate::sync::RepoHead;
+use crate::sync::{Freshness, RepoHead};
 use crate::syntax::{Did, RepoPath};
 
 /// What is to be found out about a DID.
@@ -18,12 +19,16 @@ use crate::syntax::{Did, RepoPath};
 pub(super) struct Errand {
     pub(super) did: Did,
     pub(super) what: What,
+    /// When it was asked for, in microseconds since the Unix epoch.
+    pub(super) asked_at: u64,
     /// How often it has failed.
     pub(super) attempt: u32,
     /// Which identities will do.
     pub(super) wanted: Wanted,
     /// Who signs for the DID, once that is known.
     pub(super) identity: Option<Arc<Identity>>,
+    /// When that was found out, in microseconds since the Unix epoch.
+    pub(super) found_at: u64,
 }
 
 /// What is to be found out.
@@ -36,7 +41,39 @@ pub(super) enum What {
     Record { path: RepoPath },
 }
 
+/// How long frames wait for an identity that is hard to get, in microseconds: they hold up a stream.
+const PATIENCE: u64 = 30 * 1_000_000;
+/// How long a document will do for whoever waits before its host, in microseconds.
+const OLD: u64 = 60 * 60 * 1_000_000;
+/// How long it will do before a host that has a long rest.
+const TOO_OLD: u64 = 4 * OLD;
+
 impl Errand {
+    /// Notes who signs.
+    pub(super) fn know(&mut self, identity: Arc<Identity>, now: u64) {
+        (self.identity, self.found_at) = (Some(identity), now);
+    }
+
+    /// Whether whoever waits for it has waited for long enough.
+    pub(super) const fn is_late(&self, now: u64) -> bool {
+        matches!(self.what, What::Identity) && now.saturating_sub(self.asked_at) >= PATIENCE
+    }
+
+    /// Whether it must be found out anew who signs before the host is asked.
+    pub(super) const fn is_old(&self, now: u64) -> bool {
+        now.saturating_sub(self.found_at) > OLD
+    }
+
+    /// Whether the account may have left the host that is waited for.
+    pub(super) const fn is_too_old(&self, now: u64) -> bool {
+        self.identity.is_none() || now.saturating_sub(self.found_at) > TOO_OLD
+    }
+
+    /// Has it found out anew who signs.
+    pub(super) fn renew(self, directory: &Directory) -> Self {
+        Self { identity: None, wanted: directory.wanted(Freshness::Fresh), ..self }
+    }
+
     pub(super) const fn urgency(&self) -> Urgency {
         match self.what {
             What::Identity | What::Record { .. } => Urgency::Live,
@@ -83,11 +120,24 @@ impl Lanes {
         Some(errand)
     }
 
+    /// Takes all out who wait in a lane.
+    pub(super) fn clear(&mut self, lane: &Lane) -> VecDeque<Errand> {
+        let errands = self.lanes.get_mut(lane).map(|waiting| std::mem::take(&mut waiting.errands));
+        let errands = errands.unwrap_or_default();
+        self.waiting = self.waiting.saturating_sub(errands.len());
+        errands
+    }
+
     /// Notes that an errand is no longer under way in a lane.
     pub(super) fn leave(&mut self, lane: &Lane) {
-        let Some(waiting) = self.lanes.get_mut(lane) else { return };
-        waiting.under_way = waiting.under_way.saturating_sub(1);
-        if waiting.under_way == 0 && waiting.errands.is_empty() {
+        if let Some(waiting) = self.lanes.get_mut(lane) {
+            waiting.under_way = waiting.under_way.saturating_sub(1);
+        }
+    }
+
+    /// Forgets a lane that nobody is in.
+    pub(super) fn tidy(&mut self, lane: &Lane) {
+        if self.lanes.get(lane).is_some_and(|waiting| waiting.under_way == 0 && waiting.errands.is_empty()) {
             self.lanes.remove(lane);
         }
     }

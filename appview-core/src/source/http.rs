@@ -12,12 +12,18 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use reqwest::Url;
 use serde_json::Value as Json;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::turns::{Manners, Pace, Turn, Turns, Urgency};
+use super::turns::{Manners, PATIENCE, Pace, Turn, Turns, Urgency};
 use super::wire::{Bytes, ChosenBy, Outside, Reach, Reply, Wire, WireError};
 use crate::limits;
 
+/// Requests under way at once to all hosts that strangers chose.
+const AT_ONCE: usize = 48;
+/// As many more may be under way to those of them that failed to answer the last one: however many hang, they keep nobody
+/// from the others.
+const DOUBTFUL_AT_ONCE: usize = 16;
 /// How long a JSON answer, or a stream's first byte, may take.
 const ANSWER: Duration = Duration::from_secs(10);
 /// A stream brings at least [`SLOWEST`] bytes in each of these, or it is given up.
@@ -115,6 +121,8 @@ struct Shared {
     reach: Reach,
     turns: Turns,
     pace: Pace,
+    at_once: Arc<Semaphore>,
+    doubtful_at_once: Arc<Semaphore>,
 }
 
 impl Http {
@@ -123,7 +131,10 @@ impl Http {
     pub fn new(outside: &Outside, pace: Pace) -> Self {
         let (wire, reach) = (Arc::clone(&outside.wire), outside.reach);
         let turns = Turns::new(outside.clock.clone());
-        Self { shared: Arc::new(Shared { wire, reach, turns, pace }), urgency: Urgency::Fetch }
+        let places = |count| Arc::new(Semaphore::new(count));
+        let (at_once, doubtful_at_once) = (places(AT_ONCE), places(DOUBTFUL_AT_ONCE));
+        let shared = Shared { wire, reach, turns, pace, at_once, doubtful_at_once };
+        Self { shared: Arc::new(shared), urgency: Urgency::Fetch }
     }
 
     /// The same client for questions of another urgency.
@@ -183,11 +194,32 @@ impl Http {
         self.allowed(url).map(drop)
     }
 
+    /// Until when a host has so long a rest that whoever can wait elsewhere does not wait for it, in
+    /// microseconds since the Unix epoch.
+    #[must_use]
+    pub fn long_rest(&self, origin: &str) -> Option<u64> {
+        self.shared.turns.long_rest(origin)
+    }
+
     async fn question(&self, url: Url, chosen: ChosenBy, manners: Manners) -> Result<Question, HttpError> {
-        match self.shared.turns.turn(&origin(&url), self.urgency, manners).await {
-            Ok(turn) => Ok(Question { wire: Arc::clone(&self.shared.wire), url, chosen, turn }),
-            Err(_) => Err(HttpError::Resting { url: url.into() }),
-        }
+        let Shared { wire, turns, at_once, doubtful_at_once, .. } = self.shared.as_ref();
+        let resting = || HttpError::Resting { url: url.to_string() };
+        let turn = turns.turn(&origin(&url), self.urgency, manners).await.map_err(|_| resting())?;
+        // The host's turn comes first, so that nobody who waits for a host keeps others from asking another. What an
+        // operator chose needs no place: however many strangers are slow, it is asked.
+        let place = match chosen {
+            ChosenBy::Stranger => {
+                let places = if turn.is_doubtful() { doubtful_at_once } else { at_once };
+                let place = Arc::clone(places).acquire_owned();
+                // Nobody closes the semaphores, so there is always a permit.
+                match self.urgency {
+                    Urgency::Live => timeout(PATIENCE, place).await.map_err(|_| resting())?.ok(),
+                    Urgency::Fetch | Urgency::Audit => place.await.ok(),
+                }
+            }
+            ChosenBy::Operator => None,
+        };
+        Ok(Question { wire: Arc::clone(wire), url, chosen, turn, _place: place })
     }
 
     fn allowed(&self, url: &str) -> Result<Url, HttpError> {
@@ -206,6 +238,7 @@ pub struct Question {
     url: Url,
     chosen: ChosenBy,
     turn: Turn,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Question {
@@ -244,13 +277,13 @@ impl Question {
     ///
     /// [`HttpError`].
     pub async fn stream(self, limit: u64) -> Result<Stream, HttpError> {
-        let began = Instant::now();
         let reply = match timeout(ANSWER, self.ask()).await {
             Ok(reply) => reply,
             Err(_) => Err(silent(&self.url)),
         };
         self.note(reply.as_ref().err());
-        Ok(Stream { reply: reply?, question: self, limit, read: 0, began, stretch: (began, 0) })
+        let now = Instant::now();
+        Ok(Stream { reply: reply?, question: self, limit, read: 0, began: now, stretch: (now, 0) })
     }
 
     /// An answer that is none of an error.
@@ -300,7 +333,13 @@ impl Stream {
         self.read
     }
 
-    /// Since it was asked for.
+    /// Begins to count its time, for whoever had to wait before reading.
+    pub fn begin(&mut self) {
+        self.began = Instant::now();
+        self.stretch = (self.began, 0);
+    }
+
+    /// Since it was begun.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.began.elapsed()

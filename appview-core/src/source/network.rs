@@ -21,7 +21,6 @@ use super::directory::Directory;
 use super::discovery::Search;
 use super::errand::{Errand, Lane, Lanes, Later, What};
 use super::http::{Http, origin};
-use super::kept::Wanted;
 use super::orders::Orders;
 use super::pds::Hosts;
 use super::pump::{Answer, Request, Upstream};
@@ -157,9 +156,14 @@ impl Work {
 
     fn go_on(&mut self, now: u64) {
         while let Some(errand) = self.later.take_due(now) {
+            let Network { progress, directory, .. } = &self.desk.network;
             if let What::Repo { .. } = errand.what {
-                self.desk.network.progress.retry(now);
+                progress.retry(now);
             }
+            let errand = match errand.what {
+                What::Repo { .. } | What::Hosting if errand.is_too_old(now) => errand.renew(directory),
+                _ => errand,
+            };
             self.route(errand);
         }
         if self.lanes.waiting() > 0 && now >= self.report_at {
@@ -179,9 +183,11 @@ impl Work {
         let errand = |did, what, attempt, freshness| Errand {
             did,
             what,
+            asked_at: now,
             attempt,
             wanted: network.directory.wanted(freshness),
             identity: None,
+            found_at: 0,
         };
         let (errand, due) = match request {
             Request::Identity { did, freshness } => {
@@ -227,11 +233,11 @@ impl Work {
 
     /// The place where an errand has to go next, and how many may be on their way there; none if it has to go nowhere.
     fn way(&self, errand: &mut Errand) -> Option<(Arc<str>, usize)> {
-        let Network { directory, pace, .. } = &self.desk.network;
+        let Network { directory, pace, clock, .. } = &self.desk.network;
         if errand.identity.is_none() {
             match directory.known(&errand.did, errand.wanted) {
                 Some(Ok(identity)) if !matches!(errand.what, What::Identity) => {
-                    errand.identity = Some(identity)
+                    errand.know(identity, clock.now());
                 }
                 Some(_) => return None,
                 None => {}
@@ -249,6 +255,17 @@ impl Work {
         while let Some(errand) = self.lanes.set_out(&way.lane, way.at_once) {
             self.set_out(Some(way.clone()), errand);
         }
+        let (place, urgency) = &way.lane;
+        // Those who have set out find out whether the host is back. Whoever else waits for it would wait behind them, an
+        // hour for each, and would not hear that its account has moved.
+        if *urgency == Urgency::Fetch
+            && let Some(until) = self.desk.network.hosts.long_rest(place)
+        {
+            for errand in self.lanes.clear(&way.lane) {
+                self.put_off(errand, until);
+            }
+        }
+        self.lanes.tidy(&way.lane);
     }
 
     fn set_out(&mut self, way: Option<Way>, errand: Errand) {
@@ -264,24 +281,7 @@ impl Work {
         match ended {
             Ended::Done => {}
             Ended::Onward(errand) => self.route(errand),
-            Ended::Again(mut errand, until) => {
-                errand.identity = None;
-                self.put_off(errand, until);
-            }
+            Ended::Again(errand, until) => self.put_off(errand, until),
         }
-    }
-}
-
-impl Errand {
-    /// Has the identity asked for again, past what is kept of it.
-    pub(super) fn renew(mut self, directory: &Directory) -> Self {
-        self.identity = None;
-        self.wanted = directory.wanted(Freshness::Fresh);
-        self
-    }
-
-    /// Whether its identity was asked for after it set out.
-    pub(super) const fn is_fresh(&self) -> bool {
-        matches!(self.wanted, Wanted::Since(_))
     }
 }

@@ -159,6 +159,13 @@ impl Hosts {
         Self { http: self.http.with(urgency), ..self.clone() }
     }
 
+    /// Until when a host, by its origin, has so long a rest that there is better to do than wait for its end, in microseconds
+    /// since the Unix epoch.
+    #[must_use]
+    pub fn long_rest(&self, origin: &str) -> Option<u64> {
+        self.http.long_rest(origin)
+    }
+
     /// Fetches a whole repository from its PDS.
     ///
     /// # Errors
@@ -166,12 +173,13 @@ impl Hosts {
     /// [`PdsError`].
     pub async fn repo(&self, pds: &str, did: &Did) -> Result<Export, PdsError> {
         let url = format!("{pds}/xrpc/{}?did={did}", get_repo::NSID);
-        // The host's turn comes first: whoever waits for a host must not keep others from a place.
         let question = self.http.stranger(&url).await?;
-        // Nobody closes the semaphore, so there is always a permit.
+        let mut stream = question.stream(limits::EXPORT_BYTES).await.map_err(inactive)?;
+        // A place is for what has begun to arrive: whoever waits for a host must not keep others from it. Nobody closes
+        // the semaphore, so there is always a permit.
         let mut place = Place(Arc::clone(&self.at_once).acquire_owned().await.ok());
         let mut is_slow = false;
-        let mut stream = question.stream(limits::EXPORT_BYTES).await.map_err(inactive)?;
+        stream.begin();
         let (mut memory, mut spooled) = (Vec::new(), None);
         while let Some(chunk) = stream.next().await? {
             if !is_slow && stream.elapsed() > SLOW {

@@ -10,17 +10,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 
 use super::clock::{Clock, micros};
 use super::wishes::Allowance;
 
-/// Requests under way at once, over all hosts.
-const AT_ONCE: usize = 64;
 /// The time over which requests to one host are counted: that of a PDS's own limits.
 const WINDOW: Duration = Duration::from_secs(5 * 60);
 /// How long an urgent request waits for its turn: what waits for it holds up a stream.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+/// A rest beyond this is long: whoever can wait elsewhere does not wait for its end.
+const LONG: Duration = Duration::from_secs(10 * 60);
 /// Failures in a row after which a host is left alone.
 const TOO_MANY: u32 = 3;
 /// How long a host is left alone after that; doubled with each failure that follows.
@@ -86,7 +86,7 @@ pub enum Urgency {
     Live,
     /// A repository is to be fetched, or found.
     Fetch,
-    /// Something is looked at once more.
+    /// Something is looked at once more. Does not wait longer than ten minutes for its turn.
     Audit,
 }
 
@@ -102,7 +102,6 @@ pub struct Turns(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     clock: Clock,
-    at_once: Arc<Semaphore>,
     hosts: Mutex<Hosts>,
 }
 
@@ -138,20 +137,21 @@ impl Turns {
     #[must_use]
     pub fn new(clock: Clock) -> Self {
         let hosts = Hosts { by_origin: BTreeMap::new(), tidy_at: REMEMBERED };
-        Self(Arc::new(Inner { clock, at_once: Arc::new(Semaphore::new(AT_ONCE)), hosts: Mutex::new(hosts) }))
+        Self(Arc::new(Inner { clock, hosts: Mutex::new(hosts) }))
     }
 
     /// Waits until a host may be asked.
     ///
     /// # Errors
     ///
-    /// [`Resting`], of [`Urgency::Live`] only.
+    /// [`Resting`]; never for [`Urgency::Fetch`].
     pub async fn turn(&self, origin: &str, urgency: Urgency, manners: Manners) -> Result<Turn, Resting> {
         let clock = &self.0.clock;
         let host = self.host(origin);
         let patience = match urgency {
             Urgency::Live => clock.now().saturating_add(micros(PATIENCE)),
-            Urgency::Fetch | Urgency::Audit => u64::MAX,
+            Urgency::Fetch => u64::MAX,
+            Urgency::Audit => clock.now().saturating_add(micros(LONG)),
         };
         let place = InLine::at(&host, urgency);
         loop {
@@ -173,10 +173,15 @@ impl Turns {
             }
         }
         drop(place);
-        let mut turn = Turn { host, clock: clock.clone(), manners, _among_all: None };
-        // Nobody closes the semaphore, so there is always a permit.
-        turn._among_all = Arc::clone(&self.0.at_once).acquire_owned().await.ok();
-        Ok(turn)
+        Ok(Turn { host, clock: clock.clone(), manners })
+    }
+
+    /// Until when a host has a long rest, in microseconds since the Unix epoch; none if it has none.
+    #[must_use]
+    pub fn long_rest(&self, origin: &str) -> Option<u64> {
+        let hosts = self.0.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = hosts.by_origin.get(origin)?.state().resting_until;
+        (until > self.0.clock.now().saturating_add(micros(LONG))).then_some(until)
     }
 
     fn host(&self, origin: &str) -> Arc<Host> {
@@ -273,10 +278,15 @@ pub struct Turn {
     host: Arc<Host>,
     clock: Clock,
     manners: Manners,
-    _among_all: Option<OwnedSemaphorePermit>,
 }
 
 impl Turn {
+    /// Whether the host failed to answer the last request.
+    #[must_use]
+    pub fn is_doubtful(&self) -> bool {
+        self.host.state().failures > 0
+    }
+
     /// The host has answered, be it with a refusal.
     pub fn answered(&self) {
         self.host.state().failures = 0;

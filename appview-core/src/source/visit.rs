@@ -20,7 +20,7 @@ use crate::block::car::Archive;
 use crate::repo::Identity;
 use crate::sync::verifier::Unresolved;
 use crate::sync::verify::{VerifyError, verify_record, verify_repo};
-use crate::sync::{Hosting, Postponed, RepoHead, VerifiedRepo};
+use crate::sync::{Freshness, Hosting, Postponed, RepoHead, VerifiedRepo};
 use crate::syntax::{Did, RepoPath};
 
 /// First pause before trying again; doubled each time up to [`LONGEST_PAUSE`].
@@ -83,7 +83,7 @@ impl Failure {
 impl Desk {
     pub(super) async fn visit(&self, mut errand: Errand) -> Ended {
         self.orders.running().await;
-        let Some(identity) = errand.identity.clone() else {
+        let Some(mut identity) = errand.identity.clone() else {
             let found = self.network.directory.find(&errand.did, errand.wanted, errand.urgency()).await;
             return match found {
                 Err(error) => self.unresolved(errand, error).await,
@@ -92,18 +92,26 @@ impl Desk {
                     self.answer(Answer::Identity { did: errand.did, identity }).await
                 }
                 Ok(identity) => {
-                    errand.identity = Some(identity);
+                    errand.know(identity, self.network.clock.now());
                     Ended::Onward(errand)
                 }
             };
         };
+        if errand.urgency() == Urgency::Fetch && errand.is_old(self.network.clock.now()) {
+            (errand, identity) = match self.look_again(errand, &identity).await {
+                Ok(renewed) => renewed,
+                Err(ended) => return ended,
+            };
+        }
         match &errand.what {
-            What::Repo { held } => {
-                let fetched = self.fetch(&errand.did, *held, identity).await;
-                self.fetched(errand, fetched).await
-            }
+            What::Repo { held } => match self.fetch(&errand.did, *held, Arc::clone(&identity)).await {
+                Err(Failure::Pds(PdsError::Inactive(hosting))) => {
+                    self.heard(errand, &identity, hosting).await
+                }
+                fetched => self.fetched(errand, fetched).await,
+            },
             What::Hosting => match self.hosting(&errand.did, &identity).await {
-                Ok(hosting) => self.answer(Answer::Hosting { did: errand.did, hosting }).await,
+                Ok(hosting) => self.heard(errand, &identity, hosting).await,
                 Err(failure) => self.try_again(errand, TRIES, &failure).await,
             },
             What::Audit { held } => {
@@ -152,6 +160,42 @@ impl Desk {
         }
     }
 
+    /// Finds out anew who signs. Who waits for a host for long comes first when its turn comes, and so must not stand in
+    /// line again unless the account has left that host.
+    async fn look_again(
+        &self,
+        mut errand: Errand,
+        before: &Identity,
+    ) -> Result<(Errand, Arc<Identity>), Ended> {
+        let Network { directory, clock, .. } = &self.network;
+        let wanted = directory.wanted(Freshness::Fresh);
+        match directory.find(&errand.did, wanted, errand.urgency()).await {
+            Ok(newest) => {
+                errand.know(Arc::clone(&newest), clock.now());
+                if newest.pds() == before.pds() {
+                    return Ok((errand, newest));
+                }
+                // Not at once: a document may say something else each time.
+                errand.attempt = errand.attempt.saturating_add(1);
+                let until = pause(clock, errand.attempt);
+                Err(Ended::Again(errand, until))
+            }
+            Err(error) => Err(self.unresolved(errand, error).await),
+        }
+    }
+
+    /// Passes on what a PDS said about an account, if it still is the account's: the host that an account has left calls
+    /// it deactivated, and a document may have grown old while its host's turn was waited for.
+    async fn heard(&self, errand: Errand, identity: &Identity, hosting: Hosting) -> Ended {
+        if hosting == Hosting::Active {
+            return self.hosted(errand, hosting).await;
+        }
+        match self.look_again(errand, identity).await {
+            Ok((errand, _)) => self.hosted(errand, hosting).await,
+            Err(ended) => ended,
+        }
+    }
+
     /// Says what is known of an account's hosting, whatever was asked.
     async fn hosted(&self, errand: Errand, hosting: Hosting) -> Ended {
         match errand.what {
@@ -169,7 +213,8 @@ impl Desk {
     async fn try_again(&self, mut errand: Errand, tries: u32, failure: &Failure) -> Ended {
         tracing::debug!(%failure, attempt = errand.attempt, "a question is not answered now");
         errand.attempt = errand.attempt.saturating_add(1);
-        if errand.attempt < tries {
+        if errand.attempt < tries && !errand.is_late(self.network.clock.now()) {
+            errand.identity = None;
             let until = pause(&self.network.clock, errand.attempt);
             return Ended::Again(errand, until);
         }
@@ -197,16 +242,16 @@ impl Desk {
                 self.network.progress.settle();
                 return self.answer(answer).await;
             }
-            Err(Failure::Pds(PdsError::Inactive(hosting))) => return self.hosted(errand, hosting).await,
             Err(failure) => failure,
         };
         count("appview_fetches_total", failure.label());
         errand.attempt = errand.attempt.saturating_add(1);
         let (attempt, until) = (errand.attempt, pause(&self.network.clock, errand.attempt));
         tracing::info!(%failure, attempt, "a repository cannot be proven now");
+        errand.identity = None;
         let (did, postponed) = (errand.did.clone(), Postponed { attempt, until });
         let _ = self.inbox.send(Received::Input(Input::Postponed { did, postponed })).await;
-        Ended::Again(errand.renew(&self.network.directory), until)
+        Ended::Again(errand, until)
     }
 
     async fn fetch(
@@ -251,7 +296,7 @@ impl Desk {
         Ok(self.network.hosts.hosting(pds, did).await?)
     }
 
-    /// Asks the PDS of a document that need not be the newest, so that bad news is asked for once more at the newest.
+    /// Asks the PDS of a document that need not be the newest.
     async fn audit(&self, errand: Errand, held: RepoHead, identity: Arc<Identity>) -> Ended {
         let Network { hosts, directory, .. } = &self.network;
         let said = match identity.pds() {
@@ -270,12 +315,7 @@ impl Desk {
                 count("appview_audits_total", "behind");
                 self.answer(Answer::Behind { did: errand.did, rev, identity }).await
             }
-            Err(Failure::Pds(PdsError::Inactive(hosting))) if errand.is_fresh() => {
-                self.hosted(errand, hosting).await
-            }
-            Err(Failure::Pds(PdsError::Inactive(_)) | Failure::NoPds) if !errand.is_fresh() => {
-                Ended::Onward(errand.renew(directory))
-            }
+            Err(Failure::Pds(PdsError::Inactive(hosting))) => self.heard(errand, &identity, hosting).await,
             Err(failure) => self.try_again(errand, AUDIT_TRIES, &failure).await,
         }
     }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::clock::Clock;
-use super::discovery::discover;
+use super::discovery::Discovery;
 use super::network::Network;
 use super::orders::Orders;
 use super::pump::{Batch, Input, Notice, Pump, Sink, Upstream, tell_refused};
@@ -265,11 +265,17 @@ fn start(writer: &IndexWriter, following: Following) -> Result<Started, IndexErr
     let upstream: Box<dyn Upstream + Send> = match answers {
         Answers::Upstream(upstream) => upstream,
         Answers::Network { network, collections } => {
-            for url in directories {
-                let (hosts, collections, namespace) =
-                    (network.hosts.clone(), collections.clone(), namespace.clone());
-                let (clock, orders) = (outside.clock.clone(), orders.clone());
-                sockets.spawn(discover(hosts, url, collections, namespace, frames.clone(), clock, orders));
+            for relay in directories {
+                let discovery = Discovery {
+                    hosts: network.hosts.clone(),
+                    relay,
+                    collections: collections.clone(),
+                    namespace: namespace.clone(),
+                    clock: outside.clock.clone(),
+                    orders: orders.clone(),
+                    search: network.search.clone(),
+                };
+                sockets.spawn(discovery.run(frames.clone()));
             }
             let (asking, work) = network.start(frames.clone(), orders);
             sockets.spawn(work);

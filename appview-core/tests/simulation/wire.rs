@@ -11,6 +11,7 @@ use appview_core::source::clock::Clock;
 use appview_core::source::wire::{
     Bytes, ChosenBy, Message, Reply, Socket, SocketError, Url, Wire, WireError,
 };
+use appview_core::source::wishes::Wishes;
 use fixtures::simulation::{self, Answer, Connection, Dialled, End, Polled, Simulation};
 use futures_util::future::{BoxFuture, pending};
 use futures_util::stream::unfold;
@@ -113,8 +114,9 @@ impl Wire for Simulated {
 }
 
 fn reply_of(answer: Answer) -> Reply {
-    let seconds = answer.headers.iter().find(|(name, _)| *name == "retry-after");
-    let retry_after = seconds.map(|(_, value)| Duration::from_secs(value.parse().unwrap()));
+    let header =
+        |name: &str| answer.headers.iter().find(|(found, _)| *found == name).map(|(_, value)| value.as_str());
+    let wishes = Wishes::read(header, 0);
     let parts = (answer.body.into_iter(), answer.is_cut);
     let body = unfold(parts, |(mut chunks, is_cut)| async move {
         match chunks.next() {
@@ -126,7 +128,7 @@ fn reply_of(answer: Answer) -> Reply {
             None => None,
         }
     });
-    Reply { status: answer.status, retry_after, body: Box::pin(body) }
+    Reply { status: answer.status, wishes, body: Box::pin(body) }
 }
 
 /// One socket.

@@ -15,11 +15,12 @@ use futures_util::stream::{BoxStream, unfold};
 use futures_util::{Sink, Stream};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response, Url};
+use reqwest::{Client, Response};
 use tokio::sync::Semaphore;
 use tokio_tungstenite::connect_async_with_config;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
+pub use reqwest::Url;
 pub use tokio_tungstenite::tungstenite::{Bytes, Error as SocketError, Message};
 
 pub use super::reach::Reach;

@@ -270,12 +270,17 @@ impl Verifier {
         self.desynchronize(did);
     }
 
-    /// Has every repository that is followed proven again, because events may have been lost.
+    /// Has every repository that is followed proven again, because events may have been lost. Accounts that were hidden may be
+    /// back: their PDSes are asked.
     pub fn handle_gap(&mut self) {
         let mut dids: Vec<Did> = self.repos.keys().cloned().collect();
         dids.sort();
         for did in dids {
-            self.desynchronize(&did);
+            if self.repos.get(&did).is_some_and(|tracked| !tracked.state.hosting.is_hosted()) {
+                self.outputs.push_back(Output::ConfirmHosting { did });
+            } else {
+                self.desynchronize(&did);
+            }
         }
     }
 

@@ -176,9 +176,14 @@ impl Verifier {
     }
 
     /// Notes that a stream was connected (again): its sequence numbers may start over.
-    pub fn handle_connected(&mut self, stream: StreamId) {
-        if let Some(stream) = self.streams.get_mut(stream.0) {
-            stream.connect();
+    ///
+    /// One without a cursor begins with what comes next. What was proven before may have changed since unseen, and is
+    /// proven again.
+    pub fn handle_connected(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(id.0) else { return };
+        stream.connect();
+        if stream.newest().is_none() && !self.repos.is_empty() {
+            self.doubt_all(id);
         }
     }
 

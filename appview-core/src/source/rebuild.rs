@@ -131,7 +131,8 @@ impl Anew {
             cursors = old.cursors()?;
             names = old.repo_states().map(|followed| Ok(followed?.did)).collect::<Result<_, IndexError>>()?;
         }
-        let unread = gather(building.writer(), &asked, names, &asked.directories, PATIENCE, &mut tell).await?;
+        let unread =
+            gather(building.writer(), &asked, names, &asked.directories, PATIENCE, &mut tell).await?;
         let rebuilt = building.finish()?;
         Ok(Self { asked, catalog, path: path.into(), cursors, unread, rebuilt })
     }
@@ -302,7 +303,8 @@ async fn gather(
         pump.handle(Input::Include(did), clock.now())?;
     }
     let mut unread = directories.to_vec();
-    let mut gathering = Gathering { inbox, begun: Instant::now(), moved_at: Instant::now(), patience, last: (0, 0) };
+    let mut gathering =
+        Gathering { inbox, begun: Instant::now(), moved_at: Instant::now(), patience, last: (0, 0) };
     let mut pace = interval(PACE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

@@ -5,16 +5,14 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use appview_core::index::Index;
-use appview_core::record::{Catalog, Collection};
+use appview_core::record::Catalog;
 use appview_core::source::follow::{Answers, Following, Pulse, Source, follow};
-use appview_core::source::network::Network;
 use appview_core::source::relay::RelayUrl;
-use appview_core::source::wire::{Outside, Reach};
-use appview_core::sync::Scope;
+use appview_core::source::wire::Outside;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::{listen, open};
+use super::{collections, listen, network, open, outside};
 use crate::config::{DataDir, Upstream};
 use crate::http::{self, App, Health};
 
@@ -30,8 +28,7 @@ pub fn run(
     upstream: &Upstream,
 ) -> Result<ExitCode> {
     let index = open(data)?;
-    let reach = if upstream.allow_private_hosts { Reach::Anywhere } else { Reach::Public };
-    let outside = Outside::internet(reach)?;
+    let outside = outside(&upstream.network)?;
     let answers = answers(upstream, data, &outside)?;
     let sources = relays.into_iter().map(Source::Relay).collect();
     let following = Following::new(sources, answers, outside);
@@ -57,9 +54,8 @@ fn answers(upstream: &Upstream, data: &DataDir, outside: &Outside) -> Result<Ans
         let files = super::files(identities, upstream.repos.as_deref())?;
         return Ok(Answers::Upstream(Box::new(files)));
     }
-    let network = Network::new(outside, upstream.plc.as_str(), data.data_dir.clone(), Scope::default());
-    let collections = Collection::ALL.iter().map(|collection| collection.nsid().parse());
-    Ok(Answers::Network { network, collections: collections.collect::<Result<_, _>>()? })
+    let network = network(&upstream.network, data, outside);
+    Ok(Answers::Network { network, collections: collections()? })
 }
 
 /// Follows and answers until `stopped` turns true.

@@ -6,7 +6,7 @@ pub mod command;
 pub mod config;
 pub mod http;
 pub mod progress;
-pub mod rebuilt;
+pub mod renewal;
 pub mod telemetry;
 
 use std::process::ExitCode;

@@ -1,12 +1,14 @@
 //! `rebuild --from network`: everyone asked and proven anew, beside the index that is in use.
 //!
-//! Where no daemon runs on the folder, it is done here, and the index has no other writer meanwhile.
+//! A daemon that runs on the folder is asked to do it. Where there is none, it is done here, and the index has no other
+//! writer meanwhile.
 
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use appview_core::index::{Index, IndexError, IndexWriter};
 use appview_core::record::Catalog;
 use appview_core::source::orders::Orders;
@@ -14,10 +16,10 @@ use appview_core::source::rebuild::{Anew, Asked, Progressed};
 use appview_core::source::relay::RelayUrl;
 use serde_json::Value as Json;
 
-use super::{collections, make_folder, network, outside};
+use super::{ADMIN_SOCKET, collections, make_folder, network, outside};
 use crate::config::{DataDir, Format, NetworkAccess};
 use crate::progress::Progress;
-use crate::rebuilt::Outcome;
+use crate::renewal::Outcome;
 
 /// Builds, compares, and swaps in what is whole, or what there is if `partial`; 1 if the two indexes differ or anything
 /// could not be proven.
@@ -34,11 +36,53 @@ pub fn run(
 ) -> Result<ExitCode> {
     make_folder(data)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    #[cfg(unix)]
+    if let Some(outcome) = runtime.block_on(ask_daemon(data, partial))? {
+        return tell(&outcome, format);
+    }
     let outside = outside(access)?;
     let network = network(access, data, &outside);
     let asked = Asked { network, directories, collections: collections()?, orders: Orders::default() };
     let outcome = runtime.block_on(rebuild(&data.index(), asked, partial))?.to_json();
     tell(&outcome, format)
+}
+
+/// Has a daemon do it, if one runs on this folder.
+#[cfg(unix)]
+async fn ask_daemon(data: &DataDir, partial: bool) -> Result<Option<Json>> {
+    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+    let Ok(mut socket) = tokio::net::UnixStream::connect(data.data_dir.join(ADMIN_SOCKET)).await else {
+        return Ok(None);
+    };
+    // By this version of HTTP, an answer ends where its connection ends.
+    let request =
+        format!("POST /rebuild?partial={partial} HTTP/1.0\r\nHost: appviewd\r\nContent-Length: 0\r\n\r\n");
+    socket.write_all(request.as_bytes()).await?;
+    let mut lines = BufReader::new(socket).lines();
+    let status = lines.next_line().await?.unwrap_or_default();
+    if status.split(' ').nth(1) != Some("200") {
+        bail!("the daemon that runs on this folder does not rebuild: {status}");
+    }
+    let mut progress = Progress::start("found", "repositories", None);
+    while let Some(line) = lines.next_line().await? {
+        // The head of the answer.
+        let Ok(mut told) = serde_json::from_str::<Json>(&line) else { continue };
+        if let Some(error) = told["error"].as_str() {
+            bail!("the daemon could not rebuild: {error}");
+        }
+        if told["result"].is_object() {
+            return Ok(Some(told["result"].take()));
+        }
+        let count = |name: &str| told["progress"][name].as_u64();
+        let progressed = Progressed {
+            found: count("found").unwrap_or_default(),
+            settled: count("settled").unwrap_or_default(),
+            put_off: count("putOff").unwrap_or_default(),
+            left: count("leftSeconds").map(Duration::from_secs),
+        };
+        progress.tell(progressed.found, || describe(progressed));
+    }
+    bail!("the daemon stopped before the new index was whole; its index stays as it was")
 }
 
 async fn rebuild(path: &Path, asked: Asked, partial: bool) -> Result<Outcome> {

@@ -26,6 +26,9 @@ use tokio::net::TcpListener;
 
 use crate::config::{DataDir, NetworkAccess, SavedUpstream};
 
+/// Beside the index of a daemon: where it takes orders of whoever may write in that folder.
+const ADMIN_SOCKET: &str = "admin.sock";
+
 /// Opens the index for writing, made if there is none.
 fn open(data: &DataDir) -> Result<Index> {
     make_folder(data)?;

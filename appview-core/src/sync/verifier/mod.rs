@@ -335,6 +335,12 @@ impl Verifier {
         self.repos.len()
     }
 
+    /// Repositories that wait for an answer, in no order, and how often and until when their export was put off.
+    pub fn waiting(&self) -> impl Iterator<Item = (&Did, Option<Postponed>)> {
+        let waiting = self.repos.iter().filter(|(_, tracked)| tracked.phase != Phase::Ready);
+        waiting.map(|(did, tracked)| (did, tracked.watch.postponed))
+    }
+
     /// What is accepted of one repository, whether or not it is written yet.
     #[must_use]
     pub fn state(&self, did: &str) -> Option<RepoState> {

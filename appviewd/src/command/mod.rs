@@ -5,6 +5,7 @@ pub mod demo;
 pub mod export;
 pub mod fingerprint;
 pub mod inspect;
+pub mod operate;
 pub mod rebuild;
 pub mod record;
 pub mod replay;

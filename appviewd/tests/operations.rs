@@ -288,16 +288,31 @@ async fn a_client_that_hangs_does_not_hold_a_stop() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stop_that_takes_too_long_ends_and_says_what_was_left() {
-    let relay = Relay::start(Vec::new(), 0).await;
+async fn a_stop_that_takes_too_long_ends_says_so_and_loses_nothing() {
+    let frames = recording::frames_live().into_iter().map(<[u8]>::to_vec).collect();
+    let relay = Relay::start(frames, 100).await;
     let scenario = Scenario::new();
-    let mut process = serve(&scenario, &relay, &["--stop-within", "0"]);
-    let running = get(process.address, "/healthz").await;
-    assert_eq!(running["ok"], true);
-    process.terminate();
-    assert_eq!(process.wait(), Some(1));
-    let status = json_of(&scenario, &["status", "--json"]);
-    assert_eq!(status["running"], false, "what is left behind can be read");
+    let process = serve(&scenario, &relay, &["--stop-within", "1"]);
+    let mut running = Running { scenario, relay, process };
+    running.stored(100).await;
+    // Somebody else has the file locked: nothing can be written.
+    let file = rusqlite::Connection::open(running.scenario.path("appview-data/index.db")).unwrap();
+    file.execute_batch("begin immediate").unwrap();
+    running.relay.tell(216);
+    eventually(async || get(running.address(), "/healthz").await["frames"] == 216).await;
+    running.process.terminate();
+    assert_eq!(running.process.wait(), Some(1));
+    eventually(async || running.process.told().contains("stopped without writing everything within 1 s"))
+        .await;
+    drop(file);
+
+    let Running { scenario, relay, process } = running;
+    drop(process);
+    let process = serve(&scenario, &relay, &[]);
+    let running = Running { scenario, relay, process };
+    running.stored(216).await;
+    let told = running.scenario.succeed(&["fingerprint"]);
+    assert!(told.contains(&fingerprint(listed().values())), "{told}");
 }
 
 #[test]

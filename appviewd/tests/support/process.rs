@@ -47,6 +47,11 @@ impl Process {
         self.child.wait().unwrap().code()
     }
 
+    /// Everything that it wrote to standard error so far.
+    pub fn told(&self) -> String {
+        self.log.all.lock().unwrap().clone()
+    }
+
     /// Waits for the next line of its log with this message, and gives its fields.
     pub fn hear(&self, message: &str) -> Json {
         self.log.hear(message)

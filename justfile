@@ -34,6 +34,10 @@ simulate seeds='10000':
     APPVIEW_SEEDS={{ if seeds =~ '\.\.' { seeds } else { '0..' + seeds } }} \
         cargo test --locked --release -p appview-core --features net --test simulation -- --nocapture --test-threads 1
 
+# Plant faults of one line, one by one, and see a test turn red for each. Words of a story choose some.
+mutants *words:
+    cargo run --locked --quiet -p fixtures --bin mutants -- {{words}}
+
 # Throw mutated bytes at every decoder, a minute each. Needs cargo-fuzz and a nightly toolchain.
 [working-directory: 'appview-core']
 fuzz seconds='60':

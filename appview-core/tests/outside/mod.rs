@@ -230,10 +230,16 @@ impl Wire for MadeUp {
 
 /// A DID that is one of many.
 pub fn did(number: usize) -> appview_core::syntax::Did {
-    let letter = |digit: usize| char::from(b'a' + u8::try_from(digit % 26).unwrap());
-    let id: String =
-        (0..24_u32).map(|place| letter(number / 26_usize.saturating_pow(place.min(8)))).collect();
-    format!("did:plc:{id}").parse().unwrap()
+    // Letters from a to p, so that any number of 64 bits has a place in the 24.
+    let letter = |place: u32| char::from(b'a' + (number >> (4 * place) & 15) as u8);
+    let id: String = (0..16).map(letter).collect();
+    format!("did:plc:{id}aaaaaaaa").parse().unwrap()
+}
+
+/// Which of [`did`]'s it is.
+pub fn number(did: &str) -> usize {
+    let id = did.strip_prefix("did:plc:").unwrap().bytes().take(16);
+    id.enumerate().map(|(place, letter)| usize::from(letter - b'a') << (4 * place)).sum()
 }
 
 /// What a directory says about a DID.

@@ -8,8 +8,6 @@ mod client;
 mod socket;
 mod status;
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use appview_core::source::now;
 use appview_core::source::orders::NotFollowing;
 use appview_core::source::pump::Input;
@@ -32,7 +30,7 @@ pub use status::{Counts, Fetching, RepoStatus, Repos, Retry, Status, StreamStatu
 #[derive(Debug, Clone)]
 struct Desk {
     engine: Engine,
-    roster: Arc<Mutex<Roster>>,
+    roster: Roster,
 }
 
 /// Everything that can be asked and ordered.
@@ -45,7 +43,7 @@ pub fn routes(engine: Engine, roster: Roster) -> Router {
         .route("/repo/{did}/track", post(track))
         .route("/repo/{did}/untrack", post(untrack))
         .route("/repo/{did}/resync", post(resync))
-        .with_state(Desk { engine, roster: Arc::new(Mutex::new(roster)) })
+        .with_state(Desk { engine, roster })
 }
 
 /// Why something was not done: told as `{"message": …}`.
@@ -88,7 +86,7 @@ async fn resume(State(desk): State<Desk>) -> Json<serde_json::Value> {
 
 async fn repo(State(desk): State<Desk>, Path(did): Path<String>) -> Result<Json<RepoStatus>, Refusal> {
     let did = parse(&did)?;
-    let word = desk.roster.lock().unwrap_or_else(PoisonError::into_inner).word(&did);
+    let word = desk.roster.word(&did);
     let read = tokio::task::spawn_blocking(move || RepoStatus::read(&desk.engine.index, &did, word));
     read.await.map_err(fault)?.map(Json).map_err(fault)
 }
@@ -122,10 +120,8 @@ async fn resync(State(desk): State<Desk>, Path(did): Path<String>) -> Result<Sta
 impl Desk {
     /// Has an order on disk before it is given: one that is followed and then forgotten would be worse than none.
     async fn say(&self, word: Word, did: &Did) -> Result<(), Refusal> {
-        let (roster, whose) = (Arc::clone(&self.roster), did.clone());
-        let said = tokio::task::spawn_blocking(move || {
-            roster.lock().unwrap_or_else(PoisonError::into_inner).say(word, &whose)
-        });
+        let (roster, whose) = (self.roster.clone(), did.clone());
+        let said = tokio::task::spawn_blocking(move || roster.say(word, &whose));
         said.await.map_err(fault)?.map_err(fault)?;
         tracing::info!(%did, order = %word, "ordered by an operator");
         Ok(())

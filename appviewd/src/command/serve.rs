@@ -4,19 +4,21 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use appview_core::record::{Catalog, Collection};
+use appview_core::index::{Index, IndexWriter};
+use appview_core::record::Catalog;
 use appview_core::source::follow::{Answers, Following, Source, follow};
-use appview_core::source::network::Network;
-use appview_core::source::wire::{Outside, Reach};
+use appview_core::source::wire::Outside;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 
-use super::{listen, open};
+use super::{collections, listen, network, open, outside};
 use crate::admin::{self, Socket};
-use crate::config::{self, MetricsListen, Streams, Upstream};
+use crate::config::{self, DataDir, MetricsListen, Streams, Upstream};
 use crate::engine::Engine;
 use crate::http::{self, App};
 use crate::meter::Meter;
+use crate::renewal::{Loan, Renewal};
 use crate::roster::{Roster, Word};
 
 /// Where the daemon answers.
@@ -108,42 +110,34 @@ fn stop_when_interrupted() -> watch::Receiver<bool> {
 
 fn following(options: &config::Serve, roster: &Roster) -> Result<Following> {
     let upstream = &options.upstream;
-    let reach = if upstream.allow_private_hosts { Reach::Anywhere } else { Reach::Public };
-    let outside = Outside::internet(reach)?;
+    let outside = outside(&upstream.network)?;
     if let Some(did) = options.track.iter().find(|did| roster.word(did) == Some(Word::Untrack)) {
         let file = options.data.roster();
         bail!("--track {did}: {} leaves it out; take its line away there first", file.display());
     }
-    let answers = answers(upstream, options, roster, &outside)?;
+    let answers = answers(upstream, &options.data, roster, &outside)?;
     let relays = || options.relay.iter().cloned();
     let sources = match options.source {
         Streams::Relay => relays().map(Source::Relay).collect(),
         Streams::Jetstream => vec![Source::Jetstream(options.jetstream.clone())],
     };
-    let tracked = roster.all(Word::Track).chain(&options.track).cloned().collect();
+    let tracked = roster.all(Word::Track).into_iter().chain(options.track.iter().cloned()).collect();
     let directories = relays().collect();
     Ok(Following { directories, tracked, scope: roster.scope(), ..Following::new(sources, answers, outside) })
 }
 
 /// The network, or the files that stand in for it.
-fn answers(
-    upstream: &Upstream,
-    options: &config::Serve,
-    roster: &Roster,
-    outside: &Outside,
-) -> Result<Answers> {
+fn answers(upstream: &Upstream, data: &DataDir, roster: &Roster, outside: &Outside) -> Result<Answers> {
     if let Some(identities) = &upstream.identities {
         let files = super::files(identities, upstream.repos.as_deref())?;
         return Ok(Answers::Upstream(Box::new(files)));
     }
-    let spool = options.data.data_dir.clone();
-    let network = Network::new(outside, upstream.plc.as_str(), spool, roster.scope());
-    let collections = Collection::ALL.iter().map(|collection| collection.nsid().parse());
-    Ok(Answers::Network { network, collections: collections.collect::<Result<_, _>>()? })
+    let network = network(&upstream.network, data, outside, roster);
+    Ok(Answers::Network { network, collections: collections()? })
 }
 
 /// Follows and answers until `stopped` turns true. Then streams are closed, what was received is written, and answers that were
-/// begun are finished.
+/// begun are finished. Where there is an operator and the network is asked, the index can be built anew meanwhile.
 ///
 /// # Errors
 ///
@@ -158,31 +152,38 @@ pub async fn serve(
 ) -> Result<()> {
     let writer = engine.index.writer(Catalog::builtin()?)?;
     let (close, closed) = watch::channel(false);
-    let mut answering = tokio::task::JoinSet::new();
+    let mut answering = JoinSet::new();
     let app = App::new(engine.clone(), limits.ready_lag);
     answering.spawn(http::serve(doors.queries, http::routes(app), closed.clone()));
     if let Some(listener) = doors.metrics {
         answering.spawn(http::serve(listener, http::metrics_route(engine.clone()), closed.clone()));
     }
+    let (loans, asked_for) = mpsc::channel(1);
+    let lending = Lending { asked_for, roster: doors.operator.as_ref().map(|(_, roster)| roster.clone()) };
     if let Some((listener, roster)) = doors.operator {
-        answering.spawn(http::serve(listener, admin::routes(engine.clone(), roster), closed));
+        let mut routes = admin::routes(engine.clone(), roster.clone());
+        if let Some(asked) = following.asked() {
+            let renewal = Renewal { path: engine.index.path().into(), asked, roster, loans };
+            routes = routes.merge(http::rebuild::routes(renewal));
+        }
+        answering.spawn(http::serve(listener, routes, closed));
     }
-    let until_late = async {
+    let late = async {
         until(stopped.clone()).await;
         tokio::time::sleep(limits.stop_within).await;
     };
     let followed = tokio::select! {
-        followed = follow(writer, following, engine.pulse.clone(), until(stopped.clone())) => followed,
-        () = until_late => {
+        followed = follow_on(writer, &engine, following, lending, &stopped) => followed,
+        () = late => {
             let waiting = engine.pulse.read().queued;
             let within = limits.stop_within.as_secs();
             bail!(
-                "stopped without writing everything within {within} s: {waiting} messages waited; they are received again at \
-                 the next start (--stop-within allows more)"
+                "stopped without writing everything within {within} s: {waiting} messages waited; they are received again \
+                 at the next start (--stop-within allows more)"
             );
         }
     };
-    // Whether or not the index could be written, nothing is answered from here on.
+    // An index that cannot be written ends the answering too.
     close.send_replace(true);
     let mut writer = followed?;
     while answering.join_next().await.is_some() {}
@@ -191,6 +192,52 @@ pub async fn serve(
         tracing::debug!(%error, "the log stays beside the index");
     }
     Ok(())
+}
+
+/// Who borrows the writer, and whose word is heeded when it is back.
+struct Lending {
+    asked_for: mpsc::Receiver<Loan>,
+    roster: Option<Roster>,
+}
+
+/// Follows, lends the writer to whoever has built the index anew, and follows on.
+async fn follow_on(
+    mut writer: IndexWriter,
+    engine: &Engine,
+    mut following: Following,
+    mut lending: Lending,
+    stopped: &watch::Receiver<bool>,
+) -> Result<IndexWriter> {
+    loop {
+        let next = following.again();
+        let (mut loan, may_lend) = (None, next.is_some());
+        let end = async {
+            tokio::select! {
+                () = until(stopped.clone()) => {}
+                Some(asked_for) = lending.asked_for.recv(), if may_lend => loan = Some(asked_for),
+            }
+        };
+        writer = follow(writer, following, engine.pulse.clone(), end).await?;
+        let (Some(loan), Some(next)) = (loan, next) else { return Ok(writer) };
+        writer = lend(writer, loan, &engine.index).await?;
+        following = next;
+        // An operator may have spoken since.
+        if let Some(roster) = &lending.roster {
+            following.scope = roster.scope();
+            following.tracked.extend(roster.all(Word::Track));
+        }
+    }
+}
+
+/// Lends the writer, and waits until it, or one of the index in its place, is back.
+async fn lend(writer: IndexWriter, Loan { lend, back }: Loan, index: &Index) -> Result<IndexWriter> {
+    if let Err(writer) = lend.send(writer) {
+        return Ok(writer);
+    }
+    match back.await {
+        Ok(writer) => Ok(writer),
+        Err(_) => Ok(index.writer(Catalog::builtin()?)?),
+    }
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {

@@ -8,6 +8,7 @@ mod error;
 mod health;
 mod listen;
 mod measure;
+pub mod rebuild;
 
 use std::time::Duration;
 

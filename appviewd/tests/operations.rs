@@ -112,7 +112,7 @@ async fn numbers(address: SocketAddr) -> (BTreeMap<String, f64>, String) {
 async fn a_running_daemon_tells_how_everything_stands() {
     let running = Running::followed().await;
     // Repositories are looked through every few seconds.
-    eventually(async || running.status()["repos"]["followed"] == 9).await;
+    eventually(async || running.status()["repos"]["followed"] == 11).await;
     let status = running.status();
     assert_eq!((&status["running"], &status["paused"]), (&json!(true), &json!(false)));
     let stream = &status["streams"][0];
@@ -125,7 +125,7 @@ async fn a_running_daemon_tells_how_everything_stands() {
     assert_eq!(count("hosted") + count("hidden"), count("followed"), "{repos}");
 
     let told = running.scenario.succeed(&["status"]);
-    for word in ["appviewd   running\n", ", connected", "at 216, stored 216", "9 followed", "216 frames"] {
+    for word in ["appviewd   running\n", ", connected", "at 216, stored 216", "11 followed: 8 hosted, 3 hidden", "216 frames"] {
         assert!(told.contains(word), "{word}: {told}");
     }
 }
@@ -144,7 +144,7 @@ async fn one_repository_can_be_asked_about_whether_or_not_a_daemon_runs() {
     assert_eq!(running.process.wait(), Some(0));
     assert_eq!(running.repo(SOMEONE), status);
     let all = running.status();
-    assert_eq!((&all["running"], &all["repos"]["followed"]), (&json!(false), &json!(9)));
+    assert_eq!((&all["running"], &all["repos"]["followed"]), (&json!(false), &json!(11)));
     assert_eq!(all["streams"][0]["stored"], 216);
 }
 

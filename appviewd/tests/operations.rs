@@ -281,7 +281,7 @@ async fn numbers_are_told_as_prometheus_reads_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_hangs_does_not_hold_a_stop() {
-    let mut running = Running::followed().await;
+    let running = Running::followed().await;
     let mut hanging = TcpStream::connect(running.address()).await.unwrap();
     hanging.write_all(b"GET /healthz HTTP/1.1\r\nHost: a").await.unwrap();
     let idle = TcpStream::connect(running.address()).await.unwrap();

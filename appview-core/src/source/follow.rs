@@ -92,9 +92,9 @@ impl Following {
         Some(Self {
             sources: self.sources.clone(),
             directories: self.directories.clone(),
+            tracked: self.tracked.clone(),
             pace: self.pace,
             scope: self.scope.clone(),
-            tracked: self.tracked.clone(),
             answers: Answers::Network { network: network.clone(), collections: collections.clone() },
             outside: self.outside.clone(),
             orders: self.orders.clone(),

@@ -42,8 +42,7 @@ pub fn run(
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outside = outside(access)?;
-    let mut network = network(access, data, &outside);
-    network.scope = Roster::open(data.roster())?.scope();
+    let network = network(access, data, &outside, &Roster::open(data.roster())?);
     let asked = Asked { network, directories, collections: collections()?, orders: Orders::default() };
     let outcome = runtime.block_on(rebuild(&data.index(), asked, partial))?.to_json();
     tell(&outcome, format)

@@ -29,6 +29,10 @@ demo *args:
 real-network:
     cargo test --locked --workspace --test real_network -- --ignored
 
+# Plant faults of one line, one by one, and see a test turn red for each. Words of a story choose some.
+mutants *words:
+    cargo run --locked --quiet -p fixtures --bin mutants -- {{words}}
+
 # Throw mutated bytes at every decoder, a minute each. Needs cargo-fuzz and a nightly toolchain.
 [working-directory: 'appview-core']
 fuzz seconds='60':

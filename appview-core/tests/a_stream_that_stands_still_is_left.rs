@@ -108,6 +108,11 @@ impl Exchange {
 
     /// Tells the cursor, and takes the call that follows.
     async fn connect(&mut self, cursor: Option<i64>) -> Call {
+        let day = Duration::from_secs(24 * 60 * 60);
+        tokio::time::timeout(day, self.connected(cursor)).await.expect("it connects within a day")
+    }
+
+    async fn connected(&mut self, cursor: Option<i64>) -> Call {
         loop {
             match self.inbox.receive().await.unwrap() {
                 Received::Resume { cursor: answer, .. } => answer.send(cursor).unwrap(),
@@ -149,7 +154,8 @@ async fn a_stream_that_brings_nothing_while_others_go_on_is_connected_anew() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     });
-    still.connect(None).await;
+    let minutes = Duration::from_secs(10 * 60);
+    tokio::time::timeout(minutes, still.connect(None)).await.expect("it is connected anew");
     let waited = started.elapsed();
     assert!(waited >= Duration::from_secs(90) && waited < Duration::from_secs(140), "{waited:?}");
     alive.await.unwrap();

@@ -24,7 +24,7 @@ const RETRY: Duration = Duration::from_secs(30);
 /// How late to ask again for a page that could not be had, and how soon for a listing that was given up.
 const LONGEST_RETRY: Duration = Duration::from_secs(10 * 60);
 /// Failures in a row after which a listing is given up, so that others are not kept waiting.
-const TRIES: u32 = 6;
+const TRIES: u32 = 5;
 /// Repositories without records in scope of which a host's listing is remembered.
 const PASSED_OVER: usize = 100_000;
 /// Pages of one listing: more than any host has. A listing that leads in a circle ends here.
@@ -156,10 +156,10 @@ impl<'d> Sweep<'d> {
                 }
                 Err(error) => {
                     failures += 1;
-                    self.pause(failures, &error).await?;
                     if failures == TRIES {
                         return Ok(Listing::GivenUp);
                     }
+                    self.pause(failures, &error).await?;
                     continue;
                 }
             };

@@ -274,10 +274,6 @@ fn start(writer: &IndexWriter, following: Following) -> Result<Started, IndexErr
         let cursor = cursors.iter().find(|cursor| cursor.endpoint == url.as_str()).map(|cursor| cursor.seq);
         let cursor = cursor.filter(|cursor| is_kept(&source, *cursor, outside.clock.now()));
         let stream = verifier.add_stream(url.as_str(), cursor);
-        if cursor.is_none() && verifier.tracked() > 0 {
-            // Nobody can tell what this stream has said since the index was last written.
-            verifier.handle_gap();
-        }
         let dialect = match source {
             Source::Relay(_) => Dialect::Frames,
             Source::Jetstream(_) => Dialect::Hints { namespace: namespace.clone() },

@@ -1,8 +1,10 @@
 //! The command line as it is typed. Values are parsed into types that cannot be wrong, so that commands check nothing.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use appview_core::source::relay::RelayUrl;
 use appview_core::syntax::{Did, Nsid};
@@ -61,6 +63,18 @@ impl DataDir {
     pub fn index(&self) -> PathBuf {
         self.data_dir.join("index.db")
     }
+
+    /// What an operator said of single repositories.
+    #[must_use]
+    pub fn roster(&self) -> PathBuf {
+        self.data_dir.join("repos.txt")
+    }
+
+    /// Where a running daemon takes orders.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.data_dir.join("admin.sock")
+    }
 }
 
 /// How results are written.
@@ -91,21 +105,40 @@ pub enum Command {
     ///
     /// Asks the network who has records, proves each repository from its PDS, and goes on with what the relay brings.
     /// Goes on where it stopped: the cursor of each relay is kept with the rows it led to. Interrupt to stop; what was
-    /// received is written first.
+    /// received is written first. Interrupt again to leave at once.
     #[command(after_help = "Examples:  appviewd serve\n           \
-                            appviewd serve --relay wss://relay.example --data-dir /var/lib/appview\n\
-                            Then:      curl http://127.0.0.1:8080/healthz")]
-    Serve {
+                            appviewd serve --relay wss://relay.example --data-dir /var/lib/appview\n           \
+                            appviewd serve --source jetstream\n\
+                            Then:      appviewd status\n           \
+                            curl http://127.0.0.1:8080/readyz")]
+    Serve(Box<Serve>),
+    /// Tell how everything stands: streams, repositories, proofs, what is still to be fetched.
+    ///
+    /// Asks the daemon that serves from --data-dir, over a socket there. While none does, tells what the index knows.
+    #[command(after_help = "Example:  appviewd status --data-dir /var/lib/appview --json")]
+    Status {
         #[command(flatten)]
         data: DataDir,
-        /// Relay (or PDS) to follow; may be given more than once.
-        #[arg(long, value_name = "URL", default_value = "wss://bsky.network", env = "APPVIEWD_RELAY")]
-        relay: Vec<RelayUrl>,
-        /// Address to answer on.
-        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", env = "APPVIEWD_LISTEN")]
-        listen: SocketAddr,
         #[command(flatten)]
-        upstream: Upstream,
+        format: Format,
+    },
+    /// Ask about one repository, or order that it be followed, left out or proven anew.
+    Repo {
+        #[command(subcommand)]
+        what: Repo,
+    },
+    /// Have a running daemon close its streams and ask nobody, until `resume`.
+    ///
+    /// What was received is written, and queries are answered as before. Nothing is lost as long as the relays keep what
+    /// comes meanwhile: a day or more. A restart ends the pause.
+    Pause {
+        #[command(flatten)]
+        data: DataDir,
+    },
+    /// Have a paused daemon go on where it stopped.
+    Resume {
+        #[command(flatten)]
+        data: DataDir,
     },
     /// Play a recording into the index.
     ///
@@ -129,19 +162,34 @@ pub enum Command {
     /// Build the index anew, beside the old one, and swap it in when it is whole.
     ///
     /// Prints the fingerprint of the new index, and whether the old one had the same. Whatever goes wrong, the old one
-    /// stays as it was: also if an export cannot be proven, or a recording leads to nothing, ends with the service closing
+    /// stays as it was: also if a repository cannot be proven, or a recording leads to nothing, ends with the service closing
     /// the stream, or leaves repositories that could not be proven. Exits with 1 then.
-    #[command(after_help = "Examples:  appviewd rebuild --from repos/ --identities plc.json\n           \
+    ///
+    /// From the network, every repository that relays and the old index know of is fetched and proven again, and those
+    /// whose records differ are named. The new index is right by proof, and is swapped in; it exits with 1 all the same if
+    /// the two differ. A daemon that runs on the folder is asked to do it, by its own settings: it goes on following and
+    /// answering, and no request fails. Reads see the old index until they see the new one.
+    #[command(after_help = "Examples:  appviewd rebuild --from network\n           \
+                            appviewd rebuild --from repos/ --identities plc.json\n           \
                             appviewd rebuild --from frames.bin --identities plc.json --repos repos/")]
     Rebuild {
-        /// Folder of repository exports (CARs), or a file of frames.
-        #[arg(long, value_name = "PATH")]
-        from: PathBuf,
+        /// `network`; or a folder of repository exports (CARs), or a file of frames.
+        #[arg(long, value_name = "network|PATH")]
+        from: Origin,
         /// Swap in what could be proven, and list what was left out. Exits with 1 if anything was.
         #[arg(long)]
         partial: bool,
+        /// From the network: relay (or PDS) that is asked who has records; may be given more than once.
+        #[arg(long, value_name = "URL", default_value = "wss://bsky.network", env = "APPVIEWD_RELAY")]
+        relay: Vec<RelayUrl>,
         #[command(flatten)]
-        upstream: SavedUpstream,
+        network: NetworkAccess,
+        /// From files: who signs for whom (see `replay --help`).
+        #[arg(long, value_name = "FILE", env = "APPVIEWD_IDENTITIES")]
+        identities: Option<PathBuf>,
+        /// From a file of frames: folder of exports that stand in for every PDS.
+        #[arg(long, value_name = "DIR", env = "APPVIEWD_REPOS")]
+        repos: Option<PathBuf>,
         #[command(flatten)]
         data: DataDir,
         #[command(flatten)]
@@ -217,6 +265,133 @@ pub enum Command {
         /// What is written is JSON anyway: taken because every other command takes it.
         #[arg(long, hide = true)]
         json: bool,
+    },
+}
+
+/// What `serve` takes.
+#[derive(Debug, Clone, Args)]
+pub struct Serve {
+    /// Where the index is.
+    #[command(flatten)]
+    pub data: DataDir,
+    /// Relay (or PDS) to follow, and to ask who has records; may be given more than once.
+    #[arg(long, value_name = "URL", default_value = "wss://bsky.network", env = "APPVIEWD_RELAY")]
+    pub relay: Vec<RelayUrl>,
+    /// What to follow: relay, or jetstream for a thousandth of the bandwidth. A Jetstream only hints: what it names is
+    /// fetched from its PDS and proven, and --relay then says only whom to ask who has records.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHAT",
+        hide_possible_values = true,
+        default_value = "relay",
+        env = "APPVIEWD_SOURCE"
+    )]
+    pub source: Streams,
+    /// Jetstream to follow with --source jetstream.
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "wss://jetstream2.us-east.bsky.network",
+        env = "APPVIEWD_JETSTREAM"
+    )]
+    pub jetstream: RelayUrl,
+    /// Repository to follow, whether or not anyone names it; may be given more than once. For good: `repo track`.
+    #[arg(long, value_name = "DID")]
+    pub track: Vec<Did>,
+    /// Address to answer on.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", env = "APPVIEWD_LISTEN")]
+    pub listen: SocketAddr,
+    /// Address to tell numbers for Prometheus on, at /metrics; off for none.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9464", env = "APPVIEWD_METRICS_LISTEN")]
+    pub metrics_listen: MetricsListen,
+    /// How many seconds behind every stream is too far behind for /readyz.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "60", env = "APPVIEWD_READY_LAG")]
+    pub ready_lag: Duration,
+    /// How many seconds stopping may take; what is not written by then is received again at the next start.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "30", env = "APPVIEWD_STOP_WITHIN")]
+    pub stop_within: Duration,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub upstream: Upstream,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds) => Ok(Duration::from_secs(seconds)),
+        Err(_) => Err("expected a whole number of seconds".to_owned()),
+    }
+}
+
+/// What kind of stream is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Streams {
+    /// Relays, or PDSes: signed commits.
+    Relay,
+    /// A Jetstream: hints.
+    Jetstream,
+}
+
+/// Where numbers are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricsListen {
+    /// Nowhere.
+    Off,
+    /// On this address.
+    At(SocketAddr),
+}
+
+impl FromStr for MetricsListen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Off),
+            address => match address.parse() {
+                Ok(address) => Ok(Self::At(address)),
+                Err(_) => Err("expected an address like 127.0.0.1:9464, or off".to_owned()),
+            },
+        }
+    }
+}
+
+/// What can be asked and ordered of one repository.
+#[derive(Debug, Subcommand)]
+#[expect(missing_docs, reason = "flattened groups are described where they are defined")]
+pub enum Repo {
+    /// Tell what is held of it, and how well it is proven.
+    Status {
+        /// Whose.
+        did: Did,
+        #[command(flatten)]
+        data: DataDir,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Follow it from here on, whether or not anyone names it.
+    ///
+    /// The order is kept in repos.txt in --data-dir, and holds after a restart or a rebuild.
+    Track {
+        /// Whose.
+        did: Did,
+        #[command(flatten)]
+        data: DataDir,
+    },
+    /// Leave it out from here on, and erase what is held of it.
+    ///
+    /// The order is kept in repos.txt in --data-dir, and holds after a restart or a rebuild.
+    Untrack {
+        /// Whose.
+        did: Did,
+        #[command(flatten)]
+        data: DataDir,
+    },
+    /// Prove it anew from its PDS, whatever is held.
+    Resync {
+        /// Whose.
+        did: Did,
+        #[command(flatten)]
+        data: DataDir,
     },
 }
 
@@ -311,9 +486,9 @@ impl FromStr for DirectoryUrl {
     }
 }
 
-/// Where `serve` asks about identities and repositories.
+/// How the network is asked.
 #[derive(Debug, Clone, Args)]
-pub struct Upstream {
+pub struct NetworkAccess {
     /// Directory of did:plc.
     #[arg(long, value_name = "URL", default_value = "https://plc.directory", env = "APPVIEWD_PLC")]
     pub plc: DirectoryUrl,
@@ -321,10 +496,35 @@ pub struct Upstream {
     /// public one it would let strangers make this machine ask its neighbours.
     #[arg(long, env = "APPVIEWD_ALLOW_PRIVATE_HOSTS")]
     pub allow_private_hosts: bool,
+}
+
+/// Where `serve` asks about identities and repositories.
+#[derive(Debug, Clone, Args)]
+pub struct Upstream {
+    /// The network itself, unless there are identities.
+    #[command(flatten)]
+    pub network: NetworkAccess,
     /// Ask nobody: answer about identities from this file (see `replay --help`).
     #[arg(long, value_name = "FILE", env = "APPVIEWD_IDENTITIES")]
     pub identities: Option<PathBuf>,
     /// With --identities: a folder of exports that stand in for every PDS.
     #[arg(long, value_name = "DIR", requires = "identities", env = "APPVIEWD_REPOS")]
     pub repos: Option<PathBuf>,
+}
+
+/// Where a new index comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Relays, directories and PDSes.
+    Network,
+    /// A folder of exports, or a recording.
+    Files(PathBuf),
+}
+
+impl FromStr for Origin {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(if text == "network" { Self::Network } else { Self::Files(text.into()) })
+    }
 }

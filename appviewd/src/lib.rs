@@ -2,17 +2,22 @@
 //!
 //! A parsed command line enters; an exit code leaves, results on standard output, everything else on standard error.
 
+pub mod admin;
 pub mod command;
 pub mod config;
+pub mod engine;
 pub mod http;
+pub mod meter;
 pub mod progress;
+pub mod renewal;
+pub mod roster;
 pub mod telemetry;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
-use config::{Cli, Command};
+use config::{Cli, Command, Origin, SavedUpstream};
 
 /// Runs one command.
 ///
@@ -22,14 +27,27 @@ use config::{Cli, Command};
 pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Demo { listen, once } => command::demo::run(listen, once),
-        Command::Serve { data, relay, listen, upstream } => {
-            command::serve::run(&data, relay, listen, &upstream)
-        }
+        Command::Serve(options) => command::serve::run(&options),
+        Command::Status { data, format } => done(command::operate::status(&data, format)),
+        Command::Repo { what } => done(command::operate::repo(&what)),
+        Command::Pause { data } => done(command::operate::pause(&data)),
+        Command::Resume { data } => done(command::operate::resume(&data)),
         Command::Replay { frames, upstream, data, format } => {
             command::replay::run(&frames, &upstream, &data, format)
         }
-        Command::Rebuild { from, partial, upstream, data, format } => {
-            command::rebuild::run(&from, partial, &upstream, &data, format)
+        Command::Rebuild { from, partial, relay, network, identities, repos, data, format } => {
+            match (from, identities) {
+                (Origin::Network, _) => command::anew::run(partial, relay, &network, &data, format),
+                (Origin::Files(from), Some(identities)) => {
+                    let upstream = SavedUpstream { identities, repos };
+                    command::rebuild::run(&from, partial, &upstream, &data, format)
+                }
+                (Origin::Files(_), None) => {
+                    bail!(
+                        "a rebuild from files needs --identities: who signs for whom (`appviewd help replay`)"
+                    )
+                }
+            }
         }
         Command::Inspect { what } => done(command::inspect::run(what)),
         Command::Record { relay, frames, cursor } => done(command::record::run(&relay, frames, cursor)),

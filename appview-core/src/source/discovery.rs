@@ -91,16 +91,15 @@ enum Listing {
 }
 
 impl Discovery {
+    /// Asks once. Returns whether every listing was read to its end.
+    pub async fn once(self, inbox: Outbox) -> bool {
+        Sweep::new(&self, &inbox).run().await.unwrap_or(false)
+    }
+
     /// Asks until nobody listens.
     pub async fn run(self, inbox: Outbox) {
         let mut begun = self.search.0.subscribe();
-        let mut sweep = Sweep {
-            discovery: &self,
-            url: self.relay.to_http(),
-            inbox: &inbox,
-            found: 0,
-            passed_over: BTreeMap::new(),
-        };
+        let mut sweep = Sweep::new(&self, &inbox);
         loop {
             begun.mark_unchanged();
             let Ok(is_whole) = sweep.run().await else { return };
@@ -127,7 +126,12 @@ struct Sweep<'d> {
     passed_over: BTreeMap<Did, Tid>,
 }
 
-impl Sweep<'_> {
+impl<'d> Sweep<'d> {
+    fn new(discovery: &'d Discovery, inbox: &'d Outbox) -> Self {
+        let url = discovery.relay.to_http();
+        Self { discovery, url, inbox, found: 0, passed_over: BTreeMap::new() }
+    }
+
     /// Whether every listing was read to its end.
     async fn run(&mut self) -> Result<bool, Stopped> {
         let mut is_whole = true;

@@ -24,12 +24,13 @@ use super::network::Network;
 use super::orders::Orders;
 use super::pump::{Batch, Input, Notice, Pump, Sink, Upstream, tell_refused};
 use super::queue::{Inbox, Outbox, WeakOutbox, queue};
+use super::rebuild::Asked;
 use super::relay::{Dialect, Line, Received, RelayUrl, Traffic};
 use super::wire::Outside;
 use crate::index::{Applied, IndexError, IndexWriter};
 use crate::sync::verifier::{Closing, Pace, Standing, StreamStanding, Tally};
 use crate::sync::{Scope, Verifier};
-use crate::syntax::Nsid;
+use crate::syntax::{Did, Nsid};
 
 /// Batches that may wait for the writer.
 const BATCHES: usize = 2;
@@ -51,6 +52,8 @@ pub struct Following {
     pub pace: Pace,
     /// What to index.
     pub scope: Scope,
+    /// Repositories to follow, whether or not anyone else names them.
+    pub tracked: Vec<Did>,
     /// Who answers about identities and repositories.
     pub answers: Answers,
     /// What carries bytes, and what time it is.
@@ -73,10 +76,43 @@ impl Following {
             sources,
             pace: Pace::default(),
             scope: Scope::default(),
+            tracked: Vec::new(),
             answers,
             outside,
             orders: Orders::default(),
         }
+    }
+}
+
+impl Following {
+    /// The same once more, for when this one has ended; none where an [`Upstream`] answers, of which there is one.
+    #[must_use]
+    pub fn again(&self) -> Option<Self> {
+        let Answers::Network { network, collections } = &self.answers else { return None };
+        Some(Self {
+            sources: self.sources.clone(),
+            directories: self.directories.clone(),
+            tracked: self.tracked.clone(),
+            pace: self.pace,
+            scope: self.scope.clone(),
+            answers: Answers::Network { network: network.clone(), collections: collections.clone() },
+            outside: self.outside.clone(),
+            orders: self.orders.clone(),
+        })
+    }
+
+    /// Whom a rebuild has to ask; none where an [`Upstream`] answers.
+    #[must_use]
+    pub fn asked(&self) -> Option<Asked> {
+        let Answers::Network { network, collections } = &self.answers else { return None };
+        let mut network = network.clone();
+        network.scope = self.scope.clone();
+        Some(Asked {
+            network,
+            directories: self.directories.clone(),
+            collections: collections.clone(),
+            orders: self.orders.clone(),
+        })
     }
 }
 
@@ -133,6 +169,8 @@ pub struct Beat {
     pub last_frame: Option<u64>,
     /// Messages that wait for the pump.
     pub queued: usize,
+    /// When all but the cursors was read last, in microseconds since the Unix epoch; none before the pump has begun.
+    pub at: Option<u64>,
 }
 
 impl Pulse {
@@ -228,11 +266,12 @@ struct Started {
 }
 
 fn start(writer: &IndexWriter, following: Following) -> Result<Started, IndexError> {
-    let Following { sources, directories, pace, scope, answers, outside, orders } = following;
+    let Following { sources, directories, pace, scope, tracked, answers, outside, orders } = following;
     let followed = writer.repo_states().collect::<Result<Vec<_>, _>>()?;
     let cursors = writer.cursors()?;
     let mut verifier = Verifier::new(scope, followed);
     verifier.set_pace(pace);
+    tracked.into_iter().for_each(|did| verifier.track(did));
     let namespace = verifier.scope().as_str().to_owned();
     let (frames, inbox) = queue();
     orders.attach(frames.downgrade());
@@ -242,10 +281,6 @@ fn start(writer: &IndexWriter, following: Following) -> Result<Started, IndexErr
         let cursor = cursors.iter().find(|cursor| cursor.endpoint == url.as_str()).map(|cursor| cursor.seq);
         let cursor = cursor.filter(|cursor| is_kept(&source, *cursor, outside.clock.now()));
         let stream = verifier.add_stream(url.as_str(), cursor);
-        if cursor.is_none() && verifier.tracked() > 0 {
-            // Nobody can tell what this stream has said since the index was last written.
-            verifier.handle_gap();
-        }
         let dialect = match source {
             Source::Relay(_) => Dialect::Frames,
             Source::Jetstream(_) => Dialect::Hints { namespace: namespace.clone() },
@@ -319,7 +354,7 @@ async fn pump<S: Sink>(
             None => {
                 // Nothing waits: write what there is, so that a quiet network is not a slow one.
                 pump.flush(clock.now())?;
-                report(&pump, pulse, 0);
+                report(&pump, pulse, 0, clock.now());
                 match inbox.receive().await {
                     Some(received) => received,
                     None => return Ok(()),
@@ -336,7 +371,7 @@ async fn pump<S: Sink>(
                     pulse.write(|beat| beat.last_frame = Some(at));
                 }
                 if is_tick {
-                    report(&pump, pulse, inbox.len());
+                    report(&pump, pulse, inbox.len(), at);
                 }
             }
             Received::Resume { stream, cursor } => {
@@ -351,13 +386,14 @@ async fn pump<S: Sink>(
     }
 }
 
-fn report<S: Sink>(pump: &Pump<impl Upstream, S>, pulse: &Pulse, queued: usize) {
+fn report<S: Sink>(pump: &Pump<impl Upstream, S>, pulse: &Pulse, queued: usize, at: u64) {
     pulse.write(|beat| {
         beat.tally = pump.tally();
         beat.repos = pump.verifier().tracked();
         beat.streams = pump.verifier().streams();
         beat.standing = pump.verifier().standing();
         beat.queued = queued;
+        beat.at = Some(at);
     });
 }
 

@@ -6,6 +6,7 @@ pub mod demo;
 pub mod export;
 pub mod fingerprint;
 pub mod inspect;
+pub mod operate;
 pub mod rebuild;
 pub mod record;
 pub mod replay;
@@ -25,9 +26,6 @@ use appview_core::syntax::Nsid;
 use tokio::net::TcpListener;
 
 use crate::config::{DataDir, NetworkAccess, SavedUpstream};
-
-/// Beside the index of a daemon: where it takes orders of whoever may write in that folder.
-const ADMIN_SOCKET: &str = "admin.sock";
 
 /// Opens the index for writing, made if there is none.
 fn open(data: &DataDir) -> Result<Index> {

@@ -112,7 +112,7 @@ async fn numbers(address: SocketAddr) -> (BTreeMap<String, f64>, String) {
 async fn a_running_daemon_tells_how_everything_stands() {
     let running = Running::followed().await;
     // Repositories are looked through every few seconds.
-    eventually(async || running.status()["repos"]["followed"] == 9).await;
+    eventually(async || running.status()["repos"]["followed"] == 11).await;
     let status = running.status();
     assert_eq!((&status["running"], &status["paused"]), (&json!(true), &json!(false)));
     let stream = &status["streams"][0];
@@ -125,7 +125,13 @@ async fn a_running_daemon_tells_how_everything_stands() {
     assert_eq!(count("hosted") + count("hidden"), count("followed"), "{repos}");
 
     let told = running.scenario.succeed(&["status"]);
-    for word in ["appviewd   running\n", ", connected", "at 216, stored 216", "9 followed", "216 frames"] {
+    for word in [
+        "appviewd   running\n",
+        ", connected",
+        "at 216, stored 216",
+        "11 followed: 8 hosted, 3 hidden",
+        "216 frames",
+    ] {
         assert!(told.contains(word), "{word}: {told}");
     }
 }
@@ -144,7 +150,7 @@ async fn one_repository_can_be_asked_about_whether_or_not_a_daemon_runs() {
     assert_eq!(running.process.wait(), Some(0));
     assert_eq!(running.repo(SOMEONE), status);
     let all = running.status();
-    assert_eq!((&all["running"], &all["repos"]["followed"]), (&json!(false), &json!(9)));
+    assert_eq!((&all["running"], &all["repos"]["followed"]), (&json!(false), &json!(11)));
     assert_eq!(all["streams"][0]["stored"], 216);
 }
 
@@ -181,11 +187,17 @@ async fn what_is_left_out_is_erased_and_stays_so_until_it_is_tracked_again() {
 async fn a_repository_that_nobody_names_is_followed_when_an_operator_does() {
     let relay = Relay::start(Vec::new(), 0).await;
     let scenario = Scenario::new();
+    // Whoever has an export there is named by it.
+    let other = "did:plc:bjxq26mtdagze6oktnfzvhoe";
+    let export = |scenario: &Scenario| scenario.path("repos").join("did_plc_bjxq26mtdagze6oktnfzvhoe.car");
+    let hidden = scenario.path("hidden.car");
+    std::fs::rename(export(&scenario), &hidden).unwrap();
     let process = serve(&scenario, &relay, &["--track", SOMEONE]);
     let running = Running { scenario, relay, process };
     eventually(async || running.repo(SOMEONE)["proof"] == "full").await;
-    let other = "did:plc:bjxq26mtdagze6oktnfzvhoe";
+    running.process.hear("connected");
     assert_eq!(running.repo(other)["followed"], false);
+    std::fs::rename(hidden, export(&running.scenario)).unwrap();
     running.scenario.succeed(&["repo", "track", other]);
     eventually(async || running.repo(other)["proof"] == "full").await;
     // What was given for one run is not kept, what was ordered is.

@@ -109,7 +109,8 @@ impl Client {
             Some("200" | "204") => Ok(answer),
             _ => {
                 let told: Json = serde_json::from_reader(answer).map_err(|_| AdminError::Answer)?;
-                Err(AdminError::Refused(told["message"].as_str().ok_or(AdminError::Answer)?.to_owned()))
+                let message = told.get("message").and_then(Json::as_str).ok_or(AdminError::Answer)?;
+                Err(AdminError::Refused(message.to_owned()))
             }
         }
     }

@@ -9,8 +9,6 @@ mod rebuild;
 mod socket;
 mod status;
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use appview_core::source::now;
 use appview_core::source::orders::NotFollowing;
 use appview_core::source::pump::Input;
@@ -34,13 +32,13 @@ pub use status::{Counts, Fetching, RepoStatus, Repos, Retry, Status, StreamStatu
 #[derive(Debug, Clone)]
 struct Desk {
     engine: Engine,
-    roster: Arc<Mutex<Roster>>,
+    roster: Roster,
     /// None where files stand in for the network.
     renewal: Option<Renewal>,
 }
 
 /// Everything that can be asked and ordered.
-pub fn routes(engine: Engine, roster: Arc<Mutex<Roster>>, renewal: Option<Renewal>) -> Router {
+pub fn routes(engine: Engine, roster: Roster, renewal: Option<Renewal>) -> Router {
     Router::new()
         .route("/status", get(status))
         .route("/pause", post(pause))
@@ -93,7 +91,7 @@ async fn resume(State(desk): State<Desk>) -> Json<serde_json::Value> {
 
 async fn repo(State(desk): State<Desk>, Path(did): Path<String>) -> Result<Json<RepoStatus>, Refusal> {
     let did = parse(&did)?;
-    let word = desk.roster.lock().unwrap_or_else(PoisonError::into_inner).word(&did);
+    let word = desk.roster.word(&did);
     let read = tokio::task::spawn_blocking(move || RepoStatus::read(&desk.engine.index, &did, word));
     read.await.map_err(fault)?.map(Json).map_err(fault)
 }
@@ -127,10 +125,8 @@ async fn resync(State(desk): State<Desk>, Path(did): Path<String>) -> Result<Sta
 impl Desk {
     /// Has an order on disk before it is given: one that is followed and then forgotten would be worse than none.
     async fn say(&self, word: Word, did: &Did) -> Result<(), Refusal> {
-        let (roster, whose) = (Arc::clone(&self.roster), did.clone());
-        let said = tokio::task::spawn_blocking(move || {
-            roster.lock().unwrap_or_else(PoisonError::into_inner).say(word, &whose)
-        });
+        let (roster, whose) = (self.roster.clone(), did.clone());
+        let said = tokio::task::spawn_blocking(move || roster.say(word, &whose));
         said.await.map_err(fault)?.map_err(fault)?;
         tracing::info!(%did, order = %word, "ordered by an operator");
         Ok(())

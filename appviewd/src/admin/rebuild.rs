@@ -1,7 +1,6 @@
 //! `POST /rebuild`: a new index from the network, and how it goes, as lines of JSON.
 
 use std::convert::Infallible;
-use std::sync::PoisonError;
 
 use axum::body::Body;
 use axum::extract::{Query, State};
@@ -21,7 +20,7 @@ pub(super) async fn rebuild(
         return Err(Refusal(StatusCode::CONFLICT, message));
     };
     // What is left out since the daemon began is left out here as well.
-    renewal.asked.network.scope = desk.roster.lock().unwrap_or_else(PoisonError::into_inner).scope();
+    renewal.asked.network.scope = desk.roster.scope();
     let partial = parameters.iter().any(|(name, value)| name == "partial" && value == "true");
     let lines = stream::unfold(renewal.begin(partial), |mut told| async {
         let line = format!("{}\n", told.recv().await?.to_json());

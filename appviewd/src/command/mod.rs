@@ -26,6 +26,7 @@ use appview_core::syntax::Nsid;
 use tokio::net::TcpListener;
 
 use crate::config::{DataDir, NetworkAccess, SavedUpstream};
+use crate::roster::Roster;
 
 /// Opens the index for writing, made if there is none.
 fn open(data: &DataDir) -> Result<Index> {
@@ -76,9 +77,9 @@ fn outside(access: &NetworkAccess) -> Result<Outside> {
     Ok(Outside::internet(reach)?)
 }
 
-/// The network, with large exports spooled beside the index.
-fn network(access: &NetworkAccess, data: &DataDir, outside: &Outside) -> Network {
-    Network::new(outside, access.plc.as_str(), data.data_dir.clone(), Scope::default())
+/// The network, without whom an operator leaves out, and with large exports spooled beside the index.
+fn network(access: &NetworkAccess, data: &DataDir, outside: &Outside, roster: &Roster) -> Network {
+    Network::new(outside, access.plc.as_str(), data.data_dir.clone(), roster.scope())
 }
 
 /// Every collection that relays are asked about.

@@ -1,7 +1,6 @@
 //! `serve`: streams into the index, the index to HTTP, until interrupted. Everything that serving consists of meets here.
 
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -9,6 +8,7 @@ use appview_core::index::{Index, IndexWriter};
 use appview_core::record::Catalog;
 use appview_core::source::follow::{Answers, Following, Source, follow};
 use appview_core::source::wire::Outside;
+use appview_core::sync::verifier::Pace;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
 
@@ -121,9 +121,12 @@ fn following(options: &config::Serve, roster: &Roster) -> Result<Following> {
         Streams::Relay => relays().map(Source::Relay).collect(),
         Streams::Jetstream => vec![Source::Jetstream(options.jetstream.clone())],
     };
-    let tracked = roster.all(Word::Track).chain(&options.track).cloned().collect();
+    let tracked = roster.all(Word::Track).into_iter().chain(options.track.iter().cloned()).collect();
     let directories = relays().collect();
-    Ok(Following { directories, tracked, scope: roster.scope(), ..Following::new(sources, answers, outside) })
+    let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    let pace = Pace { audit: micros(options.audit_within), keep_hidden: micros(options.keep_hidden) };
+    let scope = roster.scope();
+    Ok(Following { directories, tracked, scope, pace, ..Following::new(sources, answers, outside) })
 }
 
 /// The network, or the files that stand in for it.
@@ -137,8 +140,7 @@ fn answers(
         let files = super::files(identities, upstream.repos.as_deref())?;
         return Ok(Answers::Upstream(Box::new(files)));
     }
-    let mut network = network(&upstream.network, &options.data, outside);
-    network.scope = roster.scope();
+    let network = network(&upstream.network, &options.data, outside, roster);
     Ok(Answers::Network { network, collections: collections()? })
 }
 
@@ -158,7 +160,6 @@ pub async fn serve(
 ) -> Result<()> {
     let mut writer = engine.index.writer(Catalog::builtin()?)?;
     let (loans, mut asked_for) = mpsc::channel(1);
-    let renewal = following.asked().map(|asked| Renewal { path: engine.index.path().into(), asked, loans });
     let (close, closed) = watch::channel(false);
     let mut answering = tokio::task::JoinSet::new();
     let app = App::new(engine.clone(), limits.ready_lag);
@@ -166,18 +167,19 @@ pub async fn serve(
     if let Some(listener) = doors.metrics {
         answering.spawn(http::serve(listener, http::metrics_route(engine.clone()), closed.clone()));
     }
-    let mut roster = None;
-    if let Some((listener, said)) = doors.operator {
-        let said = roster.insert(Arc::new(Mutex::new(said)));
-        let routes = admin::routes(engine.clone(), Arc::clone(said), renewal);
-        answering.spawn(http::serve(listener, routes, closed));
+    let roster = doors.operator.as_ref().map(|(_, roster)| roster.clone());
+    if let Some((listener, roster)) = doors.operator {
+        let path = engine.index.path().into();
+        let renewal = following.asked().map(|asked| Renewal { path, asked, loans });
+        answering.spawn(http::serve(listener, admin::routes(engine.clone(), roster, renewal), closed));
     }
     let following = async {
         let mut next = Some(following);
         while let Some(mut following) = next {
+            // An operator may have spoken since the last time.
             if let Some(roster) = &roster {
-                let roster = roster.lock().unwrap_or_else(PoisonError::into_inner);
                 following.scope = roster.scope();
+                following.tracked.extend(roster.all(Word::Track));
             }
             next = following.again();
             let (mut loan, may_lend) = (None, next.is_some());

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, named_params};
 
+use super::feed::End;
 use super::intern::Interned;
 use super::project::Place;
 use super::record::{InCollection, Stored};
@@ -42,6 +43,7 @@ pub(super) struct Batch<'w> {
     pub(super) catalog: &'w Catalog,
     pub(super) interned: &'w mut Interned,
     pub(super) tallies: &'w mut Tallies,
+    pub(super) feed: &'w mut End,
     /// The moment of the transaction, in microseconds since the Unix epoch.
     pub(super) now: u64,
     pub(super) applied: Applied,
@@ -64,11 +66,12 @@ impl<'w> Batch<'w> {
         catalog: &'w Catalog,
         interned: &'w mut Interned,
         tallies: &'w mut Tallies,
+        feed: &'w mut End,
         now: u64,
     ) -> Self {
         let applied = Applied::default();
         let (sum, block) = (Fingerprint::default(), Vec::new());
-        Self { conn, catalog, interned, tallies, now, applied, sum, block }
+        Self { conn, catalog, interned, tallies, feed, now, applied, sum, block }
     }
 }
 
@@ -98,13 +101,13 @@ impl Batch<'_> {
             return self.desynchronized(did);
         }
         let mut repo = self.found_or_followed(known, did)?;
+        repo.state.prove(head, Proof::Full);
         for change in commit.changes() {
             match change {
                 RecordChange::Put { path, cid, block } => self.put_path(&repo, path, cid, block)?,
                 RecordChange::Delete { path } => self.delete_path(&repo, path)?,
             }
         }
-        repo.state.prove(head, Proof::Full);
         self.set_state(&repo)
     }
 
@@ -118,6 +121,7 @@ impl Batch<'_> {
             return Ok(());
         }
         let mut repo = self.found_or_followed(known, did)?;
+        repo.state.prove(head, verified.proof());
         // In the order of `collection/rkey`, the keys of one collection stand together, and in their own order. Across
         // collections that order is not the order of pairs ("a.b-c/k" comes before "a.b/k"), so each is merged alone.
         let mut present = HashSet::new();
@@ -135,7 +139,6 @@ impl Batch<'_> {
                 self.put_collection(&repo, gone, &[], verified)?;
             }
         }
-        repo.state.prove(head, verified.proof());
         self.set_state(&repo)
     }
 
@@ -213,6 +216,9 @@ impl Batch<'_> {
         let mut repo = self.follow(did)?;
         let was = repo.state.hosting;
         repo.state.hosting = hosting;
+        if was != hosting {
+            self.tell_account(&repo)?;
+        }
         if was.is_visible() && !hosting.is_visible() {
             self.hide(&repo)?;
         } else if !was.is_visible() && hosting.is_visible() {
@@ -253,6 +259,7 @@ impl Batch<'_> {
         let removed = self.conn.prepare_cached(REMOVE_RECORDS)?.execute(named_params! {":repo": repo.id})?;
         self.applied.deleted += removed as u64;
         repo.state = RepoState::ERASED;
+        self.tell_erasure(&repo)?;
         self.set_state(&repo)
     }
 
@@ -263,8 +270,9 @@ impl Batch<'_> {
         Ok(())
     }
 
-    pub(super) fn take_applied(&mut self) -> Applied {
-        std::mem::take(&mut self.applied)
+    pub(super) fn take_applied(&mut self) -> Result<Applied, Fault> {
+        self.applied.feed = self.feed.newest(self.conn)?;
+        Ok(std::mem::take(&mut self.applied))
     }
 
     fn find<'d>(&self, did: &'d Did) -> Result<Option<Repo<'d>>, Fault> {
@@ -295,8 +303,7 @@ impl Batch<'_> {
         let head = repo.state.head;
         self.conn.prepare_cached(SET_REPO)?.execute(named_params! {
             ":id": repo.id,
-            // A TID has 63 bits.
-            ":rev": head.map(|head| head.rev.bits().cast_signed()),
+            ":rev": repo.rev(),
             ":data": head.map(|head| head.data.to_bytes()),
             ":hosting": repo.state.hosting.code(),
             ":proof": repo.state.proof.code(),
@@ -331,6 +338,11 @@ impl Repo<'_> {
     /// Whether a change that leads to `head` has been overtaken.
     fn is_past(&self, head: RepoHead) -> bool {
         self.is_erased() || self.state.head.is_some_and(|stored| head.rev <= stored.rev)
+    }
+
+    /// The revision of the head, as a row has it: the one that proves what is being written. A TID has 63 bits.
+    pub(super) fn rev(&self) -> Option<i64> {
+        self.state.head.map(|head| head.rev.bits().cast_signed())
     }
 
     pub(super) fn place<'a>(&'a self, record: i64, rkey: &'a str) -> Place<'a> {

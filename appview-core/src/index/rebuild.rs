@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
+use super::feed::FeedCursor;
 use super::lock::{SwapLock, WriterLock, companion};
-use super::{Fault, Index, IndexError, IndexReader, IndexWriter, schema};
+use super::{Fault, Index, IndexError, IndexReader, IndexWriter, feed, schema};
 use crate::record::Catalog;
 
 /// What SQLite may leave beside a file.
@@ -48,10 +49,11 @@ impl Index {
     ) -> Result<Self, E> {
         let path = path.as_ref();
         let _lock = WriterLock::acquire(path)?;
-        drop(schema::connect_replaced(path)?);
+        // A file without a feed that can be read has no consumers that could be told anything.
+        let replaced = schema::connect_replaced(path)?.and_then(|old| feed::newest(&old).ok());
         let beside = companion(path, ".rebuilding");
         remove(&beside)?;
-        let built = build(&beside, catalog.into(), fill)
+        let built = build(&beside, catalog.into(), replaced, fill)
             .and_then(|()| check(&beside).map_err(E::from))
             .and_then(|()| swap(&beside, path).map_err(E::from));
         if let Err(error) = built {
@@ -75,9 +77,13 @@ pub(super) fn create(path: &Path) -> Result<(), IndexError> {
 fn build<E: From<IndexError>>(
     beside: &Path,
     catalog: Arc<Catalog>,
+    replaced: Option<FeedCursor>,
     fill: impl FnOnce(&mut IndexWriter) -> Result<(), E>,
 ) -> Result<(), E> {
     let conn = schema::connect_bulk(beside)?;
+    if let Some(replaced) = replaced {
+        feed::begin_after(&conn, replaced).map_err(Fault::at(beside))?;
+    }
     let late = drop_late_indexes(&conn).map_err(Fault::at(beside))?;
     let mut writer = IndexWriter::bulk(beside, conn, catalog)?;
     fill(&mut writer)?;

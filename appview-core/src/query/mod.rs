@@ -8,6 +8,7 @@
 
 mod count;
 mod export;
+mod feed;
 mod fingerprint;
 mod friend;
 mod job;
@@ -20,6 +21,7 @@ mod settlement;
 
 pub use count::{Counts, RepoCounts, VerdictCounts};
 pub use export::ExportFilter;
+pub use feed::{CollectionPattern, Feed, FeedError, FeedEvent, FeedFilter, FeedPage};
 pub use fingerprint::{FingerprintOf, Scope};
 pub use friend::FriendFilter;
 pub use page::{Limit, Page, PageCursor, QueryError};

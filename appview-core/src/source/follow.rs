@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::clock::Clock;
@@ -26,7 +27,7 @@ use super::pump::{Batch, Input, Notice, Pump, Sink, Upstream, tell_refused};
 use super::queue::{Inbox, WeakOutbox, queue};
 use super::relay::{self, Received, RelayUrl};
 use super::wire::Outside;
-use crate::index::{Applied, IndexError, IndexWriter};
+use crate::index::{Applied, FeedCursor, IndexError, IndexWriter};
 use crate::sync::verifier::{Closing, Tally};
 use crate::sync::{Scope, Verifier};
 use crate::syntax::Nsid;
@@ -63,7 +64,10 @@ pub enum Answers {
 
 /// How following goes; cheap to clone, read by whoever reports.
 #[derive(Debug, Clone, Default)]
-pub struct Pulse(Arc<Mutex<Beat>>);
+pub struct Pulse {
+    beat: Arc<Mutex<Beat>>,
+    feed: watch::Sender<FeedCursor>,
+}
 
 /// One reading of a [`Pulse`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -82,11 +86,17 @@ impl Pulse {
     /// Reads it.
     #[must_use]
     pub fn read(&self) -> Beat {
-        self.0.lock().map(|beat| beat.clone()).unwrap_or_default()
+        self.beat.lock().map(|beat| beat.clone()).unwrap_or_default()
+    }
+
+    /// The place of the newest change that has been committed; wakes whoever waits for more of the feed.
+    #[must_use]
+    pub fn feed(&self) -> watch::Receiver<FeedCursor> {
+        self.feed.subscribe()
     }
 
     fn write(&self, change: impl FnOnce(&mut Beat)) {
-        if let Ok(mut beat) = self.0.lock() {
+        if let Ok(mut beat) = self.beat.lock() {
             change(&mut beat);
         }
     }
@@ -297,7 +307,9 @@ fn spawn_writer(mut writer: IndexWriter, inbox: WeakOutbox, pulse: Pulse) -> (To
     let (batches, queue): (_, Receiver<Batch>) = sync_channel(BATCHES);
     let thread = std::thread::spawn(move || {
         for batch in queue {
-            for refused in write_patiently(&mut writer, &batch)?.refused {
+            let applied = write_patiently(&mut writer, &batch)?;
+            pulse.feed.send_if_modified(|newest| std::mem::replace(newest, applied.feed) < applied.feed);
+            for refused in applied.refused {
                 tell_refused(&refused);
                 // At the end there may be nobody left to ask; the next start will.
                 if let Some(inbox) = inbox.upgrade() {

@@ -22,8 +22,8 @@ use config::{Cli, Command};
 pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Demo { listen, once } => command::demo::run(listen, once),
-        Command::Serve { data, relay, listen, upstream } => {
-            command::serve::run(&data, relay, listen, &upstream)
+        Command::Serve { data, relay, listen, feed, upstream } => {
+            command::serve::run(&data, relay, listen, feed, &upstream)
         }
         Command::Replay { frames, upstream, data, format } => {
             command::replay::run(&frames, &upstream, &data, format)

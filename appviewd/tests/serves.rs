@@ -16,6 +16,7 @@ use appview_core::source::replay::{Identities, Offline, RepoFolder};
 use appview_core::source::wire::{Outside, Reach};
 use appview_core::sync::Scope;
 use appviewd::command::serve::serve;
+use appviewd::config::Feed;
 use fixtures::recording::{self, Record};
 use serde_json::{Value as Json, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -95,7 +96,8 @@ impl Daemon {
             outside: Outside::internet(Reach::Anywhere).unwrap(),
             orders: Orders::default(),
         };
-        let serving = tokio::spawn(serve(index, following, listener, Pulse::default(), stopped));
+        let serving =
+            tokio::spawn(serve(index, following, listener, Feed::default(), Pulse::default(), stopped));
         Self { address, stop, serving }
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, named_params};
 
-use super::feed::End;
+use super::feed::FeedSeq;
 use super::intern::Interned;
 use super::project::Place;
 use super::record::{InCollection, Stored};
@@ -43,9 +43,10 @@ pub(super) struct Batch<'w> {
     pub(super) catalog: &'w Catalog,
     pub(super) interned: &'w mut Interned,
     pub(super) tallies: &'w mut Tallies,
-    pub(super) feed: &'w mut End,
     /// The moment of the transaction, in microseconds since the Unix epoch.
     pub(super) now: u64,
+    /// The place of the newest change that the feed tells.
+    pub(super) newest: FeedSeq,
     pub(super) applied: Applied,
     /// Scratch: the sum of one record.
     pub(super) sum: Fingerprint,
@@ -66,12 +67,12 @@ impl<'w> Batch<'w> {
         catalog: &'w Catalog,
         interned: &'w mut Interned,
         tallies: &'w mut Tallies,
-        feed: &'w mut End,
         now: u64,
+        newest: FeedSeq,
     ) -> Self {
         let applied = Applied::default();
         let (sum, block) = (Fingerprint::default(), Vec::new());
-        Self { conn, catalog, interned, tallies, feed, now, applied, sum, block }
+        Self { conn, catalog, interned, tallies, now, newest, applied, sum, block }
     }
 }
 
@@ -270,9 +271,9 @@ impl Batch<'_> {
         Ok(())
     }
 
-    pub(super) fn take_applied(&mut self) -> Result<Applied, Fault> {
-        self.applied.feed = self.feed.newest(self.conn)?;
-        Ok(std::mem::take(&mut self.applied))
+    pub(super) fn take_applied(&mut self) -> Applied {
+        self.applied.feed = self.newest;
+        std::mem::take(&mut self.applied)
     }
 
     fn find<'d>(&self, did: &'d Did) -> Result<Option<Repo<'d>>, Fault> {

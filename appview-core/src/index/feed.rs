@@ -55,13 +55,13 @@ const REMOVE_OLD: &str = "delete from feed where seq <= :seq";
 ///
 /// It means nothing at another index, be it one of the same repositories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct FeedCursor(u64);
+pub struct FeedSeq(u64);
 
-impl FeedCursor {
+impl FeedSeq {
     /// Before every change.
-    pub const BEGINNING: Self = Self(0);
+    pub const START: Self = Self(0);
 
-    /// The place that is [`FeedCursor::micros`].
+    /// The place that is [`FeedSeq::micros`].
     #[must_use]
     pub const fn from_micros(micros: u64) -> Self {
         Self(micros)
@@ -80,7 +80,7 @@ impl FeedCursor {
     }
 
     pub(crate) fn from_row(seq: i64) -> Result<Self, Fault> {
-        u64::try_from(seq).map(Self).map_err(|_| Fault::Row("a place in the feed before its beginning"))
+        u64::try_from(seq).map(Self).map_err(|_| Fault::Row("a place in the feed before its start"))
     }
 
     /// The number in a row; one that no row has for a place that a caller made up.
@@ -89,62 +89,33 @@ impl FeedCursor {
     }
 }
 
-impl fmt::Display for FeedCursor {
+impl fmt::Display for FeedSeq {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-/// The place of the newest change that the index has told; the beginning if there was none.
-pub(crate) fn newest(conn: &Connection) -> Result<FeedCursor, Fault> {
-    FeedCursor::from_row(conn.prepare_cached(FIND_NEWEST)?.query_row([], |row| row.get(0))?)
+/// The place of the newest change that the index has told; the start if there was none. A transaction asks before it
+/// changes anything: the newest change may be of a record that it removes.
+pub(crate) fn newest(conn: &Connection) -> Result<FeedSeq, Fault> {
+    FeedSeq::from_row(conn.prepare_cached(FIND_NEWEST)?.query_row([], |row| row.get(0))?)
 }
 
 /// Before which place deletions may be missing; none in a feed without any change.
-pub(crate) fn floor(conn: &Connection) -> Result<Option<FeedCursor>, Fault> {
+pub(crate) fn floor(conn: &Connection) -> Result<Option<FeedSeq>, Fault> {
     let floor = conn.prepare_cached(FIND_FLOOR)?.query_row([], |row| row.get(0)).optional()?;
-    floor.map(FeedCursor::from_row).transpose()
+    floor.map(FeedSeq::from_row).transpose()
 }
 
 /// Has the feed of an empty file begin after that of the file whose place it takes, so that a place in the one is never
 /// taken for a place in the other.
-pub(super) fn begin_after(conn: &Connection, replaced: FeedCursor) -> Result<(), Fault> {
-    set_floor(conn, FeedCursor(replaced.0.saturating_add(1)))
+pub(super) fn begin_after(conn: &Connection, replaced: FeedSeq) -> Result<(), Fault> {
+    set_floor(conn, FeedSeq(replaced.0.saturating_add(1)))
 }
 
-fn set_floor(conn: &Connection, floor: FeedCursor) -> Result<(), Fault> {
+fn set_floor(conn: &Connection, floor: FeedSeq) -> Result<(), Fault> {
     conn.prepare_cached(SET_FLOOR)?.execute(named_params! {":seq": floor.to_row()})?;
     Ok(())
-}
-
-/// The newest place that a writer has given. Only good as long as no transaction is rolled back.
-#[derive(Debug, Default)]
-pub(super) struct End(Option<FeedCursor>);
-
-impl End {
-    pub(super) fn forget(&mut self) {
-        self.0 = None;
-    }
-
-    pub(super) fn newest(&mut self, conn: &Connection) -> Result<FeedCursor, Fault> {
-        if let Some(newest) = self.0 {
-            return Ok(newest);
-        }
-        let newest = newest(conn)?;
-        self.0 = Some(newest);
-        Ok(newest)
-    }
-
-    fn next(&mut self, conn: &Connection, now: u64) -> Result<FeedCursor, Fault> {
-        let newest = self.newest(conn)?;
-        let next = FeedCursor(newest.0.saturating_add(1).max(now.min(LAST_MOMENT)));
-        if newest == FeedCursor::BEGINNING {
-            // Whoever comes with an earlier place has it from another file.
-            set_floor(conn, next)?;
-        }
-        self.0 = Some(next);
-        Ok(next)
-    }
 }
 
 impl Batch<'_> {
@@ -154,7 +125,14 @@ impl Batch<'_> {
     }
 
     fn next_seq(&mut self) -> Result<i64, Fault> {
-        Ok(self.feed.next(self.conn, self.now)?.to_row())
+        let next = self.newest.0.saturating_add(1).max(self.now.min(LAST_MOMENT));
+        let is_first = self.newest == FeedSeq::START;
+        self.newest = FeedSeq(next);
+        if is_first {
+            // Whoever comes with an earlier place has it from another file.
+            set_floor(self.conn, self.newest)?;
+        }
+        Ok(self.newest.to_row())
     }
 
     /// Tells that a record is not served any more. Also where its account is hidden: whoever keeps the records of hidden
@@ -202,7 +180,7 @@ impl Batch<'_> {
     /// Removes some of what is older than `retention`, the oldest first.
     pub(super) fn prune_feed(&mut self, retention: Duration) -> Result<(), Fault> {
         let retention = u64::try_from(retention.as_micros()).unwrap_or(u64::MAX);
-        let before = FeedCursor(self.now.saturating_sub(retention));
+        let before = FeedSeq(self.now.saturating_sub(retention));
         let old: Option<i64> = self
             .conn
             .prepare_cached(FIND_OLD)?
@@ -211,7 +189,7 @@ impl Batch<'_> {
             })?;
         if let Some(seq) = old {
             self.conn.prepare_cached(REMOVE_OLD)?.execute(named_params! {":seq": seq})?;
-            set_floor(self.conn, FeedCursor::from_row(seq)?)?;
+            set_floor(self.conn, FeedSeq::from_row(seq)?)?;
         }
         Ok(())
     }

@@ -28,7 +28,7 @@ use std::sync::Arc;
 pub use check::{Checked, Damage};
 pub(crate) use error::Fault;
 pub use error::IndexError;
-pub use feed::{FEED_RETENTION, FeedCursor};
+pub use feed::{FEED_RETENTION, FeedSeq};
 pub(crate) use feed::{floor as feed_floor, newest as feed_newest};
 pub use fingerprint::Fingerprint;
 pub(crate) use project::link_hash;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::feed::FeedCursor;
+use super::feed::FeedSeq;
 use super::lock::{SwapLock, WriterLock, companion};
 use super::{Fault, Index, IndexError, IndexReader, IndexWriter, feed, schema};
 use crate::record::Catalog;
@@ -77,7 +77,7 @@ pub(super) fn create(path: &Path) -> Result<(), IndexError> {
 fn build<E: From<IndexError>>(
     beside: &Path,
     catalog: Arc<Catalog>,
-    replaced: Option<FeedCursor>,
+    replaced: Option<FeedSeq>,
     fill: impl FnOnce(&mut IndexWriter) -> Result<(), E>,
 ) -> Result<(), E> {
     let conn = schema::connect_bulk(beside)?;

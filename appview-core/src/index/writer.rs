@@ -11,7 +11,7 @@ use std::time::Duration;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::batch::Batch;
-use super::feed::{End, FEED_RETENTION, FeedCursor};
+use super::feed::{self, FEED_RETENTION, FeedSeq};
 use super::intern::Interned;
 use super::lock::WriterLock;
 use super::tally::Tallies;
@@ -38,7 +38,7 @@ pub struct Applied {
     pub refused: Vec<Refused>,
     /// The place of the newest change that the feed tells, be it of this call or an earlier one: whoever has read that
     /// far has read everything.
-    pub feed: FeedCursor,
+    pub feed: FeedSeq,
 }
 
 /// A change that does not follow what is stored.
@@ -62,7 +62,8 @@ pub struct IndexWriter {
     catalog: Arc<Catalog>,
     interned: Interned,
     tallies: Tallies,
-    feed: End,
+    /// Where the feed stands after the last transaction; none before the first.
+    newest: Option<FeedSeq>,
     feed_retention: Duration,
     mode: Mode,
 }
@@ -97,7 +98,7 @@ impl IndexWriter {
             catalog,
             interned: Interned::default(),
             tallies: Tallies::default(),
-            feed: End::default(),
+            newest: None,
             feed_retention: FEED_RETENTION,
             mode,
         }
@@ -130,7 +131,7 @@ impl IndexWriter {
                 batch.set_cursor(cursor)?;
             }
             batch.prune_feed(retention)?;
-            batch.take_applied()
+            Ok(batch.take_applied())
         })?;
         fail::fail_point!("index::after-commit");
         Ok(applied)
@@ -199,7 +200,6 @@ impl IndexWriter {
         if done.is_err() {
             self.interned.forget();
             self.tallies.forget();
-            self.feed.forget();
             if let Mode::Bulk { failed } = &mut self.mode {
                 *failed = true;
             }
@@ -213,12 +213,18 @@ impl IndexWriter {
         work: impl FnOnce(&mut Batch<'_>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let transaction = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let newest = match self.newest {
+            Some(newest) => newest,
+            None => feed::newest(&transaction)?,
+        };
         let (catalog, interned, tallies) = (&self.catalog, &mut self.interned, &mut self.tallies);
-        let mut batch = Batch::new(&transaction, catalog, interned, tallies, &mut self.feed, now);
+        let mut batch = Batch::new(&transaction, catalog, interned, tallies, now, newest);
         let done = work(&mut batch)?;
+        let newest = batch.newest;
         self.tallies.flush(&transaction)?;
         fail::fail_point!("index::before-commit");
         transaction.commit()?;
+        self.newest = Some(newest);
         Ok(done)
     }
 

@@ -1,6 +1,6 @@
 //! What has changed, in the order in which this index learned it, from any place on.
 //!
-//! A place and a filter enter; events leave, each with the place to go on from. A record that is served is in the feed
+//! A place and a filter enter; events leave, each with its own place. A record that is served is in the feed
 //! once, at its last change, with its present content: whoever reads from the beginning gets all that is served, and
 //! whoever goes on from a place gets everything that differs from then, with deletions among it. What is not served is not
 //! among the rows that events are made from. Deliberately absent: waiting for more. A reader is one snapshot, in which the
@@ -14,7 +14,7 @@ use rusqlite::{Connection, Row, named_params};
 
 use super::RecordView;
 use super::record::parsed;
-use crate::index::{Fault, FeedCursor, IndexError, IndexReader, feed_floor, feed_newest, hosting, tid};
+use crate::index::{Fault, FeedSeq, IndexError, IndexReader, feed_floor, feed_newest, hosting, tid};
 use crate::sync::Hosting;
 use crate::syntax::{Did, Nsid, RecordKey, SyntaxError, Tid};
 
@@ -24,8 +24,8 @@ const PAGE_EVENTS: usize = 256;
 /// How many bytes of records make a page full. The last one may go beyond.
 const PAGE_BYTES: usize = 256 << 10;
 
-/// Most rows that are looked at for one page, be they wanted or not: some ten milliseconds.
-const PAGE_ROWS: usize = 10_000;
+/// Most rows that are looked at for one page, be they wanted or not: some milliseconds.
+const PAGE_ROWS: usize = 4_096;
 
 /// Both parts are in order already and are merged.
 pub(super) const LIST_CHANGES: &str = "
@@ -49,7 +49,7 @@ pub enum FeedEvent {
     /// A record that was not served before.
     Created {
         /// Its place in the feed.
-        cursor: FeedCursor,
+        seq: FeedSeq,
         /// The revision at which it was proven.
         rev: Tid,
         /// The record.
@@ -59,7 +59,7 @@ pub enum FeedEvent {
     /// content is nowhere any more.
     Updated {
         /// Its place in the feed.
-        cursor: FeedCursor,
+        seq: FeedSeq,
         /// The revision at which it was proven.
         rev: Tid,
         /// The record.
@@ -68,7 +68,7 @@ pub enum FeedEvent {
     /// A record is gone, or is not served any more because it breaks its lexicon.
     Deleted {
         /// The event's place in the feed.
-        cursor: FeedCursor,
+        seq: FeedSeq,
         /// A revision without it.
         rev: Tid,
         /// The repository.
@@ -81,14 +81,14 @@ pub enum FeedEvent {
     /// An account is active again. Each of its records follows as one that was created.
     Shown {
         /// The event's place in the feed.
-        cursor: FeedCursor,
+        seq: FeedSeq,
         /// The account.
         did: Did,
     },
     /// An account is not active: nothing of it may be shown, until it is active again.
     Hidden {
         /// The event's place in the feed.
-        cursor: FeedCursor,
+        seq: FeedSeq,
         /// The account.
         did: Did,
         /// Why.
@@ -97,23 +97,23 @@ pub enum FeedEvent {
     /// Every record of an account is gone for good.
     Erased {
         /// The event's place in the feed.
-        cursor: FeedCursor,
+        seq: FeedSeq,
         /// The account.
         did: Did,
     },
 }
 
 impl FeedEvent {
-    /// Its place in the feed: where to go on once it has taken effect.
+    /// Its place in the feed.
     #[must_use]
-    pub const fn cursor(&self) -> FeedCursor {
+    pub const fn seq(&self) -> FeedSeq {
         match self {
-            Self::Created { cursor, .. }
-            | Self::Updated { cursor, .. }
-            | Self::Deleted { cursor, .. }
-            | Self::Shown { cursor, .. }
-            | Self::Hidden { cursor, .. }
-            | Self::Erased { cursor, .. } => *cursor,
+            Self::Created { seq, .. }
+            | Self::Updated { seq, .. }
+            | Self::Deleted { seq, .. }
+            | Self::Shown { seq, .. }
+            | Self::Hidden { seq, .. }
+            | Self::Erased { seq, .. } => *seq,
         }
     }
 
@@ -195,9 +195,30 @@ pub struct FeedPage {
     /// At most 256, with some 256 KB of records; perhaps none although more follow, where a filter leaves out much.
     pub events: Vec<FeedEvent>,
     /// Where to go on, which is beyond what the filter left out.
-    pub cursor: FeedCursor,
+    pub after: FeedSeq,
     /// Whether this is all that the snapshot has.
     pub is_last: bool,
+}
+
+/// How far a consumer has read the feed: what it keeps, to go on from there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FeedCursor {
+    /// The last event that has taken effect, or the last one that the filter left out.
+    pub after: FeedSeq,
+    /// The newest event when the consumer began. What was gone by then it never had, so that until it has come so far it
+    /// misses no deletion of an earlier time, however far back `after` lies.
+    pub since: FeedSeq,
+}
+
+impl FeedCursor {
+    /// Of a consumer that has nothing yet: all that is served is to come.
+    pub const BEGINNING: Self = Self::after(FeedSeq::START);
+
+    /// Of a consumer that has everything up to a place.
+    #[must_use]
+    pub const fn after(seq: FeedSeq) -> Self {
+        Self { after: seq, since: seq }
+    }
 }
 
 /// Why the feed does not go on just like that.
@@ -205,14 +226,14 @@ pub struct FeedPage {
 #[non_exhaustive]
 pub enum FeedError {
     /// Deletions, and what became of accounts, may be missing after the place that was asked for: they are older than
-    /// the feed remembers, or the index was built anew since. Forget what was read so far and start from the beginning,
-    /// or go on and keep what may be gone.
-    #[error("expected a place in the feed not before {floor}, found {after}; start from the beginning")]
+    /// the feed remembers, or the index was built anew since. Forget what was read so far and start from
+    /// [`FeedCursor::BEGINNING`], or go on and keep what may be gone.
+    #[error("expected a place in the feed not before {floor}, found {found}; start from the beginning")]
     Gap {
-        /// The place that was asked for.
-        after: FeedCursor,
-        /// The earliest place from which nothing is missing.
-        floor: FeedCursor,
+        /// From where on the consumer must hear of every deletion.
+        found: FeedSeq,
+        /// From where on the feed tells them all.
+        floor: FeedSeq,
     },
     /// The index itself failed.
     #[error(transparent)]
@@ -222,7 +243,7 @@ pub enum FeedError {
 /// The changes after a place, in order, as far as one snapshot has them.
 ///
 /// The first item is [`FeedError::Gap`] where deletions may be missing; whoever asks on gets what there is. Reads pages of
-/// a bounded size. At the end, [`IndexReader::refresh`] and a new feed after [`Feed::cursor`] lead on.
+/// a bounded size. At the end, [`IndexReader::refresh`] and another feed from [`Feed::cursor`] lead on.
 #[derive(Debug)]
 pub struct Feed<'r> {
     reader: &'r IndexReader,
@@ -231,30 +252,33 @@ pub struct Feed<'r> {
     is_begun: bool,
     page: VecDeque<FeedEvent>,
     /// Where the page ends and the next one starts.
-    page_end: FeedCursor,
+    page_end: FeedSeq,
     is_last: bool,
 }
 
 impl Feed<'_> {
     /// Where to go on: after the last event that was given, or beyond what the filter left out.
     #[must_use]
-    pub const fn cursor(&self) -> FeedCursor {
-        self.cursor
+    pub fn cursor(&self) -> FeedCursor {
+        let FeedCursor { after, since } = self.cursor;
+        FeedCursor { after, since: since.max(after) }
     }
 
     fn begin(&mut self) -> Result<(), FeedError> {
-        self.is_begun = true;
+        if self.cursor == FeedCursor::BEGINNING {
+            self.cursor.since = self.reader.feed_newest()?;
+            return Ok(());
+        }
+        let found = self.cursor().since;
         match self.reader.query(feed_floor)? {
-            Some(floor) if self.cursor < floor && self.cursor != FeedCursor::BEGINNING => {
-                Err(FeedError::Gap { after: self.cursor, floor })
-            }
+            Some(floor) if found < floor => Err(FeedError::Gap { found, floor }),
             _ => Ok(()),
         }
     }
 
     fn read_page(&mut self) -> Result<(), IndexError> {
         let page = self.reader.feed_page(self.page_end, self.filter)?;
-        (self.page, self.page_end, self.is_last) = (page.events.into(), page.cursor, page.is_last);
+        (self.page, self.page_end, self.is_last) = (page.events.into(), page.after, page.is_last);
         Ok(())
     }
 }
@@ -263,17 +287,17 @@ impl Iterator for Feed<'_> {
     type Item = Result<FeedEvent, FeedError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if !self.is_begun
+        if !std::mem::replace(&mut self.is_begun, true)
             && let Err(error) = self.begin()
         {
             return Some(Err(error));
         }
         loop {
             if let Some(event) = self.page.pop_front() {
-                self.cursor = event.cursor();
+                self.cursor.after = event.seq();
                 return Some(Ok(event));
             }
-            self.cursor = self.page_end;
+            self.cursor.after = self.page_end;
             if self.is_last {
                 return None;
             }
@@ -289,9 +313,9 @@ impl IndexReader {
     /// Every change after a place that `filter` lets through, in order, as far as this snapshot has them: from
     /// [`FeedCursor::BEGINNING`], all that is served.
     #[must_use]
-    pub fn feed<'r>(&'r self, after: FeedCursor, filter: &'r FeedFilter) -> Feed<'r> {
-        let page = VecDeque::new();
-        Feed { reader: self, filter, cursor: after, is_begun: false, page, page_end: after, is_last: false }
+    pub fn feed<'r>(&'r self, cursor: FeedCursor, filter: &'r FeedFilter) -> Feed<'r> {
+        let (page, page_end) = (VecDeque::new(), cursor.after);
+        Feed { reader: self, filter, cursor, is_begun: false, page, page_end, is_last: false }
     }
 
     /// The next part of the feed after a place. Says nothing of deletions that may be missing: [`IndexReader::feed`]
@@ -300,7 +324,7 @@ impl IndexReader {
     /// # Errors
     ///
     /// Failing input or damage.
-    pub fn feed_page(&self, after: FeedCursor, filter: &FeedFilter) -> Result<FeedPage, IndexError> {
+    pub fn feed_page(&self, after: FeedSeq, filter: &FeedFilter) -> Result<FeedPage, IndexError> {
         self.query(|conn| read_page(conn, after, filter))
     }
 
@@ -309,13 +333,13 @@ impl IndexReader {
     /// # Errors
     ///
     /// Failing input or damage.
-    pub fn feed_newest(&self) -> Result<FeedCursor, IndexError> {
+    pub fn feed_newest(&self) -> Result<FeedSeq, IndexError> {
         self.query(feed_newest)
     }
 }
 
-fn read_page(conn: &Connection, after: FeedCursor, filter: &FeedFilter) -> Result<FeedPage, Fault> {
-    let mut page = FeedPage { events: Vec::new(), cursor: after, is_last: true };
+fn read_page(conn: &Connection, after: FeedSeq, filter: &FeedFilter) -> Result<FeedPage, Fault> {
+    let mut page = FeedPage { events: Vec::new(), after, is_last: true };
     let mut names = Names { conn, filter, dids: HashMap::new(), collections: HashMap::new() };
     let (mut rows_seen, mut bytes) = (0, 0);
     let mut statement = conn.prepare_cached(LIST_CHANGES)?;
@@ -326,8 +350,8 @@ fn read_page(conn: &Connection, after: FeedCursor, filter: &FeedFilter) -> Resul
             break;
         }
         rows_seen += 1;
-        page.cursor = FeedCursor::from_row(row.get("seq")?)?;
-        if let Some(event) = names.event(page.cursor, row)? {
+        page.after = FeedSeq::from_row(row.get("seq")?)?;
+        if let Some(event) = names.event(page.after, row)? {
             bytes += event.bytes();
             page.events.push(event);
         }
@@ -345,7 +369,7 @@ struct Names<'c> {
 
 impl Names<'_> {
     /// The event of a row, if it is wanted.
-    fn event(&mut self, cursor: FeedCursor, row: &Row<'_>) -> Result<Option<FeedEvent>, Fault> {
+    fn event(&mut self, seq: FeedSeq, row: &Row<'_>) -> Result<Option<FeedEvent>, Fault> {
         let collection = match row.get("collection")? {
             Some(id) => match self.collection(id)? {
                 Some(nsid) => Some(nsid),
@@ -357,26 +381,26 @@ impl Names<'_> {
             return Ok(None);
         };
         let Some(collection) = collection else {
-            return account(cursor, did, row).map(Some);
+            return account(seq, did, row).map(Some);
         };
         match row.get("record")? {
-            Some(record) => self.put(cursor, record, &did, collection).map(Some),
+            Some(record) => self.put(seq, record, &did, collection).map(Some),
             None => {
                 let rkey = row.get_ref("rkey")?.as_str();
                 let rkey = parsed(rkey.ok()).ok_or(Fault::Row("a record key that is none"))?;
-                Ok(Some(FeedEvent::Deleted { cursor, rev: tid(row.get("rev")?)?, did, collection, rkey }))
+                Ok(Some(FeedEvent::Deleted { seq, rev: tid(row.get("rev")?)?, did, collection, rkey }))
             }
         }
     }
 
-    fn put(&self, cursor: FeedCursor, record: i64, did: &Did, collection: Nsid) -> Result<FeedEvent, Fault> {
+    fn put(&self, seq: FeedSeq, record: i64, did: &Did, collection: Nsid) -> Result<FeedEvent, Fault> {
         let mut statement = self.conn.prepare_cached(READ_RECORD)?;
         let mut rows = statement.query(named_params! {":record": record, ":did": did.as_str()})?;
         let row = rows.next()?.ok_or(Fault::Row("a place in the feed without its record"))?;
         let (rev, record) = (tid(row.get("rev")?)?, RecordView::read_in(row, collection)?);
         Ok(match row.get("updated")? {
-            true => FeedEvent::Updated { cursor, rev, record },
-            false => FeedEvent::Created { cursor, rev, record },
+            true => FeedEvent::Updated { seq, rev, record },
+            false => FeedEvent::Created { seq, rev, record },
         })
     }
 
@@ -413,11 +437,11 @@ fn named<N: FromStr + Clone>(
     }
 }
 
-fn account(cursor: FeedCursor, did: Did, row: &Row<'_>) -> Result<FeedEvent, Fault> {
+fn account(seq: FeedSeq, did: Did, row: &Row<'_>) -> Result<FeedEvent, Fault> {
     let hosting = hosting(row.get("hosting")?)?;
     Ok(match row.get("erased")? {
-        true => FeedEvent::Erased { cursor, did },
-        false if hosting.is_visible() => FeedEvent::Shown { cursor, did },
-        false => FeedEvent::Hidden { cursor, did, hosting },
+        true => FeedEvent::Erased { seq, did },
+        false if hosting.is_visible() => FeedEvent::Shown { seq, did },
+        false => FeedEvent::Hidden { seq, did, hosting },
     })
 }

@@ -21,7 +21,7 @@ mod settlement;
 
 pub use count::{Counts, RepoCounts, VerdictCounts};
 pub use export::ExportFilter;
-pub use feed::{CollectionPattern, Feed, FeedError, FeedEvent, FeedFilter, FeedPage};
+pub use feed::{CollectionPattern, Feed, FeedCursor, FeedError, FeedEvent, FeedFilter, FeedPage};
 pub use fingerprint::{FingerprintOf, Scope};
 pub use friend::FriendFilter;
 pub use page::{Limit, Page, PageCursor, QueryError};

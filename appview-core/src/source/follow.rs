@@ -27,7 +27,7 @@ use super::pump::{Batch, Input, Notice, Pump, Sink, Upstream, tell_refused};
 use super::queue::{Inbox, WeakOutbox, queue};
 use super::relay::{self, Received, RelayUrl};
 use super::wire::Outside;
-use crate::index::{Applied, FeedCursor, IndexError, IndexWriter};
+use crate::index::{Applied, FeedSeq, IndexError, IndexWriter};
 use crate::sync::verifier::{Closing, Tally};
 use crate::sync::{Scope, Verifier};
 use crate::syntax::Nsid;
@@ -66,7 +66,7 @@ pub enum Answers {
 #[derive(Debug, Clone, Default)]
 pub struct Pulse {
     beat: Arc<Mutex<Beat>>,
-    feed: watch::Sender<FeedCursor>,
+    feed: watch::Sender<FeedSeq>,
 }
 
 /// One reading of a [`Pulse`].
@@ -91,7 +91,7 @@ impl Pulse {
 
     /// The place of the newest change that has been committed; wakes whoever waits for more of the feed.
     #[must_use]
-    pub fn feed(&self) -> watch::Receiver<FeedCursor> {
+    pub fn feed(&self) -> watch::Receiver<FeedSeq> {
         self.feed.subscribe()
     }
 

@@ -27,6 +27,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 
 use super::{listen, serve};
+use crate::config::Feed;
 
 const FRAMES: &[u8] = include_bytes!("../../recording/frames-live.bin");
 const IDENTITIES: &str = include_str!("../../recording/plc.json");
@@ -92,7 +93,9 @@ pub fn run(address: SocketAddr, once: bool) -> Result<ExitCode> {
             orders: Orders::default(),
         };
         let (stop, stopped) = watch::channel(false);
-        let serving = tokio::spawn(serve::serve(index.clone(), following, listener, pulse.clone(), stopped));
+        let serving =
+            serve::serve(index.clone(), following, listener, Feed::default(), pulse.clone(), stopped);
+        let serving = tokio::spawn(serving);
         let complete = async {
             wait_for(&pulse, last).await?;
             conclude(&index, &pulse, address)

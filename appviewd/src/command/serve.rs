@@ -16,8 +16,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::{listen, open};
-use crate::config::{DataDir, Upstream};
-use crate::http::{self, App, Health};
+use crate::config::{DataDir, Feed, Upstream};
+use crate::http::{self, App, Health, Subscribers};
 
 /// Follows and answers until interrupted.
 ///
@@ -28,6 +28,7 @@ pub fn run(
     data: &DataDir,
     relays: Vec<RelayUrl>,
     address: SocketAddr,
+    feed: Feed,
     upstream: &Upstream,
 ) -> Result<ExitCode> {
     let index = open(data)?;
@@ -47,7 +48,7 @@ pub fn run(
             // Nobody listens any more only when everything has ended already.
             let _ = stop.send(true);
         });
-        serve(index, following, listener, Pulse::default(), stopped).await?;
+        serve(index, following, listener, feed, Pulse::default(), stopped).await?;
         Ok(ExitCode::SUCCESS)
     })
 }
@@ -72,11 +73,14 @@ pub async fn serve(
     index: Index,
     following: Following,
     listener: TcpListener,
+    feed: Feed,
     pulse: Pulse,
     stopped: watch::Receiver<bool>,
 ) -> Result<()> {
-    let writer = index.writer(Catalog::builtin()?)?;
-    let app = App::new(index, Health { pulse: pulse.clone() });
+    let mut writer = index.writer(Catalog::builtin()?)?;
+    writer.set_feed_retention(feed.retention());
+    let subscribers = Subscribers::new(index.clone(), pulse.feed(), feed.terms());
+    let app = App::new(index, Health { pulse: pulse.clone() }, subscribers);
     let answering = tokio::spawn(http::serve(listener, app, until(stopped.clone())));
     let followed = follow(writer, following, pulse, until(stopped)).await;
     // An index that cannot be written ends the answering too.

@@ -1,11 +1,12 @@
 //! The route table, and how a request reaches the index.
 //!
-//! HTTP requests enter; JSON leaves. Reads run on snapshots of their own, on blocking threads, and never wait for the
+//! HTTP requests enter; JSON leaves, over a WebSocket for those who subscribe. Reads run on snapshots of their own, on blocking threads, and never wait for the
 //! writer. Deliberately absent: SQL, and anything that changes the index.
 
 mod compute;
 mod error;
 mod health;
+mod subscribe;
 
 use std::future::Future;
 
@@ -17,19 +18,21 @@ use tokio::net::TcpListener;
 
 pub use error::XrpcError;
 pub use health::Health;
+pub use subscribe::{Subscribers, Terms};
 
 /// What every handler has.
 #[derive(Debug, Clone)]
 pub struct App {
     index: Index,
     health: Health,
+    subscribers: Subscribers,
 }
 
 impl App {
-    /// Answers from `index`; `health` tells how following it goes.
+    /// Answers from `index`; `health` tells how following it goes, and `subscribers` are told what changes.
     #[must_use]
-    pub const fn new(index: Index, health: Health) -> Self {
-        Self { index, health }
+    pub const fn new(index: Index, health: Health, subscribers: Subscribers) -> Self {
+        Self { index, health, subscribers }
     }
 
     /// Asks the newest snapshot of the index something.
@@ -54,6 +57,7 @@ impl App {
 pub fn routes(app: App) -> Router {
     Router::new()
         .route("/healthz", get(health::healthz))
+        .route("/subscribe", get(subscribe::subscribe))
         .route("/xrpc/dev.cocore.compute.listProviders", get(compute::list_providers))
         .route("/xrpc/dev.cocore.compute.listReceipts", get(compute::list_receipts))
         .fallback(error::not_found)
@@ -71,5 +75,12 @@ pub async fn serve(
     app: App,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    axum::serve(listener, routes(app)).with_graceful_shutdown(shutdown).await
+    let (subscribers, closing) = (app.subscribers.clone(), app.subscribers.clone());
+    let shutdown = async move {
+        shutdown.await;
+        closing.close();
+    };
+    axum::serve(listener, routes(app)).with_graceful_shutdown(shutdown).await?;
+    subscribers.closed().await;
+    Ok(())
 }

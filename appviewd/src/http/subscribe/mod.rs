@@ -126,15 +126,22 @@ async fn serve(socket: WebSocket, request: Request, shared: Subscribers, _place:
     let mut subscriber = Subscriber { socket, options, shared, closing, sent: now, heard: now };
     let Err(end) = subscriber.run(request.cursor, request.waits_for_hello).await;
     tracing::debug!(?end, "a subscriber has left");
-    let goodbye = match end {
+    let frame = match end {
         End::Stopping => Some(CloseFrame { code: close_code::AWAY, reason: "the service stops".into() }),
         End::Refused(error) => Some(CloseFrame { code: code(&error), reason: reason(&error).into() }),
-        // Its socket is closed already, or takes nothing more.
-        End::Gone | End::TooSlow | End::Unanswered => None,
+        // What it said last is answered.
+        End::Gone => None,
+        // It would not take a goodbye either.
+        End::TooSlow | End::Unanswered => return,
     };
-    if let Some(frame) = goodbye {
-        let _ = timeout(GOODBYE, subscriber.socket.send(Message::Close(Some(frame)))).await;
-    }
+    // Who does not wait for it has to do without.
+    let _ = timeout(GOODBYE, async {
+        if let Some(frame) = frame {
+            subscriber.socket.send(Message::Close(Some(frame))).await?;
+        }
+        subscriber.socket.close().await
+    })
+    .await;
 }
 
 /// Why a subscriber is not served any longer.

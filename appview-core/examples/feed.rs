@@ -28,7 +28,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         match event? {
             FeedEvent::Created { record, .. } => println!("created  {}", record.uri()),
             FeedEvent::Updated { record, .. } => println!("updated  {}", record.uri()),
-            FeedEvent::Deleted { did, collection, rkey, .. } => println!("deleted  at://{did}/{collection}/{rkey}"),
+            FeedEvent::Deleted { did, collection, rkey, .. } => {
+                println!("deleted  at://{did}/{collection}/{rkey}")
+            }
             FeedEvent::Shown { did, .. } => println!("shown    {did}"),
             FeedEvent::Hidden { did, hosting, .. } => println!("hidden   {did} ({hosting})"),
             FeedEvent::Erased { did, .. } => println!("erased   {did}"),

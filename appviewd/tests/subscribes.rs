@@ -3,8 +3,12 @@
 
 #[path = "../../appview-core/tests/network/mod.rs"]
 mod network;
+mod support;
 
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use appview_core::index::{FeedSeq, Index, IndexWriter};
@@ -12,10 +16,12 @@ use appview_core::source::follow::Pulse;
 use appview_core::sync::{Change, Hosting};
 use appview_core::syntax::{Datetime, Tid};
 use appviewd::http::{self, App, Health, Subscribers, Terms};
-use fixtures::{Cid, Ipld, KeyKind, Write, records};
+use fixtures::{Cid, Ipld, KeyKind, Write, recording, records};
 use futures_util::{SinkExt as _, StreamExt as _};
 use network::{Network, Scratch, catalog, did};
 use serde_json::{Value as Json, json};
+use support::relay::{Relay, seq};
+use support::{Scenario, listed};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{oneshot, watch};
@@ -223,16 +229,24 @@ impl Client {
         self.socket.send(Message::text(text)).await.unwrap();
     }
 
-    /// Asserts that no event is under way: what was there to be sent comes before the answer to a ping.
+    /// Asserts that no event is under way.
     async fn hears_nothing(&mut self) {
-        for round in [b"one", b"two"] {
-            self.socket.send(Message::Ping(round.to_vec().into())).await.unwrap();
-            loop {
-                match self.frame().await {
-                    Some(Ok(Message::Pong(_))) => break,
-                    Some(Ok(Message::Ping(_))) => {}
-                    other => panic!("expected nothing, found {other:?}"),
-                }
+        // What it was busy with when it heard the first ping, it has sent before it hears the second.
+        for _ in 0..2 {
+            assert_eq!(self.rest().await, Vec::<Json>::new());
+        }
+    }
+
+    /// Whatever is sent before the answer to a ping: all there is, if it is less than a page.
+    async fn rest(&mut self) -> Vec<Json> {
+        self.socket.send(Message::Ping(b"and then?".to_vec().into())).await.unwrap();
+        let mut events = Vec::new();
+        loop {
+            match self.frame().await {
+                Some(Ok(Message::Text(text))) => events.push(self.parse(&text)),
+                Some(Ok(Message::Pong(_))) => return events,
+                Some(Ok(Message::Ping(_))) => {}
+                other => panic!("expected an event, found {other:?}"),
             }
         }
     }
@@ -257,16 +271,16 @@ async fn events_are_written_as_jetstream_writes_them() {
     let mut client = service.subscribe("").await;
     client.hears_nothing().await;
     let link: Cid = "bafyreifnbw4lj6hpvyp3tzrb6zqmmgw4ljsiif67locmy4jxrmg7m72uyu".parse().unwrap();
-    let record = Ipld::Map(
-        [
+    let thing = |bytes: &[u8]| {
+        let members = [
             ("$type".to_owned(), Ipld::String("dev.cocore.test.thing".to_owned())),
-            ("bytes".to_owned(), Ipld::Bytes(b"\xfb\xff".to_vec())),
+            ("bytes".to_owned(), Ipld::Bytes(bytes.to_vec())),
             ("link".to_owned(), Ipld::Link(link)),
             ("text".to_owned(), Ipld::String("a \"quoted\"\nword \u{1f600}".to_owned())),
-        ]
-        .into(),
-    );
-    service.commit(vec![Write::create("dev.cocore.test.thing", "a", record)]);
+        ];
+        Ipld::Map(members.into())
+    };
+    service.commit(vec![Write::create("dev.cocore.test.thing", "a", thing(b"\xfb\xff"))]);
     let head = |service: &Service| service.network.world.head(&service.account).rev.clone();
     let cid = |service: &Service| {
         service.network.world.records(&service.account)["dev.cocore.test.thing/a"].to_string()
@@ -283,7 +297,7 @@ async fn events_are_written_as_jetstream_writes_them() {
             "record": written, "cid": cid(&service),
         }})
     );
-    service.commit(vec![Write::update("dev.cocore.test.thing", "a", friend(1))]);
+    service.commit(vec![Write::update("dev.cocore.test.thing", "a", thing(b""))]);
     let event = client.event().await;
     assert_eq!(
         (&event["commit"]["operation"], &event["commit"]["cid"]),
@@ -669,4 +683,84 @@ async fn an_index_that_is_rebuilt_meanwhile_comes_again_whole() {
     service.befriend(&["c"]);
     assert_eq!(client.words(2).await, ["create b", "create c"]);
     service.stop().await;
+}
+
+/// Starts the daemon as a process; killed when it is dropped.
+struct Process(Child, SocketAddr);
+
+impl Process {
+    fn start(scenario: &Scenario, relay: &Relay) -> Self {
+        let (url, files) = (relay.url(), ["--identities", "plc.json", "--repos", "repos"]);
+        let mut command =
+            scenario.command(&["--log", "json", "serve", "--relay", &url, "--listen", "127.0.0.1:0"]);
+        let mut child = command.args(files).stderr(Stdio::piped()).spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let address = log
+            .by_ref()
+            .map(|line| serde_json::from_str::<Json>(&line).unwrap())
+            .find(|line| line["fields"]["message"] == "answering")
+            .map(|line| line["fields"]["address"].as_str().unwrap().parse().unwrap());
+        // Whatever else it logs must not fill the pipe.
+        std::thread::spawn(move || log.for_each(drop));
+        Self(child, address.expect("it says where it answers"))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_of_a_killed_daemon_goes_on_from_its_last_event_and_misses_none() {
+    let scenario = Scenario::new();
+    let frames: Vec<_> = recording::frames_live().into_iter().map(<[u8]>::to_vec).collect();
+    let (all, last) = (frames.len(), seq(frames.last().unwrap()));
+    let relay = Relay::start(frames, 60).await;
+    // What the client holds, by URI.
+    let (mut held, mut cursor) = (BTreeMap::new(), 0);
+    let take = |held: &mut BTreeMap<String, Json>, event: Json| {
+        let commit = &event["commit"];
+        let did = event["did"].as_str().unwrap().to_owned();
+        if event["kind"] == "account" {
+            held.retain(|uri, _| !uri.contains(&did));
+        } else {
+            let part = |name: &str| commit[name].as_str().unwrap().to_owned();
+            let uri = format!("at://{did}/{}/{}", part("collection"), part("rkey"));
+            match commit["operation"] == "delete" {
+                true => drop(held.remove(&uri)),
+                false => drop(held.insert(uri, commit["cid"].clone())),
+            }
+        }
+    };
+    // It is killed in the midst of frames that it was sent, of transactions, and of events that it sends.
+    for (events, sent) in [(5, 90), (12, 130), (20, 216)] {
+        let process = Process::start(&scenario, &relay);
+        relay.tell(sent);
+        let mut client = Client::connect(process.1, &format!("?cursor={cursor}")).await;
+        for _ in 0..events {
+            take(&mut held, client.event().await);
+        }
+        cursor = client.last;
+        drop(process);
+    }
+    relay.tell(all);
+    let process = Process::start(&scenario, &relay);
+    let stored = async {
+        let index = Index::open_existing(scenario.path("appview-data/index.db")).unwrap();
+        while index.reader().unwrap().cursors().unwrap().first().is_none_or(|cursor| cursor.seq < last) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, stored).await.expect("all of it is stored");
+    let mut client = Client::connect(process.1, &format!("?cursor={cursor}")).await;
+    for event in client.rest().await {
+        take(&mut held, event);
+    }
+    let expected: BTreeMap<String, Json> =
+        listed().into_iter().map(|(uri, record)| (uri, record.cid.into())).collect();
+    assert_eq!(held, expected);
 }

@@ -11,8 +11,9 @@ use std::time::Duration;
 use appview_core::index::Index;
 use appview_core::record::{Catalog, Collection};
 use appview_core::source::follow::{Answers, Following, Pulse, follow};
-use appview_core::source::http::Reach;
 use appview_core::source::network::Network;
+use appview_core::source::orders::Orders;
+use appview_core::source::wire::{Outside, Reach};
 use appview_core::sync::Scope;
 
 #[tokio::main]
@@ -24,12 +25,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let scope = Scope::default();
     let index = Index::open(path)?;
     // Who answers when a key or a whole repository is needed: here the network, elsewhere whatever implements `Upstream`.
-    let network = Network::new("https://plc.directory", Reach::Public, std::env::temp_dir(), scope.clone())?;
+    let outside = Outside::internet(Reach::Public)?;
+    let network = Network::new(&outside, "https://plc.directory", std::env::temp_dir(), scope.clone());
     let collections = Collection::ALL.iter().map(|collection| collection.nsid().parse());
     let following = Following {
         relays: vec![relay.parse()?],
         scope,
         answers: Answers::Network { network, collections: collections.collect::<Result<_, _>>()? },
+        outside,
+        orders: Orders::default(),
     };
 
     // A pulse is shared: the engine writes it, anyone reads it.

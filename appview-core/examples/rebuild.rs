@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         for car in &cars {
             // Signature, tree and every block; one bad export is no reason to do without the others.
             match prove_export(car, &identities, &Scope::default()) {
-                Ok((repo, _)) => drop(writer.apply(&[Change::Repo(repo)], &[])?),
+                Ok((repo, _)) => drop(writer.apply(&[Change::Repo(repo)], &[], 0)?),
                 Err(error) => eprintln!("left out: {error}"),
             }
         }

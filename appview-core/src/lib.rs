@@ -24,7 +24,7 @@
 //! for car in RepoFolder::new(format!("{recorded}/repos")).cars()? {
 //!     // Only a proof can make a change that the writer takes.
 //!     let (repo, _) = prove_export(&car, &identities, &Scope::default())?;
-//!     writer.apply(&[Change::Repo(repo)], &[])?;
+//!     writer.apply(&[Change::Repo(repo)], &[], 0)?;
 //! }
 //!
 //! let newest = index.reader()?.list_providers(Limit::new(1)?, None)?;

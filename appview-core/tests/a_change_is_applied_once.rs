@@ -6,7 +6,7 @@ mod network;
 use appview_core::block::Cid;
 use appview_core::query::Scope;
 use appview_core::record::Verdict;
-use appview_core::sync::{Change, Hosting, Proof, RepoHead};
+use appview_core::sync::{Change, Followed, Hosting, Proof, RepoHead};
 use fixtures::records;
 use fixtures::{KeyKind, Write};
 use network::{Business, Network, Scratch, catalog, counted, cursor, did, see};
@@ -75,14 +75,14 @@ fn a_replayed_change_changes_nothing() {
     let mut business = Business::new(2, 2);
     let scratch = Scratch::new();
     let mut writer = scratch.writer();
-    writer.apply(&business.told, &[cursor(7)]).unwrap();
+    writer.apply(&business.told, &[cursor(7)], 0).unwrap();
     let before = see(&scratch.reader(), &business);
-    let again = writer.apply(&business.told, &[cursor(7)]).unwrap();
+    let again = writer.apply(&business.told, &[cursor(7)], 0).unwrap();
     assert_eq!(counted(&again), [0, 0, 0, 0, business.told.len() as u64]);
     assert_eq!(again.refused, []);
 
     // A whole repository of the same revision proves that all is as it was.
-    let again = writer.apply(&business.repos(), &[]).unwrap();
+    let again = writer.apply(&business.repos(), &[], 0).unwrap();
     assert_eq!(counted(&again), [0, 0, 0, before.exported.len() as u64, 0]);
     assert_eq!(see(&scratch.reader(), &business), before);
     assert_eq!(scratch.reader().cursors().unwrap(), [cursor(7)]);
@@ -99,8 +99,8 @@ fn a_commit_that_does_not_follow_what_is_stored_is_refused_and_told() {
     let Change::Commit(commit) = &last else { panic!("a commit") };
     let after = commit.after();
     let told_before: Vec<_> = business.told.drain(..).filter(|change| change.did() != &owner).collect();
-    writer.apply(&told_before, &[]).unwrap();
-    let applied = writer.apply(std::slice::from_ref(&last), &[]).unwrap();
+    writer.apply(&told_before, &[], 0).unwrap();
+    let applied = writer.apply(std::slice::from_ref(&last), &[], 0).unwrap();
     assert_eq!(applied.refused.len(), 1);
     assert_eq!(applied.refused[0].did, owner);
     assert_eq!(applied.refused[0].expected, after);
@@ -125,7 +125,7 @@ fn a_whole_repository_is_applied_as_a_difference_with_its_deletes() {
     let mut writes: Vec<_> = nsids.iter().flat_map(|nsid| [create(nsid, "a"), create(nsid, "b")]).collect();
     writes.push(create("dev.cocore.gone.soon", "a"));
     let first = network.commit(&account, writes);
-    assert_eq!(counted(&writer.apply(&[first], &[]).unwrap()), [9, 0, 0, 0, 0]);
+    assert_eq!(counted(&writer.apply(&[first], &[], 0).unwrap()), [9, 0, 0, 0, 0]);
 
     network.commit(
         &account,
@@ -139,7 +139,7 @@ fn a_whole_repository_is_applied_as_a_difference_with_its_deletes() {
         ],
     );
     let repo = network.repo(&account);
-    assert_eq!(counted(&writer.apply(&[repo], &[]).unwrap()), [2, 1, 3, 5, 0]);
+    assert_eq!(counted(&writer.apply(&[repo], &[], 0).unwrap()), [2, 1, 3, 5, 0]);
 
     let fresh = Scratch::told(&[network.repo(&account)]);
     let both = [scratch.reader(), fresh.reader()].map(|reader| {
@@ -160,7 +160,7 @@ fn an_account_that_is_hidden_and_shown_again_is_as_before() {
     let owner = did(&business.owner);
     let hosting = |hosting| [Change::Hosting { did: owner.clone(), hosting }];
     for hidden in [Hosting::Takendown, Hosting::Deactivated, Hosting::Returning] {
-        writer.apply(&hosting(hidden), &[]).unwrap();
+        writer.apply(&hosting(hidden), &[], 0).unwrap();
         let reader = scratch.reader();
         let seen = see(&reader, &business);
         assert!(seen.exported.iter().all(|(uri, _, _)| !uri.contains(owner.as_str())));
@@ -170,7 +170,7 @@ fn an_account_that_is_hidden_and_shown_again_is_as_before() {
         assert_eq!(reader.record(&business.receipts[0].parse().unwrap()).unwrap(), None);
         assert_eq!(reader.check(|_| ()).unwrap().damage, []);
     }
-    writer.apply(&hosting(Hosting::Active), &[]).unwrap();
+    writer.apply(&hosting(Hosting::Active), &[], 0).unwrap();
     assert_eq!(see(&scratch.reader(), &business), before);
     assert_eq!(scratch.reader().check(|_| ()).unwrap().damage, []);
 }
@@ -182,11 +182,11 @@ fn what_a_hidden_account_does_is_stored_and_not_counted() {
     let rest = business.told.split_off(4);
     let scratch = Scratch::told(&business.told);
     let mut writer = scratch.writer();
-    writer.apply(&[Change::Hosting { did: owner.clone(), hosting: Hosting::Suspended }], &[]).unwrap();
-    writer.apply(&rest, &[]).unwrap();
+    writer.apply(&[Change::Hosting { did: owner.clone(), hosting: Hosting::Suspended }], &[], 0).unwrap();
+    writer.apply(&rest, &[], 0).unwrap();
     assert_eq!(scratch.reader().check(|_| ()).unwrap().damage, []);
     assert_eq!(scratch.reader().fingerprint(&Scope::Repo(owner.clone())).unwrap(), Default::default());
-    writer.apply(&[Change::Hosting { did: owner, hosting: Hosting::Active }], &[]).unwrap();
+    writer.apply(&[Change::Hosting { did: owner, hosting: Hosting::Active }], &[], 0).unwrap();
     let told: Vec<_> = business.told.into_iter().chain(rest).collect();
     business.told = Vec::new();
     assert_eq!(see(&scratch.reader(), &business), see(&Scratch::told(&told).reader(), &business));
@@ -198,21 +198,22 @@ fn an_erased_account_leaves_nothing_and_comes_back_only_when_it_is_hosted_again(
     let scratch = Scratch::told(&business.told);
     let mut writer = scratch.writer();
     let owner = did(&business.owner);
-    let applied = writer.apply(&[Change::Erase { did: owner.clone() }], &[]).unwrap();
+    let applied =
+        writer.apply(&[Change::Erase { did: owner.clone(), hosting: Hosting::Deleted }], &[], 0).unwrap();
     assert_eq!(applied.deleted, 8);
     let state = writer.repo_state(&owner).unwrap().unwrap();
     assert_eq!((state.head, state.hosting), (None, Hosting::Deleted));
     assert_eq!(scratch.reader().check(|_| ()).unwrap().damage, []);
 
     let repo = business.network.repo(&business.owner.clone());
-    let replayed = writer.apply(&[repo], &[]).unwrap();
+    let replayed = writer.apply(&[repo], &[], 0).unwrap();
     assert_eq!(counted(&replayed), [0, 0, 0, 0, 1]);
     let first = &business.told[..1];
-    assert_eq!(counted(&writer.apply(first, &[]).unwrap()), [0, 0, 0, 0, 1]);
+    assert_eq!(counted(&writer.apply(first, &[], 0).unwrap()), [0, 0, 0, 0, 1]);
 
-    writer.apply(&[Change::Hosting { did: owner, hosting: Hosting::Active }], &[]).unwrap();
+    writer.apply(&[Change::Hosting { did: owner, hosting: Hosting::Active }], &[], 0).unwrap();
     let repo = business.network.repo(&business.owner.clone());
-    assert_eq!(writer.apply(&[repo], &[]).unwrap().created, 8);
+    assert_eq!(writer.apply(&[repo], &[], 0).unwrap().created, 8);
     assert_eq!(see(&scratch.reader(), &business), see(&Scratch::told(&business.told).reader(), &business));
 }
 
@@ -232,7 +233,7 @@ fn no_byte_of_an_erased_record_is_left_in_any_file() {
     };
     assert!(is_somewhere());
     let mut writer = scratch.writer();
-    writer.apply(&[Change::Erase { did: did(&account) }], &[]).unwrap();
+    writer.apply(&[Change::Erase { did: did(&account), hosting: Hosting::Deleted }], &[], 0).unwrap();
     writer.write_back_log().unwrap();
     assert!(!is_somewhere());
 }
@@ -246,17 +247,17 @@ fn a_desynchronized_repository_keeps_what_was_proven_and_tells_the_next_start() 
     let unheard = did("did:web:unheard.example");
     let owner = did(&business.owner);
     let changes = [&owner, &unheard].map(|did| Change::Desynchronized { did: did.clone() });
-    writer.apply(&changes, &[]).unwrap();
+    writer.apply(&changes, &[], 0).unwrap();
     assert_eq!(see(&scratch.reader(), &business).exported, before.exported);
     let states: Vec<_> = writer.repo_states().collect::<Result<_, _>>().unwrap();
     assert_eq!(states.len(), 4);
-    for (did, state) in states {
+    for Followed { did, state, .. } in states {
         let wanted = did == owner || did == unheard;
         assert_eq!(state.proof == Proof::Desynchronized, wanted, "{did}");
         assert_eq!(state.head.is_none(), did == unheard);
     }
     let repo = business.network.repo(&business.owner.clone());
-    writer.apply(&[repo], &[]).unwrap();
+    writer.apply(&[repo], &[], 0).unwrap();
     assert_eq!(scratch.reader().repo_state(&owner).unwrap().unwrap().proof, Proof::Full);
 }
 
@@ -304,14 +305,14 @@ fn a_batch_that_fails_leaves_no_trace_and_can_be_given_again() {
     let repo = appview_core::sync::verify::verify_repo(archive, &identity, network::NAMESPACE, now).unwrap();
     std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(3_000).unwrap();
     let failing = [business.told.remove(1), Change::Repo(repo)];
-    let error = writer.apply(&failing, &[cursor(1)]).unwrap_err();
+    let error = writer.apply(&failing, &[cursor(1)], 0).unwrap_err();
     assert_eq!(error.label(), "archive");
     assert_eq!(writer.cursors().unwrap(), []);
     assert_eq!(writer.repo_states().count(), 0);
 
-    writer.apply(&failing[..1], &[cursor(1)]).unwrap();
+    writer.apply(&failing[..1], &[cursor(1)], 0).unwrap();
     let repos = business.repos();
-    writer.apply(&repos, &[]).unwrap();
+    writer.apply(&repos, &[], 0).unwrap();
     assert_eq!(scratch.reader().check(|_| ()).unwrap().damage, []);
     let fresh = Scratch::told(&repos);
     assert_eq!(see(&scratch.reader(), &business), see(&fresh.reader(), &business));
@@ -330,23 +331,23 @@ fn a_doubt_that_ends_restores_what_was_proven_and_nothing_more() {
     let doubt = || Change::Desynchronized { did: owner.clone() };
     let current = |head| Change::Current { did: owner.clone(), head };
     // Twice, as after a restart: the second doubt must not forget what the first remembered.
-    writer.apply(&[doubt(), doubt()], &[]).unwrap();
+    writer.apply(&[doubt(), doubt()], &[], 0).unwrap();
     let doubted = writer.repo_state(&owner).unwrap().unwrap();
     assert_eq!((doubted.proof, doubted.proven), (Proof::Desynchronized, Some(Proof::Full)));
 
     // Another head than the one that is stored proves nothing about it.
     let other = RepoHead { data: Cid::of(b"another tree"), ..head };
-    let applied = writer.apply(&[current(other)], &[]).unwrap();
+    let applied = writer.apply(&[current(other)], &[], 0).unwrap();
     assert_eq!((applied.refused[0].expected, applied.refused[0].found), (Some(other), Some(head)));
     assert_eq!(writer.repo_state(&owner).unwrap(), Some(doubted));
 
-    assert_eq!(writer.apply(&[current(head)], &[]).unwrap().refused, []);
+    assert_eq!(writer.apply(&[current(head)], &[], 0).unwrap().refused, []);
     assert_eq!(writer.repo_state(&owner).unwrap(), Some(proven));
 
     let unheard = did("did:web:unheard.example");
     let claim = Change::Current { did: unheard.clone(), head };
     let shown = Change::Hosting { did: unheard.clone(), hosting: Hosting::Active };
-    assert_eq!(writer.apply(&[claim, shown], &[]).unwrap().refused.len(), 1);
+    assert_eq!(writer.apply(&[claim, shown], &[], 0).unwrap().refused.len(), 1);
     let state = writer.repo_state(&unheard).unwrap().unwrap();
     assert_eq!((state.head, state.proof, state.proven), (None, Proof::Desynchronized, None));
     assert_eq!(scratch.reader().check(|_| ()).unwrap().damage, []);

@@ -93,7 +93,7 @@ fn rebuild(folder: &Path) {
     Index::rebuild(folder.join("index.db"), Arc::new(Catalog::builtin().unwrap()), |writer| {
         for car in &cars {
             let (repo, _) = prove_export(car, &identities, &Scope::default()).unwrap();
-            writer.apply(&[Change::Repo(repo)], &[])?;
+            writer.apply(&[Change::Repo(repo)], &[], 0)?;
         }
         Ok::<_, IndexError>(())
     })

@@ -4,7 +4,7 @@
 mod network;
 
 use appview_core::query::{FriendFilter, Limit, QueryError, ReceiptFilter};
-use appview_core::sync::Change;
+use appview_core::sync::{Change, Hosting};
 use fixtures::{KeyKind, Write, records};
 use network::{Business, Network, Scratch, all_pages, did, pages};
 
@@ -102,7 +102,10 @@ fn a_reader_answers_from_one_moment_until_it_is_refreshed() {
         reader.list_providers(Limit::default(), None).unwrap().items.len()
     };
     assert_eq!(providers(&reader), 1);
-    scratch.writer().apply(&[Change::Erase { did: did(&business.owner) }], &[]).unwrap();
+    scratch
+        .writer()
+        .apply(&[Change::Erase { did: did(&business.owner), hosting: Hosting::Deleted }], &[], 0)
+        .unwrap();
     assert_eq!(providers(&reader), 1);
     reader.refresh().unwrap();
     assert_eq!(providers(&reader), 0);

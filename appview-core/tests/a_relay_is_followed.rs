@@ -13,10 +13,12 @@ use appview_core::limits::FRAME_BYTES;
 use appview_core::query::ExportFilter;
 use appview_core::record::Catalog;
 use appview_core::source::follow::{Answers, Following, Pulse, follow};
+use appview_core::source::orders::Orders;
 use appview_core::source::pump::{Answer, Input, Request, Upstream};
 use appview_core::source::queue::{Inbox, queue_for};
 use appview_core::source::relay::{self, Received, RelayUrl};
 use appview_core::source::replay::{Identities, Offline};
+use appview_core::source::wire::{Outside, Reach};
 use appview_core::sync::{Scope, StreamCursor, StreamId, Verifier};
 use fixtures::{Frame, KeyKind, World, Write, records};
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
@@ -108,7 +110,8 @@ struct Consumer {
 impl Consumer {
     fn follow(relay: &Relay, room: usize) -> Self {
         let (sender, received) = queue_for(room);
-        let task = tokio::spawn(relay::follow(relay.url(), stream(), sender));
+        let outside = Outside::internet(Reach::Anywhere).unwrap();
+        let task = tokio::spawn(relay::follow(relay.url(), stream(), sender, outside, Orders::default()));
         Self { received, task }
     }
 
@@ -373,6 +376,8 @@ impl Network {
             relays: relays.iter().map(|relay| relay.url()).collect(),
             scope: Scope::default(),
             answers: Answers::Upstream(Box::new(upstream)),
+            outside: Outside::internet(Reach::Anywhere).unwrap(),
+            orders: Orders::default(),
         };
         let pulse = Pulse::default();
         let (stop, stopped) = oneshot::channel::<()>();

@@ -4,7 +4,7 @@
 mod network;
 
 use appview_core::index::{Index, IndexError};
-use appview_core::sync::Change;
+use appview_core::sync::{Change, Hosting};
 use network::{Business, Scratch, catalog, cursor, see};
 use proptest::prelude::*;
 
@@ -42,7 +42,7 @@ proptest! {
         let scratch = Scratch::new();
         let mut writer = scratch.writer();
         for changes in interleaved(told, &choices).chunks(batch) {
-            let applied = writer.apply(changes, &[]).unwrap();
+            let applied = writer.apply(changes, &[], 0).unwrap();
             prop_assert!(applied.refused.is_empty());
         }
         let reader = scratch.reader();
@@ -59,7 +59,7 @@ fn a_rebuilt_index_answers_as_the_live_one_and_takes_its_place() {
     let mut reader = scratch.reader();
     let repos = business.repos();
     let rebuilt = Index::rebuild(scratch.index.path(), catalog(), |writer| {
-        writer.apply(&repos, &[cursor(99)])?;
+        writer.apply(&repos, &[cursor(99)], 0)?;
         // The old file goes on answering meanwhile.
         assert_eq!(see(&scratch.reader(), &business), live);
         Ok::<_, IndexError>(())
@@ -72,7 +72,11 @@ fn a_rebuilt_index_answers_as_the_live_one_and_takes_its_place() {
 
     // A reader from before has the old file until it is dropped, whatever the new one is told.
     let owner = network::did(&business.owner);
-    rebuilt.writer(catalog()).unwrap().apply(&[Change::Erase { did: owner }], &[]).unwrap();
+    rebuilt
+        .writer(catalog())
+        .unwrap()
+        .apply(&[Change::Erase { did: owner, hosting: Hosting::Deleted }], &[], 0)
+        .unwrap();
     reader.refresh().unwrap();
     assert_eq!(see(&reader, &business), live);
     assert_eq!(reader.cursors().unwrap(), []);
@@ -96,7 +100,7 @@ fn a_rebuild_that_fails_leaves_the_old_index_as_it_was() {
         }
     }
     let failed = Index::rebuild(scratch.index.path(), catalog(), |writer| {
-        writer.apply(&business.told[..1], &[])?;
+        writer.apply(&business.told[..1], &[], 0)?;
         Err(Failed::OnPurpose)
     });
     assert!(matches!(failed, Err(Failed::OnPurpose)));
@@ -118,11 +122,11 @@ fn what_was_only_in_the_log_of_the_old_file_does_not_get_into_the_new_one() {
     // A connection that stays open keeps the last one from writing the log back when it is closed.
     let mut keeper = scratch.reader();
     let owner = network::did(&business.owner);
-    scratch.writer().apply(&[Change::Desynchronized { did: owner.clone() }], &[]).unwrap();
+    scratch.writer().apply(&[Change::Desynchronized { did: owner.clone() }], &[], 0).unwrap();
     keeper.refresh().unwrap();
     let repos = business.repos();
     let rebuilt =
-        Index::rebuild(scratch.index.path(), catalog(), |writer| writer.apply(&repos[1..], &[]).map(drop));
+        Index::rebuild(scratch.index.path(), catalog(), |writer| writer.apply(&repos[1..], &[], 0).map(drop));
     let reader = rebuilt.unwrap().reader().unwrap();
     assert_eq!(reader.check(|_| ()).unwrap().damage, []);
     assert_eq!(reader.repo_state(&owner).unwrap(), None);

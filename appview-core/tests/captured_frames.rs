@@ -124,7 +124,7 @@ fn live_frames_replayed_frames_and_exports_all_lead_to_what_the_pds_listed() {
         Index::rebuild(rebuilt.index(), catalog(), |writer| {
             for car in RepoFolder::new(folder.join("repos")).cars().unwrap() {
                 let (repo, _) = prove_export(&car, &identities, &Scope::default()).unwrap();
-                writer.apply(&[Change::Repo(repo)], &[])?;
+                writer.apply(&[Change::Repo(repo)], &[], 0)?;
             }
             Ok::<_, IndexError>(())
         })

@@ -66,7 +66,8 @@ fn a_file_cut_short_or_overwritten_is_damaged_and_can_be_rebuilt() {
     for damaged in [cut, zeroed] {
         std::fs::write(path, &damaged).unwrap();
         assert_eq!(label(&Index::open(path).unwrap_err()), ("corrupt", true));
-        let rebuilt = Index::rebuild(path, catalog(), |writer| writer.apply(&repos, &[]).map(drop)).unwrap();
+        let rebuilt =
+            Index::rebuild(path, catalog(), |writer| writer.apply(&repos, &[], 0).map(drop)).unwrap();
         assert_eq!(rebuilt.reader().unwrap().check(|_| ()).unwrap().damage, []);
     }
     // Without its first page nobody can tell whose it was, so it is not ours to replace.

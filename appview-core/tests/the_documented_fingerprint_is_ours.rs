@@ -46,7 +46,7 @@ fn put(writer: &mut IndexWriter, did: &str) {
     let now = REV.parse::<Tid>().unwrap().micros();
     let archive = Archive::from_bytes(car).unwrap();
     let repo = verify_repo(archive, &identity, Scope::default().as_str(), now).unwrap();
-    writer.apply(&[Change::Repo(repo)], &[]).unwrap();
+    writer.apply(&[Change::Repo(repo)], &[], 0).unwrap();
 }
 
 #[test]

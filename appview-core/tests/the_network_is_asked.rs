@@ -13,8 +13,9 @@ use appview_core::index::{Index, IndexError};
 use appview_core::query::ExportFilter;
 use appview_core::record::{Catalog, Collection};
 use appview_core::source::follow::{Answers, Following, Pulse, follow};
-use appview_core::source::http::Reach;
 use appview_core::source::network::Network;
+use appview_core::source::orders::Orders;
+use appview_core::source::wire::{Outside, Reach};
 use appview_core::sync::Scope;
 use axum::Router;
 use axum::extract::ws::{Message, WebSocketUpgrade};
@@ -175,14 +176,15 @@ async fn sync(State(host): State<Host>, Path(method): Path<String>, RawQuery(que
 async fn follow_until_equal(host: &Host, address: SocketAddr, folder: &FilePath) {
     let index = Index::open(folder.join("index.db")).unwrap();
     let writer = index.writer(Catalog::builtin().unwrap()).unwrap();
-    let network =
-        Network::new(&format!("http://{address}"), Reach::Anywhere, folder.to_owned(), Scope::default())
-            .unwrap();
+    let outside = Outside::internet(Reach::Anywhere).unwrap();
+    let network = Network::new(&outside, &format!("http://{address}"), folder.to_owned(), Scope::default());
     let collections = Collection::ALL.iter().map(|collection| collection.nsid().parse().unwrap()).collect();
     let following = Following {
         relays: vec![format!("ws://{address}").parse().unwrap()],
         scope: Scope::default(),
         answers: Answers::Network { network, collections },
+        outside,
+        orders: Orders::default(),
     };
     let (expected, at_rest) = (host.truth(), index.clone());
     let equal = async move {

@@ -91,11 +91,8 @@ fn a_cursor_that_is_out_of_date_has_every_repository_proven_again() {
 fn a_service_that_counts_anew_has_every_repository_proven_again() {
     let (mut listener, account) = Listener::following(7);
     let early = listener.world.commit(&account, vec![friend("a")]);
-    let mut again = Listener::resuming(
-        listener.world.clone(),
-        [(support::did(&account), listener.state(&account))],
-        Some(1_000_000),
-    );
+    let mut again =
+        Listener::resuming(listener.world.clone(), [listener.followed(&account)], Some(1_000_000));
     assert!(again.said().is_empty());
     again.verifier.handle_connected(again.stream);
     assert_eq!(again.hear(&early), ["gap", "desynchronized", "fetch"]);

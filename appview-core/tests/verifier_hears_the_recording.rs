@@ -57,7 +57,7 @@ fn play(frames: &[&[u8]], pds: Pds) -> (BTreeMap<String, String>, Verifier) {
                     records.insert(repo.did().clone(), listing.collect());
                 }
                 Output::Apply(Change::Hosting { did, hosting: said }) => drop(hosting.insert(did, said)),
-                Output::Apply(Change::Erase { did }) => drop(records.remove(&did)),
+                Output::Apply(Change::Erase { did, .. }) => drop(records.remove(&did)),
                 Output::ResolveIdentity { did, .. } => {
                     let identity = identity(&did);
                     verifier.handle_identity(&did, Ok(identity), NOW);

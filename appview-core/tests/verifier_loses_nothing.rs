@@ -267,8 +267,7 @@ fn a_sync_that_arrives_during_a_fetch_may_end_it() {
 fn what_an_index_remembers_as_desynchronized_is_fetched_at_the_start() {
     let (mut listener, account) = Listener::following(17);
     listener.verifier.handle_gap();
-    let state = listener.state(&account);
-    let mut again = Listener::resuming(listener.world.clone(), [(support::did(&account), state)], Some(9));
+    let mut again = Listener::resuming(listener.world.clone(), [listener.followed(&account)], Some(9));
     assert_eq!(again.said(), ["fetch"]);
     assert_eq!(again.fetch(&account), ["repo full 1"]);
 }

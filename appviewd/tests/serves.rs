@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use appview_core::index::Index;
 use appview_core::source::follow::{Answers, Following, Pulse};
+use appview_core::source::orders::Orders;
 use appview_core::source::replay::{Identities, Offline, RepoFolder};
+use appview_core::source::wire::{Outside, Reach};
 use appview_core::sync::Scope;
 use appviewd::command::serve::serve;
 use fixtures::recording::{self, Record};
@@ -90,6 +92,8 @@ impl Daemon {
             relays: relays.iter().map(|relay| relay.url().parse().unwrap()).collect(),
             scope: Scope::default(),
             answers: Answers::Upstream(Box::new(upstream)),
+            outside: Outside::internet(Reach::Anywhere).unwrap(),
+            orders: Orders::default(),
         };
         let serving = tokio::spawn(serve(index, following, listener, Pulse::default(), stopped));
         Self { address, stop, serving }

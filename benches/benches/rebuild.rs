@@ -85,7 +85,7 @@ fn rebuild_into(folder: &std::path::Path, car: Vec<u8>, export: &Export, catalog
     Index::rebuild(folder.join("index.db"), Arc::clone(catalog), |writer| {
         let archive = Archive::from_bytes(car).unwrap();
         let repo = verify_repo(archive, &export.identity, NAMESPACE, export.now).unwrap();
-        let applied = writer.apply(&[Change::Repo(repo)], &[])?;
+        let applied = writer.apply(&[Change::Repo(repo)], &[], 0)?;
         assert_eq!(applied.created, RECORDS);
         Ok::<_, IndexError>(())
     })

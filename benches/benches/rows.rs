@@ -45,7 +45,7 @@ fn commits(c: &mut Criterion<CpuTime>) {
                     walls.time(|| {
                         for (seq, batch) in (1..).zip(changes.chunks(batch)) {
                             let endpoint = "wss://relay.example".to_owned();
-                            writer.apply(batch, &[StreamCursor { endpoint, seq }]).unwrap();
+                            writer.apply(batch, &[StreamCursor { endpoint, seq }], 0).unwrap();
                         }
                     });
                     (folder, writer)
@@ -102,7 +102,7 @@ fn repo(c: &mut Criterion<CpuTime>) {
         b.iter_batched(
             || (new_index(&catalog), [Change::Repo(prove(&export))]),
             |((folder, mut writer), change)| {
-                let applied = walls.time(|| writer.apply(&change, &[]).unwrap());
+                let applied = walls.time(|| writer.apply(&change, &[], 0).unwrap());
                 assert_eq!(applied.created, RECORDS);
                 (folder, writer, change)
             },

@@ -13,18 +13,22 @@ use super::{Fault, Fingerprint, state};
 use crate::block::Cid;
 use crate::record::Catalog;
 use crate::sync::{
-    Change, Hosting, Proof, RecordChange, RepoHead, RepoState, StreamCursor, VerifiedCommit, VerifiedHead,
-    VerifiedRepo,
+    Change, Hosting, Postponed, Proof, RecordChange, RepoHead, RepoState, StreamCursor, VerifiedCommit,
+    VerifiedHead, VerifiedRecord, VerifiedRepo, Watch,
 };
 use crate::syntax::{Did, RepoPath};
 
 const ADD_REPO: &str = "
-    insert into repo (id, rev, data, hosting, proof, proven)
-    values (:id, null, null, :hosting, :proof, null)";
+    insert into repo (id, rev, data, hosting, proof, proven, proven_at, hidden_at, attempt, retry_at)
+    values (:id, null, null, :hosting, :proof, null, null, null, null, null)";
 
 const SET_REPO: &str = "
-    update repo set rev = :rev, data = :data, hosting = :hosting, proof = :proof, proven = :proven
+    update repo
+       set rev = :rev, data = :data, hosting = :hosting, proof = :proof, proven = :proven,
+           proven_at = :proven_at, hidden_at = :hidden_at, attempt = :attempt, retry_at = :retry_at
      where id = :id";
+
+const REMOVE_REPO: &str = "delete from repo where id = :id";
 
 const SET_CURSOR: &str = "
     insert into cursor (endpoint, seq) values (:endpoint, :seq)
@@ -42,6 +46,8 @@ pub(super) struct Batch<'w> {
     pub(super) catalog: &'w Catalog,
     pub(super) interned: &'w mut Interned,
     pub(super) tallies: &'w mut Tallies,
+    /// The moment of the transaction, in microseconds since the Unix epoch.
+    pub(super) now: u64,
     pub(super) applied: Applied,
     /// Scratch: the sum of one record.
     pub(super) sum: Fingerprint,
@@ -54,6 +60,7 @@ pub(super) struct Repo<'d> {
     pub(super) id: i64,
     pub(super) did: &'d Did,
     pub(super) state: RepoState,
+    watch: Watch,
 }
 
 impl<'w> Batch<'w> {
@@ -62,10 +69,11 @@ impl<'w> Batch<'w> {
         catalog: &'w Catalog,
         interned: &'w mut Interned,
         tallies: &'w mut Tallies,
+        now: u64,
     ) -> Self {
         let applied = Applied::default();
         let (sum, block) = (Fingerprint::default(), Vec::new());
-        Self { conn, catalog, interned, tallies, applied, sum, block }
+        Self { conn, catalog, interned, tallies, now, applied, sum, block }
     }
 }
 
@@ -75,10 +83,13 @@ impl Batch<'_> {
             Change::Commit(commit) => self.commit(commit),
             Change::Repo(repo) => self.repo(repo),
             Change::Head(head) => self.head(head),
+            Change::Record(record) => self.record(record),
             Change::Current { did, head } => self.current(did, *head),
             Change::Hosting { did, hosting } => self.hosting(did, *hosting),
             Change::Desynchronized { did } => self.desynchronized(did),
-            Change::Erase { did } => self.erase(did),
+            Change::Erase { did, hosting } => self.erase(did, *hosting),
+            Change::Forget { did } => self.forget(did),
+            Change::Postponed { did, postponed } => self.postponed(did, *postponed),
         }
     }
 
@@ -96,12 +107,9 @@ impl Batch<'_> {
         }
         let mut repo = self.found_or_followed(known, did)?;
         for change in commit.changes() {
-            match change {
-                RecordChange::Put { path, cid, block } => self.put_path(&repo, path, cid, block)?,
-                RecordChange::Delete { path } => self.delete_path(&repo, path)?,
-            }
+            self.record_change(&repo, change)?;
         }
-        repo.state.prove(head, Proof::Full);
+        self.prove(&mut repo, head, Proof::Full);
         self.set_state(&repo)
     }
 
@@ -132,7 +140,7 @@ impl Batch<'_> {
                 self.put_collection(&repo, gone, &[], verified)?;
             }
         }
-        repo.state.prove(head, verified.proof());
+        self.prove(&mut repo, head, verified.proof());
         self.set_state(&repo)
     }
 
@@ -196,7 +204,7 @@ impl Batch<'_> {
         let found = known.as_ref().and_then(|repo| repo.state.head);
         match known {
             Some(mut repo) if found.is_some_and(|found| found.data == head.data) => {
-                repo.state.prove(head, Proof::Full);
+                self.prove(&mut repo, head, Proof::Full);
                 self.set_state(&repo)
             }
             _ => {
@@ -206,10 +214,33 @@ impl Batch<'_> {
         }
     }
 
+    /// Applies one record of a commit newer than the head. Which commits lie between them is not known, so the head, and
+    /// with it what the next commit must follow, stays.
+    fn record(&mut self, verified: &VerifiedRecord) -> Result<(), Fault> {
+        match self.find(verified.did())? {
+            Some(repo) if repo.state.head.is_some() && !repo.is_past(verified.head()) => {
+                self.record_change(&repo, verified.change())
+            }
+            _ => {
+                self.applied.skipped += 1;
+                Ok(())
+            }
+        }
+    }
+
+    fn record_change(&mut self, repo: &Repo<'_>, change: &RecordChange) -> Result<(), Fault> {
+        match change {
+            RecordChange::Put { path, cid, block } => self.put_path(repo, path, cid, block),
+            RecordChange::Delete { path } => self.delete_path(repo, path),
+        }
+    }
+
     fn hosting(&mut self, did: &Did, hosting: Hosting) -> Result<(), Fault> {
         let mut repo = self.follow(did)?;
         let was = repo.state.hosting;
         repo.state.hosting = hosting;
+        repo.watch.hidden_at =
+            if hosting.is_hosted() { None } else { repo.watch.hidden_at.or(Some(self.now)) };
         if was.is_visible() && !hosting.is_visible() {
             self.hide(&repo)?;
         } else if !was.is_visible() && hosting.is_visible() {
@@ -230,6 +261,7 @@ impl Batch<'_> {
             repo.state.doubt();
         } else {
             repo.state.trust();
+            repo.watch = Watch { proven_at: Some(self.now), postponed: None, ..repo.watch };
         }
         self.set_state(&repo)
     }
@@ -240,17 +272,43 @@ impl Batch<'_> {
         self.set_state(&repo)
     }
 
-    fn erase(&mut self, did: &Did) -> Result<(), Fault> {
+    fn erase(&mut self, did: &Did, hosting: Hosting) -> Result<(), Fault> {
         let mut repo = self.follow(did)?;
+        self.remove_records(&repo)?;
+        repo.state = RepoState::erased(hosting);
+        let hidden_at = repo.watch.hidden_at.or(Some(self.now));
+        repo.watch = Watch { hidden_at, ..Watch::default() };
+        self.set_state(&repo)
+    }
+
+    fn forget(&mut self, did: &Did) -> Result<(), Fault> {
+        if let Some(repo) = self.find(did)? {
+            self.remove_records(&repo)?;
+            self.conn.prepare_cached(REMOVE_REPO)?.execute(named_params! {":id": repo.id})?;
+        }
+        Ok(())
+    }
+
+    fn postponed(&mut self, did: &Did, postponed: Postponed) -> Result<(), Fault> {
+        let mut repo = self.follow(did)?;
+        repo.watch.postponed = Some(postponed);
+        self.set_state(&repo)
+    }
+
+    fn remove_records(&mut self, repo: &Repo<'_>) -> Result<(), Fault> {
         if repo.state.hosting.is_visible() {
-            self.each_record(&repo, |batch, repo, collection, record| {
+            self.each_record(repo, |batch, repo, collection, record| {
                 batch.count_out(repo, collection, &record.rkey, record.stored)
             })?;
         }
         let removed = self.conn.prepare_cached(REMOVE_RECORDS)?.execute(named_params! {":repo": repo.id})?;
         self.applied.deleted += removed as u64;
-        repo.state = RepoState::ERASED;
-        self.set_state(&repo)
+        Ok(())
+    }
+
+    fn prove(&self, repo: &mut Repo<'_>, head: RepoHead, proof: Proof) {
+        repo.state.prove(head, proof);
+        repo.watch = Watch { proven_at: Some(self.now), postponed: None, ..repo.watch };
     }
 
     pub(super) fn set_cursor(&self, cursor: &StreamCursor) -> Result<(), Fault> {
@@ -265,7 +323,7 @@ impl Batch<'_> {
     }
 
     fn find<'d>(&self, did: &'d Did) -> Result<Option<Repo<'d>>, Fault> {
-        Ok(state::find(self.conn, did.as_str())?.map(|(id, state)| Repo { id, did, state }))
+        Ok(state::find(self.conn, did.as_str())?.map(|(id, state, watch)| Repo { id, did, state, watch }))
     }
 
     /// The repository, followed from here on if it was not.
@@ -285,11 +343,12 @@ impl Batch<'_> {
             ":hosting": state.hosting.code(),
             ":proof": state.proof.code(),
         })?;
-        Ok(Repo { id, did, state })
+        Ok(Repo { id, did, state, watch: Watch::default() })
     }
 
     fn set_state(&self, repo: &Repo<'_>) -> Result<(), Fault> {
-        let head = repo.state.head;
+        let Repo { state: RepoState { head, .. }, watch, .. } = repo;
+        let moment = |micros: u64| micros.min(i64::MAX as u64).cast_signed();
         self.conn.prepare_cached(SET_REPO)?.execute(named_params! {
             ":id": repo.id,
             // A TID has 63 bits.
@@ -298,6 +357,10 @@ impl Batch<'_> {
             ":hosting": repo.state.hosting.code(),
             ":proof": repo.state.proof.code(),
             ":proven": repo.state.proven.map(Proof::code),
+            ":proven_at": watch.proven_at.map(moment),
+            ":hidden_at": watch.hidden_at.map(moment),
+            ":attempt": watch.postponed.map(|postponed| postponed.attempt),
+            ":retry_at": watch.postponed.map(|postponed| moment(postponed.until)),
         })?;
         Ok(())
     }
@@ -316,9 +379,9 @@ impl Repo<'_> {
         self.state.hosting.is_visible()
     }
 
-    /// Whether the account is gone for good and nothing may come back before its hosting changes.
+    /// Whether nothing may come back before the account is hosted again.
     const fn is_erased(&self) -> bool {
-        matches!(self.state.hosting, Hosting::Deleted) && self.state.head.is_none()
+        !self.state.hosting.is_hosted() && self.state.head.is_none()
     }
 
     fn is_at(&self, head: RepoHead) -> bool {

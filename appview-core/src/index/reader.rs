@@ -44,7 +44,7 @@ impl IndexReader {
     ///
     /// Failing input or damage.
     pub fn repo_state(&self, did: &Did) -> Result<Option<RepoState>, IndexError> {
-        self.query(|conn| Ok(state::find(conn, did.as_str())?.map(|(_, state)| state)))
+        self.query(|conn| Ok(state::find(conn, did.as_str())?.map(|(_, state, _)| state)))
     }
 
     /// What is remembered of every followed repository.

@@ -1,8 +1,8 @@
 -- The whole schema of an index file. There are no migrations: whoever finds another number in `user_version` rebuilds.
 --
--- Written by the files of `index/` alone, read by `query/`. Nothing in a row comes from our clock or
--- from the order of arrival, with one exception: the integers that stand for names. They differ between two indexes of
--- the same repositories, so no list sorts by them and nobody outside ever sees one.
+-- Written by the files of `index/` alone, read by `query/`. Nothing that is served, ordered or
+-- added up comes from our clock or from the order of arrival. The integers that stand for names differ between two indexes
+-- of the same repositories, so no list sorts by them and nobody outside ever sees one.
 --
 -- Each secondary index costs some 4 microseconds a row, growing with the tree, and is therefore named with the question
 -- that it answers. Bulk filling drops those that are not unique and makes them again at the end.
@@ -29,6 +29,9 @@ create table model (
 -- and after its erasure; `rev` holds a TID's 63 bits, whose order as numbers is the order of revisions. `hosting` and
 -- `proof` are the codes of `Hosting` and `Proof`: 0 is active, and 0 is full. While `proof` is 2, the repository is to be
 -- proven anew; `proven` then says how well its head was before, null if nothing ever was.
+--
+-- The last four are what the index remembers for itself, by its own clock: when the head was last shown to be the newest,
+-- since when the account has been hidden, and that the export could not be had `attempt` times and is due at `retry_at`.
 create table repo (
     id      integer primary key references did (id),
     rev     integer,
@@ -36,8 +39,13 @@ create table repo (
     hosting integer not null,
     proof   integer not null,
     proven  integer,
+    proven_at integer,
+    hidden_at integer,
+    attempt   integer,
+    retry_at  integer,
     check ((rev is null) = (data is null)),
-    check (proven is null or (proof = 2 and rev is not null))
+    check (proven is null or (proof = 2 and rev is not null)),
+    check ((attempt is null) = (retry_at is null))
 ) strict;
 
 -- One row: a record of a followed repository, shown or not. `cid` is binary, `body` is the block as it was signed.

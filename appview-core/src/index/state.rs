@@ -4,16 +4,16 @@ use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 
 use super::{Fault, IndexError};
 use crate::block::Cid;
-use crate::sync::{Hosting, Proof, RepoHead, RepoState, StreamCursor};
+use crate::sync::{Followed, Hosting, Postponed, Proof, RepoHead, RepoState, StreamCursor, Watch};
 use crate::syntax::{Did, Tid};
 
 const FIND_STATE: &str = "
-    select repo.id, rev, data, hosting, proof, proven
+    select repo.id, did, rev, data, hosting, proof, proven, proven_at, hidden_at, attempt, retry_at
       from did join repo using (id)
      where did = :did";
 
 const LIST_STATES: &str = "
-    select repo.id, did, rev, data, hosting, proof, proven
+    select repo.id, did, rev, data, hosting, proof, proven, proven_at, hidden_at, attempt, retry_at
       from repo join did using (id)
      where repo.id > :after
      order by repo.id limit 1000";
@@ -21,10 +21,10 @@ const LIST_STATES: &str = "
 const LIST_CURSORS: &str = "select endpoint, seq from cursor order by endpoint";
 
 /// A followed repository and the integer that stands for it.
-pub(super) fn find(conn: &Connection, did: &str) -> Result<Option<(i64, RepoState)>, Fault> {
+pub(super) fn find(conn: &Connection, did: &str) -> Result<Option<(i64, RepoState, Watch)>, Fault> {
     conn.prepare_cached(FIND_STATE)?
         .query_row(named_params! {":did": did}, |row| {
-            Ok(state(row).and_then(|state| Ok((row.get("id")?, state))))
+            Ok(state(row).and_then(|state| Ok((row.get("id")?, state, watch(row)?))))
         })
         .optional()?
         .transpose()
@@ -50,6 +50,21 @@ fn state(row: &Row<'_>) -> Result<RepoState, Fault> {
         hosting: hosting(row.get("hosting")?)?,
         proof: proof(row.get("proof")?)?,
         proven: row.get::<_, Option<i64>>("proven")?.map(proof).transpose()?,
+    })
+}
+
+/// Reads what the index remembers for itself from a row's `proven_at`, `hidden_at`, `attempt` and `retry_at`.
+fn watch(row: &Row<'_>) -> Result<Watch, Fault> {
+    let moment = |column| {
+        let micros: Option<i64> = row.get(column)?;
+        micros.map(|micros| u64::try_from(micros).map_err(|_| Fault::Row("a moment before 1970"))).transpose()
+    };
+    let attempt: Option<u32> = row.get("attempt")?;
+    let postponed = attempt.zip(moment("retry_at")?);
+    Ok(Watch {
+        proven_at: moment("proven_at")?,
+        hidden_at: moment("hidden_at")?,
+        postponed: postponed.map(|(attempt, until)| Postponed { attempt, until }),
     })
 }
 
@@ -93,7 +108,7 @@ pub struct RepoStates<'c> {
     conn: &'c Connection,
     path: &'c std::path::Path,
     after: Option<i64>,
-    batch: std::vec::IntoIter<(Did, RepoState)>,
+    batch: std::vec::IntoIter<Followed>,
 }
 
 impl<'c> RepoStates<'c> {
@@ -101,21 +116,21 @@ impl<'c> RepoStates<'c> {
         Self { conn, path, after: Some(0), batch: Vec::new().into_iter() }
     }
 
-    fn read_batch(&mut self, after: i64) -> Result<Vec<(Did, RepoState)>, Fault> {
+    fn read_batch(&mut self, after: i64) -> Result<Vec<Followed>, Fault> {
         let mut statement = self.conn.prepare_cached(LIST_STATES)?;
         let mut rows = statement.query(named_params! {":after": after})?;
         let mut batch = Vec::new();
         self.after = None;
         while let Some(row) = rows.next()? {
             self.after = Some(row.get("id")?);
-            batch.push((did(row, "did")?, state(row)?));
+            batch.push(Followed { did: did(row, "did")?, state: state(row)?, watch: watch(row)? });
         }
         Ok(batch)
     }
 }
 
 impl Iterator for RepoStates<'_> {
-    type Item = Result<(Did, RepoState), IndexError>;
+    type Item = Result<Followed, IndexError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if let Some(next) = self.batch.next() {

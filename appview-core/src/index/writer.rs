@@ -2,7 +2,7 @@
 //!
 //! Proven changes and cursors enter. Rows, heads, states, tallies and cursors leave in one transaction, so that each of
 //! them is on disk exactly if all are. Deliberately absent: any check of a proof, which the types of
-//! [`Change`] vouch for, and any sense of time.
+//! [`Change`] vouch for, and any sense of time: the moment of a transaction is handed in.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -94,7 +94,8 @@ impl IndexWriter {
         }
     }
 
-    /// Writes changes, in their order, and the cursors they lead to: all of it or nothing.
+    /// Writes changes, in their order, and the cursors they lead to, at the moment `now` (microseconds since the Unix
+    /// epoch): all of it or nothing.
     ///
     /// A few hundred changes at a time cost far less each than one alone. Deterministic: the same changes applied to
     /// the same index lead to the same answers, and changes of different repositories may come in any order.
@@ -103,9 +104,14 @@ impl IndexWriter {
     ///
     /// [`IndexError::Full`], [`IndexError::Io`] and [`IndexError::Busy`] from below; [`IndexError::Archive`] if the
     /// blocks of a repository can't be read again. A change that does not fit is no error: see [`Applied::refused`].
-    pub fn apply(&mut self, changes: &[Change], cursors: &[StreamCursor]) -> Result<Applied, IndexError> {
+    pub fn apply(
+        &mut self,
+        changes: &[Change],
+        cursors: &[StreamCursor],
+        now: u64,
+    ) -> Result<Applied, IndexError> {
         fail::fail_point!("index::before-begin");
-        let applied = self.transaction(|batch| {
+        let applied = self.transaction(now, |batch| {
             for change in changes {
                 batch.change(change)?;
             }
@@ -126,7 +132,7 @@ impl IndexWriter {
     /// Failing input or damage.
     pub fn repo_state(&self, did: &Did) -> Result<Option<RepoState>, IndexError> {
         state::find(&self.conn, did.as_str())
-            .map(|found| found.map(|(_, state)| state))
+            .map(|found| found.map(|(_, state, _)| state))
             .map_err(Fault::at(&self.path))
     }
 
@@ -165,12 +171,13 @@ impl IndexWriter {
     /// Runs `work` in one transaction, which is rolled back if it fails, and everything remembered with it.
     fn transaction<T>(
         &mut self,
+        now: u64,
         work: impl FnOnce(&mut Batch<'_>) -> Result<T, Fault>,
     ) -> Result<T, IndexError> {
         if let Mode::Bulk { failed: true } = self.mode {
             return Err(IndexError::Abandoned { path: self.path.clone() });
         }
-        let done = self.try_transaction(work);
+        let done = self.try_transaction(now, work);
         if done.is_err() {
             self.interned.forget();
             self.tallies.forget();
@@ -183,10 +190,11 @@ impl IndexWriter {
 
     fn try_transaction<T>(
         &mut self,
+        now: u64,
         work: impl FnOnce(&mut Batch<'_>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let transaction = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut batch = Batch::new(&transaction, &self.catalog, &mut self.interned, &mut self.tallies);
+        let mut batch = Batch::new(&transaction, &self.catalog, &mut self.interned, &mut self.tallies, now);
         let done = work(&mut batch)?;
         self.tallies.flush(&transaction)?;
         fail::fail_point!("index::before-commit");
@@ -196,6 +204,6 @@ impl IndexWriter {
 
     /// Judges the next thousand records whose verdicts are by another set of lexicons; returns whether more may follow.
     fn judge_again(&mut self) -> Result<bool, IndexError> {
-        self.transaction(|batch| batch.judge_again())
+        self.transaction(0, |batch| batch.judge_again())
     }
 }

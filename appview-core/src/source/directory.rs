@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::clock::Clock;
 use super::http::{Http, HttpError};
-use super::now;
 use crate::repo::{Identity, IdentityError};
 use crate::sync::Freshness;
 use crate::syntax::Did;
@@ -58,6 +58,7 @@ impl ResolveError {
 #[derive(Debug, Clone)]
 pub struct Directory {
     http: Http,
+    clock: Clock,
     plc: Arc<str>,
     kept: Arc<Mutex<HashMap<Did, Kept>>>,
 }
@@ -71,8 +72,8 @@ struct Kept {
 impl Directory {
     /// A directory that asks `plc` (a URL) for did:plc.
     #[must_use]
-    pub fn new(http: Http, plc: &str) -> Self {
-        Self { http, plc: plc.trim_end_matches('/').into(), kept: Arc::default() }
+    pub fn new(http: Http, clock: Clock, plc: &str) -> Self {
+        Self { http, clock, plc: plc.trim_end_matches('/').into(), kept: Arc::default() }
     }
 
     /// Resolves a DID.
@@ -114,7 +115,7 @@ impl Directory {
 
     fn kept(&self, did: &Did) -> Option<Arc<Identity>> {
         let kept = self.kept.lock().ok()?.get(did)?.clone();
-        let age = Duration::from_micros(now().saturating_sub(kept.at));
+        let age = Duration::from_micros(self.clock.now().saturating_sub(kept.at));
         (age < KEPT).then_some(kept.identity)
     }
 
@@ -128,7 +129,7 @@ impl Directory {
                 keep
             });
         }
-        kept.insert(did.clone(), Kept { identity: Arc::clone(identity), at: now() });
+        kept.insert(did.clone(), Kept { identity: Arc::clone(identity), at: self.clock.now() });
     }
 }
 

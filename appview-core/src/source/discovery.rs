@@ -5,10 +5,12 @@
 
 use std::time::Duration;
 
+use super::clock::Clock;
+use super::orders::Orders;
 use super::pds::{Hosts, PdsError, RepoPage};
 use super::pump::Input;
 use super::queue::Outbox;
-use super::relay::{Received, RelayUrl, jitter};
+use super::relay::{Received, RelayUrl};
 use crate::syntax::Nsid;
 
 /// How often everyone is asked again.
@@ -26,9 +28,12 @@ pub async fn discover(
     collections: Vec<Nsid>,
     namespace: String,
     inbox: Outbox,
+    clock: Clock,
+    orders: Orders,
 ) {
     let url = relay.to_http();
     loop {
+        orders.running().await;
         let sweep = Sweep { hosts: &hosts, url: &url, namespace: &namespace, inbox: &inbox };
         let pace = match sweep.run(&collections).await {
             Ok(found) => {
@@ -41,7 +46,7 @@ pub async fn discover(
             }
         };
         tokio::select! {
-            () = tokio::time::sleep(jitter(pace)) => {}
+            () = tokio::time::sleep(clock.jitter(pace)) => {}
             () = inbox.closed() => return,
         }
     }

@@ -18,12 +18,14 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use super::clock::Clock;
 use super::discovery::discover;
 use super::network::Network;
-use super::now;
+use super::orders::Orders;
 use super::pump::{Batch, Input, Notice, Pump, Sink, Upstream, tell_refused};
 use super::queue::{Inbox, WeakOutbox, queue};
 use super::relay::{self, Received, RelayUrl};
+use super::wire::Outside;
 use crate::index::{Applied, IndexError, IndexWriter};
 use crate::sync::verifier::{Closing, Tally};
 use crate::sync::{Scope, Verifier};
@@ -40,6 +42,10 @@ pub struct Following {
     pub scope: Scope,
     /// Who answers about identities and repositories.
     pub answers: Answers,
+    /// What carries bytes, and what time it is.
+    pub outside: Outside,
+    /// Where an operator's orders come from.
+    pub orders: Orders,
 }
 
 /// Who answers about identities and repositories.
@@ -98,39 +104,13 @@ pub async fn follow(
     pulse: Pulse,
     shutdown: impl Future<Output = ()>,
 ) -> Result<IndexWriter, IndexError> {
-    let states = writer.repo_states().collect::<Result<Vec<_>, _>>()?;
-    let cursors = writer.cursors()?;
-    let mut verifier = Verifier::new(following.scope, states);
-    let (frames, inbox) = queue();
-    let mut sockets = JoinSet::new();
-    for url in &following.relays {
-        let cursor = cursors.iter().find(|cursor| cursor.endpoint == url.as_str()).map(|cursor| cursor.seq);
-        let stream = verifier.add_stream(url.as_str(), cursor);
-        sockets.spawn(relay::follow(url.clone(), stream, frames.clone()));
-        if cursor.is_none() && verifier.tracked() > 0 {
-            // Nobody can tell what this relay has said since the index was last written.
-            verifier.handle_gap();
-        }
-    }
-    let namespace = verifier.scope().as_str().to_owned();
-    let upstream: Box<dyn Upstream + Send> = match following.answers {
-        Answers::Upstream(upstream) => upstream,
-        Answers::Network { network, collections } => {
-            for url in following.relays {
-                let (hosts, collections, namespace) =
-                    (network.hosts.clone(), collections.clone(), namespace.clone());
-                sockets.spawn(discover(hosts, url, collections, namespace, frames.clone()));
-            }
-            let (asking, work) = network.start(frames.clone());
-            sockets.spawn(work);
-            Box::new(asking)
-        }
-    };
-    let (sink, written) = spawn_writer(writer, frames.downgrade(), pulse.clone());
-    drop(frames);
+    let clock = following.outside.clock.clone();
+    let Started { verifier, upstream, outbox, inbox, mut sockets } = start(&writer, following)?;
+    let (sink, written) = spawn_writer(writer, outbox, pulse.clone());
     let (ended, end) = tokio::sync::oneshot::channel();
+    let runtime = tokio::runtime::Handle::current();
     let pump = std::thread::spawn(move || {
-        let result = pump(verifier, upstream, sink, inbox, &pulse);
+        let result = runtime.block_on(pump(verifier, upstream, sink, inbox, &pulse, &clock));
         // Nobody may be waiting any more: then the result is read by joining.
         let _ = ended.send(());
         result
@@ -155,23 +135,95 @@ pub async fn follow(
     }
 }
 
+/// Follows as [`follow`] does, all of it in the task that calls: with a clock and a wire that are a test's, one run is
+/// like the next.
+///
+/// # Errors
+///
+/// Whatever `sink` returns.
+pub async fn follow_in_place<S: Sink>(
+    writer: &IndexWriter,
+    sink: S,
+    following: Following,
+    pulse: &Pulse,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), S::Error>
+where
+    S::Error: From<IndexError>,
+{
+    let clock = following.outside.clock.clone();
+    let Started { verifier, upstream, outbox: _, inbox, mut sockets } = start(writer, following)?;
+    let mut pump = std::pin::pin!(pump(verifier, upstream, sink, inbox, pulse, &clock));
+    tokio::select! {
+        ended = &mut pump => return ended,
+        () = shutdown => {}
+    }
+    let (_, ended) = tokio::join!(sockets.shutdown(), pump);
+    ended
+}
+
+/// What following consists of before it begins.
+struct Started {
+    verifier: Verifier,
+    upstream: Box<dyn Upstream + Send>,
+    outbox: WeakOutbox,
+    inbox: Inbox,
+    sockets: JoinSet<()>,
+}
+
+fn start(writer: &IndexWriter, following: Following) -> Result<Started, IndexError> {
+    let Following { relays, scope, answers, outside, orders } = following;
+    let states = writer.repo_states().collect::<Result<Vec<_>, _>>()?;
+    let cursors = writer.cursors()?;
+    let mut verifier = Verifier::new(scope, states);
+    let (frames, inbox) = queue();
+    orders.attach(frames.downgrade());
+    let mut sockets = JoinSet::new();
+    for url in &relays {
+        let cursor = cursors.iter().find(|cursor| cursor.endpoint == url.as_str()).map(|cursor| cursor.seq);
+        let stream = verifier.add_stream(url.as_str(), cursor);
+        sockets.spawn(relay::follow(url.clone(), stream, frames.clone(), outside.clone(), orders.clone()));
+        if cursor.is_none() && verifier.tracked() > 0 {
+            // Nobody can tell what this relay has said since the index was last written.
+            verifier.handle_gap();
+        }
+    }
+    let namespace = verifier.scope().as_str().to_owned();
+    let upstream: Box<dyn Upstream + Send> = match answers {
+        Answers::Upstream(upstream) => upstream,
+        Answers::Network { network, collections } => {
+            for url in relays {
+                let (hosts, collections, namespace) =
+                    (network.hosts.clone(), collections.clone(), namespace.clone());
+                let (clock, orders) = (outside.clock.clone(), orders.clone());
+                sockets.spawn(discover(hosts, url, collections, namespace, frames.clone(), clock, orders));
+            }
+            let (asking, work) = network.start(frames.clone(), orders);
+            sockets.spawn(work);
+            Box::new(asking)
+        }
+    };
+    Ok(Started { verifier, upstream, outbox: frames.downgrade(), inbox, sockets })
+}
+
 /// Runs the pump until no socket is left.
-fn pump(
+async fn pump<S: Sink>(
     verifier: Verifier,
     upstream: impl Upstream,
-    sink: ToWriter,
+    sink: S,
     mut inbox: Inbox,
     pulse: &Pulse,
-) -> Result<(), WriterGone> {
-    let mut pump = Pump::new(verifier, upstream, sink, now())?;
+    clock: &Clock,
+) -> Result<(), S::Error> {
+    let mut pump = Pump::new(verifier, upstream, sink, clock.now())?;
     loop {
         let received = match inbox.try_receive() {
             Some(received) => received,
             None => {
                 // Nothing waits: write what there is, so that a quiet network is not a slow one.
-                pump.flush(now())?;
+                pump.flush(clock.now())?;
                 report(&pump, pulse);
-                match inbox.blocking_receive() {
+                match inbox.receive().await {
                     Some(received) => received,
                     None => return Ok(()),
                 }
@@ -180,7 +232,7 @@ fn pump(
         match received {
             Received::Input(input) => {
                 let is_frame = matches!(input, Input::Frame { .. });
-                let at = now();
+                let at = clock.now();
                 pump.handle(input, at)?;
                 if is_frame {
                     pulse.write(|beat| beat.last_frame = Some(at));
@@ -198,7 +250,7 @@ fn pump(
     }
 }
 
-fn report(pump: &Pump<impl Upstream, ToWriter>, pulse: &Pulse) {
+fn report<S: Sink>(pump: &Pump<impl Upstream, S>, pulse: &Pulse) {
     pulse.write(|beat| {
         beat.tally = pump.tally();
         beat.repos = pump.verifier().tracked();
@@ -266,7 +318,7 @@ fn spawn_writer(mut writer: IndexWriter, inbox: WeakOutbox, pulse: Pulse) -> (To
 fn write_patiently(writer: &mut IndexWriter, batch: &Batch) -> Result<Applied, IndexError> {
     const PAUSES: [u64; 6] = [1, 2, 5, 10, 30, 60];
     for pause in PAUSES {
-        match writer.apply(&batch.changes, &batch.cursors) {
+        match writer.apply(&batch.changes, &batch.cursors, batch.at) {
             Err(error @ (IndexError::Busy { .. } | IndexError::Full { .. })) => {
                 tracing::error!(%error, pause_s = pause, "the index cannot be written; trying again");
                 std::thread::sleep(Duration::from_secs(pause));
@@ -274,5 +326,5 @@ fn write_patiently(writer: &mut IndexWriter, batch: &Batch) -> Result<Applied, I
             result => return result,
         }
     }
-    writer.apply(&batch.changes, &batch.cursors)
+    writer.apply(&batch.changes, &batch.cursors, batch.at)
 }

@@ -1,23 +1,19 @@
-//! The only way out of the process besides relays: HTTP requests that are bounded in where, how long and how much.
+//! Requests that are bounded in where, how long and how much: the only way out of the process besides relays.
 //!
 //! A URL enters; JSON or a stream of bytes leaves. URLs are of two kinds. An operator's (the PLC directory, a relay) may
 //! name any host. A stranger's (a PDS or did:web host that somebody's DID document names) must be `https` on its own
-//! port at a domain name, and every address that the name resolves to must be public: what the resolver returns is
-//! what is connected to, so that no second answer can differ. Redirects are never followed. Deliberately absent:
-//! caches, retries, and what the answers mean.
+//! port at a domain name, and lead to public addresses, which the [wire](super::wire) sees to. Redirects are never
+//! followed. Deliberately absent: caches, retries, and what the answers mean.
 
-use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::redirect::Policy;
-use reqwest::{Client, Response, StatusCode, Url};
+use futures_util::StreamExt as _;
+use reqwest::Url;
 use serde_json::Value as Json;
 
-/// How long a connection may take to open.
-const CONNECT: Duration = Duration::from_secs(3);
+use super::wire::{Bytes, ChosenBy, Outside, Reach, Reply, Wire, WireError};
+
 /// How long a JSON answer may take as a whole.
 const ANSWER: Duration = Duration::from_secs(10);
 /// Largest JSON answer in bytes: a page of 2,000 DIDs is a tenth of it.
@@ -28,16 +24,6 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// Top-level names that never lead to a public host.
 const PRIVATE_NAMES: [&str; 9] =
     ["alt", "arpa", "example", "internal", "invalid", "local", "localhost", "onion", "test"];
-
-/// Where strangers' URLs may lead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Reach {
-    /// Public hosts over `https` alone.
-    #[default]
-    Public,
-    /// Anywhere, loopback and plain `http` included: for tests and for networks of one's own.
-    Anywhere,
-}
 
 /// Why a request brought nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -92,34 +78,15 @@ pub enum HttpError {
 /// A client for both kinds of URLs; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Http {
-    strangers: Client,
-    operators: Client,
+    wire: Arc<dyn Wire>,
     reach: Reach,
 }
 
 impl Http {
-    /// Makes a client that lets strangers' URLs lead as far as `reach`.
-    ///
-    /// # Errors
-    ///
-    /// The system's TLS roots cannot be loaded.
-    pub fn new(reach: Reach) -> Result<Self, HttpError> {
-        let builder = || {
-            Client::builder()
-                .user_agent(concat!("appviewd/", env!("CARGO_PKG_VERSION")))
-                .connect_timeout(CONNECT)
-                .redirect(Policy::none())
-                .no_proxy()
-        };
-        let built = |client: Result<Client, reqwest::Error>| {
-            client.map_err(|error| HttpError::Unreachable { url: "tls".to_owned(), reason: chain(&error) })
-        };
-        let operators = built(builder().build())?;
-        let strangers = match reach {
-            Reach::Public => built(builder().https_only(true).dns_resolver(Arc::new(PublicOnly)).build())?,
-            Reach::Anywhere => operators.clone(),
-        };
-        Ok(Self { strangers, operators, reach })
+    /// Makes a client.
+    #[must_use]
+    pub fn new(outside: &Outside) -> Self {
+        Self { wire: Arc::clone(&outside.wire), reach: outside.reach }
     }
 
     /// Asks a host that the operator chose.
@@ -128,7 +95,7 @@ impl Http {
     ///
     /// [`HttpError`].
     pub async fn operator_json(&self, url: &str) -> Result<Json, HttpError> {
-        json(&self.operators, parse(url)?).await
+        self.json(parse(url)?, ChosenBy::Operator).await
     }
 
     /// Asks a host that a stranger chose.
@@ -137,7 +104,7 @@ impl Http {
     ///
     /// [`HttpError`].
     pub async fn stranger_json(&self, url: &str) -> Result<Json, HttpError> {
-        json(&self.strangers, self.stranger(url)?).await
+        self.json(self.stranger(url)?, ChosenBy::Stranger).await
     }
 
     /// Opens a stream from a host that a stranger chose, of at most `limit` bytes.
@@ -147,15 +114,24 @@ impl Http {
     /// [`HttpError`].
     pub async fn stranger_stream(&self, url: &str, limit: u64) -> Result<Stream, HttpError> {
         let url = self.stranger(url)?;
-        let response = self.strangers.get(url.clone()).send();
-        let response = match tokio::time::timeout(ANSWER, response).await {
-            Ok(response) => response.map_err(|error| unreachable(&url, &error))?,
-            Err(_) => return Err(silent(&url, ANSWER)),
-        };
-        if response.status() != StatusCode::OK {
-            return Err(refusal(&url, response).await);
-        }
-        Ok(Stream { url, response, limit, read: 0 })
+        let reply = within(&url, self.ask(&url, ChosenBy::Stranger)).await?;
+        Ok(Stream { url, reply, limit, read: 0 })
+    }
+
+    async fn json(&self, url: Url, chosen: ChosenBy) -> Result<Json, HttpError> {
+        let body = within(&url, async {
+            let mut reply = self.ask(&url, chosen).await?;
+            body(&url, &mut reply).await
+        });
+        serde_json::from_slice(&body.await?)
+            .map_err(|_| HttpError::Malformed { url: url.to_string(), expected: "json" })
+    }
+
+    /// An answer that is none of an error.
+    async fn ask(&self, url: &Url, chosen: ChosenBy) -> Result<Reply, HttpError> {
+        let reply = self.wire.get(url.clone(), chosen).await;
+        let reply = reply.map_err(|error| unreachable(url, error))?;
+        if reply.status == 200 { Ok(reply) } else { Err(refusal(url, reply).await) }
     }
 
     fn stranger(&self, url: &str) -> Result<Url, HttpError> {
@@ -171,52 +147,50 @@ impl Http {
 }
 
 /// The body of an answer, as it arrives.
-#[derive(Debug)]
 pub struct Stream {
     url: Url,
-    response: Response,
+    reply: Reply,
     limit: u64,
     read: u64,
 }
 
 impl Stream {
+    /// How many bytes have come.
+    #[must_use]
+    pub const fn read(&self) -> u64 {
+        self.read
+    }
+
     /// The next bytes; none at the end.
     ///
     /// # Errors
     ///
     /// The stream fails, is silent for 30 seconds, or exceeds its limit.
-    pub async fn next(&mut self) -> Result<Option<impl AsRef<[u8]> + use<>>, HttpError> {
-        let chunk = match tokio::time::timeout(SILENCE, self.response.chunk()).await {
-            Ok(chunk) => chunk.map_err(|error| unreachable(&self.url, &error))?,
-            Err(_) => return Err(silent(&self.url, SILENCE)),
+    pub async fn next(&mut self) -> Result<Option<Bytes>, HttpError> {
+        let Ok(chunk) = tokio::time::timeout(SILENCE, self.reply.body.next()).await else {
+            return Err(silent(&self.url, SILENCE));
         };
-        self.read = self.read.saturating_add(chunk.as_ref().map_or(0, |chunk| chunk.len() as u64));
+        let Some(chunk) = chunk else { return Ok(None) };
+        let chunk = chunk.map_err(|error| unreachable(&self.url, error))?;
+        self.read = self.read.saturating_add(chunk.len() as u64);
         if self.read > self.limit {
             return Err(HttpError::TooLarge { url: self.url.to_string(), limit: self.limit });
         }
-        Ok(chunk)
+        Ok(Some(chunk))
     }
 }
 
-async fn json(client: &Client, url: Url) -> Result<Json, HttpError> {
-    let answer = async {
-        let response = client.get(url.clone()).send().await.map_err(|error| unreachable(&url, &error))?;
-        if response.status() != StatusCode::OK {
-            return Err(refusal(&url, response).await);
-        }
-        let body = body(&url, response).await?;
-        serde_json::from_slice(&body)
-            .map_err(|_| HttpError::Malformed { url: url.to_string(), expected: "json" })
-    };
+async fn within<T>(url: &Url, answer: impl Future<Output = Result<T, HttpError>>) -> Result<T, HttpError> {
     match tokio::time::timeout(ANSWER, answer).await {
         Ok(answer) => answer,
-        Err(_) => Err(silent(&url, ANSWER)),
+        Err(_) => Err(silent(url, ANSWER)),
     }
 }
 
-async fn body(url: &Url, mut response: Response) -> Result<Vec<u8>, HttpError> {
+async fn body(url: &Url, reply: &mut Reply) -> Result<Vec<u8>, HttpError> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(url, &error))? {
+    while let Some(chunk) = reply.body.next().await {
+        let chunk = chunk.map_err(|error| unreachable(url, error))?;
         if body.len().saturating_add(chunk.len()) > JSON_BYTES {
             return Err(HttpError::TooLarge { url: url.to_string(), limit: JSON_BYTES as u64 });
         }
@@ -226,14 +200,16 @@ async fn body(url: &Url, mut response: Response) -> Result<Vec<u8>, HttpError> {
 }
 
 /// Reads an error answer: XRPC's names where there are any, and a hint of when to come back.
-async fn refusal(url: &Url, response: Response) -> HttpError {
-    let status = response.status().as_u16();
-    let header = |name: &str| response.headers().get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
-    let retry_after = header("retry-after").map(Duration::from_secs);
-    let body = body(url, response).await.unwrap_or_default();
+async fn refusal(url: &Url, mut reply: Reply) -> HttpError {
+    let body = body(url, &mut reply).await.unwrap_or_default();
     let json: Option<Json> = serde_json::from_slice(&body).ok();
     let name = json.as_ref().and_then(|json| json.get("error")).and_then(Json::as_str);
-    HttpError::Status { url: url.to_string(), status, name: name.map(str::to_owned), retry_after }
+    HttpError::Status {
+        url: url.to_string(),
+        status: reply.status,
+        name: name.map(str::to_owned),
+        retry_after: reply.retry_after,
+    }
 }
 
 fn parse(url: &str) -> Result<Url, HttpError> {
@@ -261,83 +237,12 @@ fn public_url(url: &Url) -> Result<(), &'static str> {
     }
 }
 
-/// A resolver whose every answer is public, or that has none.
-struct PublicOnly;
-
-impl Resolve for PublicOnly {
-    fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            // One private address among public ones is how a rebinding attack begins.
-            if found.is_empty() || !found.iter().all(|address| is_public(address.ip())) {
-                return Err("the name leads to an address that is not public".into());
-            }
-            Ok(Box::new(found.into_iter()) as Addrs)
-        })
-    }
-}
-
-/// Whether an address is reachable by everyone, by the registries of special-purpose addresses (RFC 6890 and its
-/// successors).
-#[must_use]
-pub fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => is_public_v4(address),
-        IpAddr::V6(address) => is_public_v6(address),
-    }
-}
-
-fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
-    !matches!(
-        (a, b, c),
-        (0 | 10 | 127 | 224..=255, ..)
-            | (100, 64..=127, _)
-            | (169, 254, _)
-            | (172, 16..=31, _)
-            | (192, 0, 0 | 2)
-            | (192, 88, 99)
-            | (192, 168, _)
-            | (198, 18 | 19, _)
-            | (198, 51, 100)
-            | (203, 0, 113)
-    )
-}
-
-fn is_public_v6(address: Ipv6Addr) -> bool {
-    let [a, b, ..] = address.segments();
-    // Only 2000::/3 is handed out. Taken from it: protocol assignments with Teredo (2001::/23), documentation
-    // (2001:db8::/32, 3fff::/20) and 6to4 (2002::/16), which embeds an IPv4 address of anyone's choice.
-    (0x2000..=0x3fff).contains(&a)
-        && !(a == 0x2001 && (b < 0x0200 || b == 0x0db8))
-        && a != 0x2002
-        && !(a == 0x3fff && b < 0x1000)
-}
-
-fn unreachable(url: &Url, error: &reqwest::Error) -> HttpError {
-    HttpError::Unreachable { url: url.to_string(), reason: chain(error) }
+fn unreachable(url: &Url, error: WireError) -> HttpError {
+    HttpError::Unreachable { url: url.to_string(), reason: error.0 }
 }
 
 fn silent(url: &Url, limit: Duration) -> HttpError {
     HttpError::Unreachable { url: url.to_string(), reason: format!("no answer within {} s", limit.as_secs()) }
-}
-
-/// The innermost cause: the outer ones only say that a request failed.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
-}
-
-impl fmt::Display for Reach {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Public => "public",
-            Self::Anywhere => "anywhere",
-        })
-    }
 }
 
 #[cfg(test)]
@@ -346,44 +251,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_that_are_not_everyones_are_not_public() {
-        for private in [
-            "0.0.0.0",
-            "10.1.2.3",
-            "100.64.0.1",
-            "127.0.0.1",
-            "169.254.169.254",
-            "172.31.255.255",
-            "192.0.0.1",
-            "192.168.0.1",
-            "198.18.0.1",
-            "203.0.113.9",
-            "224.0.0.1",
-            "255.255.255.255",
-            "::",
-            "::1",
-            "::ffff:8.8.8.8",
-            "64:ff9b::808:808",
-            "fe80::1",
-            "fc00::1",
-            "2001::1",
-            "2001:db8::1",
-            "2002:7f00:1::",
-            "3fff::1",
-            "ff02::1",
-        ] {
-            assert!(!is_public(private.parse().unwrap()), "{private}");
-        }
-        for public in
-            ["1.1.1.1", "8.8.8.8", "172.32.0.1", "192.0.1.1", "2606:4700::1111", "2a00::1", "2001:200::1"]
-        {
-            assert!(is_public(public.parse().unwrap()), "{public}");
-        }
-    }
-
-    #[test]
     fn a_stranger_may_name_public_https_hosts_only() {
-        let http = Http::new(Reach::Public).unwrap();
+        let http = Http::new(&Outside::internet(Reach::Public).unwrap());
         for url in [
             "http://pds.example.com",
             "https://127.0.0.1",

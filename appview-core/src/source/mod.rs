@@ -3,12 +3,14 @@
 //! Bytes from disk or from the network enter; batches of proven changes leave towards an [`IndexWriter`]. [`pump`] is the
 //! only loop; [`replay`] reads recordings, DID documents and exports from disk. The feature `net` adds `relay`, a WebSocket
 //! to a relay; `directory`, `pds` and `discovery`, which ask over `http` who signs, what a repository holds and who has
-//! records; `network`, which answers the pump with them; `queue`, the one way to the
-//! pump; and `follow`, which runs it all. This is the one room of the
-//! library that may ask for the time. Deliberately absent: any judgement about what was received.
+//! records; `network`, which answers the pump with them; `queue`, the one way to the pump; `orders`, an operator's;
+//! `wire` and `clock`, which are all of the world outside and can be a test's; and `follow`, which runs it all. This is
+//! the one room of the library that may ask for the time. Deliberately absent: any judgement about what was received.
 //!
 //! [`IndexWriter`]: crate::index::IndexWriter
 
+#[cfg(feature = "net")]
+pub mod clock;
 #[cfg(feature = "net")]
 pub mod directory;
 #[cfg(feature = "net")]
@@ -20,6 +22,8 @@ pub mod http;
 #[cfg(feature = "net")]
 pub mod network;
 #[cfg(feature = "net")]
+pub mod orders;
+#[cfg(feature = "net")]
 pub mod pds;
 pub mod pump;
 #[cfg(feature = "net")]
@@ -27,6 +31,8 @@ pub mod queue;
 #[cfg(feature = "net")]
 pub mod relay;
 pub mod replay;
+#[cfg(feature = "net")]
+pub mod wire;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -15,13 +15,15 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 
+use super::clock::{Clock, micros};
 use super::directory::{Directory, ResolveError};
-use super::http::{Http, HttpError, Reach};
-use super::now;
+use super::http::{Http, HttpError};
+use super::orders::Orders;
 use super::pds::{Hosts, PdsError};
 use super::pump::{Answer, Input, Request, Upstream};
 use super::queue::Outbox;
 use super::relay::Received;
+use super::wire::Outside;
 use crate::block::car::Archive;
 use crate::repo::Identity;
 use crate::sync::verifier::Unresolved;
@@ -47,6 +49,8 @@ pub struct Network {
     pub directory: Directory,
     /// Fetches repositories.
     pub hosts: Hosts,
+    /// What time it is.
+    pub clock: Clock,
     /// What is indexed.
     pub scope: Scope,
 }
@@ -66,6 +70,23 @@ impl Upstream for Asking {
     }
 }
 
+/// Hashing and proving up to this many bytes takes a millisecond or less, and is done where it is asked for.
+const IN_PLACE: u64 = 256 << 10;
+
+/// Does what takes as long as so many `bytes` need, beside the runtime if they are many.
+pub(super) async fn in_place_or_beside<T: Send + 'static>(
+    bytes: u64,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    if bytes <= IN_PLACE {
+        return work();
+    }
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
 /// Why a repository could not be proven this time.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
@@ -80,22 +101,29 @@ enum Failure {
 }
 
 impl Network {
-    /// Asks `plc` (a URL) about did:plc, and every other host as far as `reach`; large exports are spooled to unnamed
+    /// Asks `plc` (a URL) about did:plc, and every other host as far as `outside` reaches; large exports are spooled to unnamed
     /// files in the folder `spool`.
-    ///
-    /// # Errors
-    ///
-    /// As [`Http::new`].
-    pub fn new(plc: &str, reach: Reach, spool: PathBuf, scope: Scope) -> Result<Self, HttpError> {
-        let http = Http::new(reach)?;
-        Ok(Self { directory: Directory::new(http.clone(), plc), hosts: Hosts::new(http, spool), scope })
+    #[must_use]
+    pub fn new(outside: &Outside, plc: &str, spool: PathBuf, scope: Scope) -> Self {
+        let http = Http::new(outside);
+        let clock = outside.clock.clone();
+        Self {
+            directory: Directory::new(http.clone(), clock.clone(), plc),
+            hosts: Hosts::new(http, spool),
+            clock,
+            scope,
+        }
     }
 
     /// The pump's end, and the work to be spawned beside it. It sends answers to `inbox` until that is closed.
-    pub fn start(self, inbox: Outbox) -> (Asking, impl Future<Output = ()>) {
+    pub fn start(self, inbox: Outbox, orders: Orders) -> (Asking, impl Future<Output = ()>) {
         let (requests, queue) = mpsc::unbounded_channel();
-        let desk =
-            Arc::new(Desk { network: self, at_once: Semaphore::new(AT_ONCE), per_host: Mutex::default() });
+        let desk = Arc::new(Desk {
+            network: self,
+            orders,
+            at_once: Semaphore::new(AT_ONCE),
+            per_host: Mutex::default(),
+        });
         (Asking { requests }, work(desk, queue, inbox))
     }
 }
@@ -124,6 +152,7 @@ async fn work(desk: Arc<Desk>, mut queue: mpsc::UnboundedReceiver<Request>, inbo
 
 struct Desk {
     network: Network,
+    orders: Orders,
     at_once: Semaphore,
     per_host: Mutex<HashMap<String, Arc<Host>>>,
 }
@@ -141,7 +170,12 @@ impl Desk {
                 let identity = self.identity(&did, freshness).await;
                 Some((Answer::Identity { did, identity }, None))
             }
-            Request::Repo { did, held, attempt } => Some(self.repo(did, held, attempt).await),
+            Request::Repo { did, held, attempt, not_before } => {
+                self.network.clock.until(not_before).await;
+                Some(self.repo(did, held, attempt).await)
+            }
+            Request::Audit { did, .. } => Some((Answer::Unaudited { did }, None)),
+            Request::Record { .. } => None,
             Request::Hosting { did } => {
                 let hosting = self.hosting(&did).await?;
                 Some((Answer::Hosting { did, hosting }, None))
@@ -162,7 +196,7 @@ impl Desk {
                 }
                 Err(error) => {
                     tracing::debug!(%error, "an identity cannot be had now");
-                    tokio::time::sleep(pause(attempt)).await;
+                    self.pause(attempt).await;
                 }
             }
         }
@@ -179,8 +213,9 @@ impl Desk {
         let mut attempt = attempt;
         loop {
             if attempt > 0 {
-                tokio::time::sleep(pause(attempt - 1)).await;
+                self.pause(attempt - 1).await;
             }
+            self.orders.running().await;
             match self.try_repo(&did, held).await {
                 Ok((answer, permit)) => return (answer, permit),
                 Err(Failure::Pds(PdsError::Inactive(hosting))) => {
@@ -213,20 +248,20 @@ impl Desk {
         let host = self.host(&pds);
         // The host's turn comes first: a host that rests must not keep others waiting.
         let _turn = host.at_once.acquire().await;
-        host.rest().await;
+        host.rest(&network.clock).await;
         // Nobody closes the semaphore, so there is always a permit.
         let permit = self.at_once.acquire().await.ok();
         if let Some(held) = held
-            && host.heed(network.hosts.latest_rev(&pds, did).await)? == held.rev
+            && self.heed(&host, network.hosts.latest_rev(&pds, did).await)? == held.rev
         {
             return Ok((Answer::Current { did: did.clone(), head: held, identity }, permit));
         }
-        let archive = host.heed(network.hosts.repo(&pds, did).await)?;
+        let archive = self.heed(&host, network.hosts.repo(&pds, did).await)?;
         let (identity, repo) = match self.prove(archive, &identity).await {
             // A repository that moved in may still be signed by the key of the host that it left.
             Err(VerifyError::Signature(_)) => {
                 let identity = network.directory.resolve_with_history(did).await?;
-                let archive = host.heed(network.hosts.repo(&pds, did).await)?;
+                let archive = self.heed(&host, network.hosts.repo(&pds, did).await)?;
                 let repo = self.prove(archive, &identity).await?;
                 (identity, repo)
             }
@@ -235,15 +270,14 @@ impl Desk {
         Ok((Answer::Repo { repo, identity }, permit))
     }
 
-    /// Proves an export on a thread of its own: a large one takes a while.
+    /// Proves an export; on a thread of its own if it is large, because that takes a while.
     async fn prove(&self, archive: Archive, identity: &Arc<Identity>) -> Result<VerifiedRepo, VerifyError> {
         let (identity, scope) = (Arc::clone(identity), self.network.scope.clone());
-        let proven =
-            tokio::task::spawn_blocking(move || verify_repo(archive, &identity, scope.as_str(), now()));
-        match proven.await {
-            Ok(proven) => proven,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        }
+        let now = self.network.clock.now();
+        in_place_or_beside(archive.block_bytes(), move || {
+            verify_repo(archive, &identity, scope.as_str(), now)
+        })
+        .await
     }
 
     async fn hosting(&self, did: &Did) -> Option<Hosting> {
@@ -260,9 +294,27 @@ impl Desk {
             if said.is_some() {
                 return said;
             }
-            tokio::time::sleep(pause(attempt)).await;
+            self.pause(attempt).await;
         }
         None
+    }
+
+    /// Doubles with each attempt.
+    async fn pause(&self, attempt: u32) {
+        let pause = FIRST_PAUSE.saturating_mul(1 << attempt.min(16)).min(LONGEST_PAUSE);
+        tokio::time::sleep(self.network.clock.jitter(pause)).await;
+    }
+
+    /// Notes a host's wish for rest.
+    fn heed<T>(&self, host: &Host, answer: Result<T, PdsError>) -> Result<T, PdsError> {
+        if let Err(PdsError::Http(HttpError::Status { status: 429 | 503, retry_after, .. })) = &answer {
+            // Whatever stands in front of a host may say 429 and nothing more.
+            let rest = retry_after.unwrap_or(Duration::from_secs(60)).min(LONGEST_PAUSE);
+            if let Ok(mut until) = host.resting_until.lock() {
+                *until = self.network.clock.now().saturating_add(micros(rest));
+            }
+        }
+        answer
     }
 
     fn host(&self, pds: &str) -> Arc<Host> {
@@ -280,25 +332,8 @@ impl Host {
     }
 
     /// Waits until the host wants to be asked again.
-    async fn rest(&self) {
+    async fn rest(&self, clock: &Clock) {
         let until = self.resting_until.lock().map_or(0, |until| *until);
-        tokio::time::sleep(Duration::from_micros(until.saturating_sub(now()))).await;
+        clock.until(until).await;
     }
-
-    /// Notes a host's wish for rest.
-    fn heed<T>(&self, answer: Result<T, PdsError>) -> Result<T, PdsError> {
-        if let Err(PdsError::Http(HttpError::Status { status: 429 | 503, retry_after, .. })) = &answer {
-            // Whatever stands in front of a host may say 429 and nothing more.
-            let rest = retry_after.unwrap_or(Duration::from_secs(60)).min(LONGEST_PAUSE);
-            if let Ok(mut until) = self.resting_until.lock() {
-                *until = now().saturating_add(u64::try_from(rest.as_micros()).unwrap_or(u64::MAX));
-            }
-        }
-        answer
-    }
-}
-
-/// Doubles with each attempt, and is shortened by up to half by chance.
-fn pause(attempt: u32) -> Duration {
-    super::relay::jitter(FIRST_PAUSE.saturating_mul(1 << attempt.min(16)).min(LONGEST_PAUSE))
 }

@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use super::http::{Http, HttpError};
+use super::network::in_place_or_beside;
 use crate::block::BlockError;
 use crate::block::car::Archive;
 use crate::sync::Hosting;
@@ -90,7 +91,6 @@ impl Hosts {
         let mut stream = self.http.stranger_stream(&url, EXPORT_BYTES).await.map_err(inactive)?;
         let (mut memory, mut spooled) = (Vec::new(), None);
         while let Some(chunk) = stream.next().await? {
-            let chunk = chunk.as_ref();
             if spooled.is_none() && memory.len().saturating_add(chunk.len()) > IN_MEMORY {
                 let mut file = tempfile::tempfile_in(&self.spool).map_err(BlockError::from)?;
                 file.write_all(&memory).map_err(BlockError::from)?;
@@ -99,22 +99,19 @@ impl Hosts {
             }
             match &mut spooled {
                 // A local file: writing a chunk of the network's pace does not keep anyone waiting.
-                Some(file) => file.write_all(chunk).map_err(BlockError::from)?,
-                None => memory.extend_from_slice(chunk),
+                Some(file) => file.write_all(&chunk).map_err(BlockError::from)?,
+                None => memory.extend_from_slice(&chunk),
             }
         }
-        // Hashing every block of a large export takes long enough to need a thread of its own.
-        let opened = tokio::task::spawn_blocking(move || match spooled {
+        let bytes = stream.read();
+        let opened = in_place_or_beside(bytes, move || match spooled {
             Some(mut file) => {
                 file.rewind()?;
                 Archive::from_file(file)
             }
             None => Archive::from_bytes(memory),
         });
-        match opened.await {
-            Ok(archive) => Ok(archive?),
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        }
+        Ok(opened.await?)
     }
 
     /// The newest revision that a PDS has of a repository.

@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use crate::index::{IndexError, IndexWriter, Refused};
 use crate::repo::Identity;
-use crate::sync::verifier::{Closing, Keys, Tally, Unresolved};
+use crate::sync::verifier::{Closing, Hint, Keys, Tally, Unresolved};
 use crate::sync::{
-    Change, Freshness, Hosting, Output, RecordChange, Rejection, RepoHead, StreamCursor, StreamId,
-    VerifiedRepo, Verifier,
+    Change, Freshness, Hosting, Output, Postponed, RecordChange, Rejection, RepoHead, StreamCursor, StreamId,
+    VerifiedRecord, VerifiedRepo, Verifier,
 };
-use crate::syntax::Did;
+use crate::syntax::{Did, RepoPath, Tid};
 
 /// Most changes in one transaction. From a few hundred on, a transaction's fixed cost no longer shows.
 const BATCH_CHANGES: usize = 1_000;
@@ -42,6 +42,30 @@ pub enum Input {
     Track(Did),
     /// What is held of this repository may be wrong: prove it.
     Doubt(Did),
+    /// Follow this repository, even if it was left out so far.
+    Include(Did),
+    /// Leave this repository out from here on, and erase what is held of it.
+    Exclude(Did),
+    /// A stream of hints said something.
+    Hint {
+        /// Which stream.
+        stream: StreamId,
+        /// Its place: the time of its event, in microseconds since the Unix epoch.
+        at: i64,
+        /// What it said.
+        hint: Hint,
+    },
+    /// A stream's cursor means nothing to its service.
+    Lost(StreamId),
+    /// A request for a repository could not be answered, and is tried again later.
+    Postponed {
+        /// Whose.
+        did: Did,
+        /// How often it was tried, and when it will be.
+        postponed: Postponed,
+    },
+    /// Time has passed.
+    Tick,
 }
 
 /// Something that the verifier needs to know.
@@ -60,8 +84,24 @@ pub enum Request {
         did: Did,
         /// What is held of it.
         held: Option<RepoHead>,
-        /// How many answers before this one led no further: wait longer each time.
+        /// How many answers before this one led no further, or how many tries failed: wait longer each time.
         attempt: u32,
+        /// Not before this moment, in microseconds since the Unix epoch; 0 at once.
+        not_before: u64,
+    },
+    /// Whether what is held is what its PDS has. There is time: whatever else is asked goes first.
+    Audit {
+        /// Whose.
+        did: Did,
+        /// What is held of it.
+        held: RepoHead,
+    },
+    /// One record with its proof.
+    Record {
+        /// Whose.
+        did: Did,
+        /// Which.
+        path: RepoPath,
     },
     /// What an account's PDS says about its hosting.
     Hosting {
@@ -87,6 +127,27 @@ pub enum Answer {
         /// Whose it is.
         identity: Arc<Identity>,
     },
+    /// A record, and the identity it was proven with.
+    Record {
+        /// The record.
+        record: VerifiedRecord,
+        /// Whose it is.
+        identity: Arc<Identity>,
+    },
+    /// Its PDS has another revision than what was held when it was audited.
+    Behind {
+        /// Whose.
+        did: Did,
+        /// What its PDS has.
+        rev: Tid,
+        /// Who signs for it.
+        identity: Arc<Identity>,
+    },
+    /// Nobody could be asked whether what is held is what its PDS has.
+    Unaudited {
+        /// Whose.
+        did: Did,
+    },
     /// Its PDS still has exactly what was held when it was asked for.
     Current {
         /// Whose.
@@ -107,7 +168,8 @@ pub enum Answer {
 
 /// Who answers requests.
 pub trait Upstream {
-    /// Takes a request: answers it at once, or later as an [`Input::Answer`], or never.
+    /// Takes a request: answers it at once, or later as an [`Input::Answer`], or never. Whatever asks for a repository again and
+    /// again says so with [`Input::Postponed`].
     fn ask(&mut self, request: Request) -> Option<Answer>;
 
     /// Which keys commits may be signed with, given the identities that this answers with.
@@ -143,6 +205,8 @@ pub struct Batch {
     pub changes: Vec<Change>,
     /// How far each stream's effects are among them.
     pub cursors: Vec<StreamCursor>,
+    /// When it was closed, in microseconds since the Unix epoch.
+    pub at: u64,
 }
 
 /// Where batches go.
@@ -162,7 +226,7 @@ impl Sink for &mut IndexWriter {
     type Error = IndexError;
 
     fn write(&mut self, batch: Batch) -> Result<(), IndexError> {
-        let applied = self.apply(&batch.changes, &batch.cursors)?;
+        let applied = self.apply(&batch.changes, &batch.cursors, batch.at)?;
         applied.refused.iter().for_each(tell_refused);
         Ok(())
     }
@@ -239,6 +303,12 @@ impl<U: Upstream, S: Sink> Pump<U, S> {
             Input::Answer(answer) => self.answer(answer, now),
             Input::Track(did) => self.verifier.track(did),
             Input::Doubt(did) => self.verifier.doubt(&did),
+            Input::Include(did) => self.verifier.include(did),
+            Input::Exclude(did) => self.verifier.exclude(did),
+            Input::Hint { stream, at, hint } => _ = self.verifier.handle_hint(stream, at, hint, now),
+            Input::Lost(stream) => self.verifier.lose_cursor(stream),
+            Input::Postponed { did, postponed } => self.verifier.handle_postponed(&did, postponed),
+            Input::Tick => self.verifier.tick(now),
         }
         self.turn(now)
     }
@@ -314,9 +384,11 @@ impl<U: Upstream, S: Sink> Pump<U, S> {
                 Output::ResolveIdentity { did, freshness } => {
                     self.ask(Request::Identity { did, freshness }, now)
                 }
-                Output::FetchRepo { did, held, attempt } => {
-                    self.ask(Request::Repo { did, held, attempt }, now)
+                Output::FetchRepo { did, held, attempt, not_before } => {
+                    self.ask(Request::Repo { did, held, attempt, not_before }, now)
                 }
+                Output::Audit { did, held } => self.ask(Request::Audit { did, held }, now),
+                Output::FetchRecord { did, path } => self.ask(Request::Record { did, path }, now),
                 Output::ConfirmHosting { did } => self.ask(Request::Hosting { did }, now),
                 Output::Reject(rejection) => {
                     tracing::debug!(reason = rejection.reason, detail = rejection.detail, "refused");
@@ -346,7 +418,8 @@ impl<U: Upstream, S: Sink> Pump<U, S> {
 
     fn write(&mut self, cursors: Vec<StreamCursor>, now: u64) -> Result<(), S::Error> {
         self.batch_bytes = 0;
-        self.sink.write(Batch { changes: std::mem::take(&mut self.batch), cursors: cursors.clone() })?;
+        let changes = std::mem::take(&mut self.batch);
+        self.sink.write(Batch { changes, cursors: cursors.clone(), at: now })?;
         (self.saved, self.saved_at) = (cursors, now);
         Ok(())
     }
@@ -364,6 +437,9 @@ impl<U: Upstream, S: Sink> Pump<U, S> {
             Answer::Current { did, head, identity } => {
                 self.verifier.handle_current(&did, head, identity, now)
             }
+            Answer::Record { record, identity } => self.verifier.handle_record(record, identity),
+            Answer::Behind { did, rev, identity } => self.verifier.handle_behind(&did, rev, identity, now),
+            Answer::Unaudited { did } => self.verifier.handle_unaudited(&did),
             Answer::Hosting { did, hosting } => self.verifier.handle_hosting(&did, hosting),
         }
     }
@@ -376,10 +452,13 @@ fn weight(change: &Change) -> usize {
         // Its bodies are read while it is written, which keeps the transaction open: nothing comes after it.
         Change::Repo(repo) if repo.is_file() => BATCH_BYTES,
         Change::Repo(repo) => repo.memory_bytes(),
+        Change::Record(record) => record.change().bytes(),
         Change::Current { .. }
         | Change::Head(_)
         | Change::Hosting { .. }
         | Change::Desynchronized { .. }
-        | Change::Erase { .. } => 0,
+        | Change::Erase { .. }
+        | Change::Forget { .. }
+        | Change::Postponed { .. } => 0,
     }
 }

@@ -112,13 +112,6 @@ impl Inbox {
         self.hand_out(queued)
     }
 
-    /// As [`Inbox::receive`], for a thread outside the runtime.
-    pub fn blocking_receive(&mut self) -> Option<Received> {
-        self.taken = None;
-        let queued = self.messages.blocking_recv();
-        self.hand_out(queued)
-    }
-
     /// The next message if one waits.
     pub fn try_receive(&mut self) -> Option<Received> {
         self.taken = None;

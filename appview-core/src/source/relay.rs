@@ -14,13 +14,11 @@ use std::time::Duration;
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
+use super::orders::Orders;
 use super::pump::Input;
 use super::queue::Outbox;
-use crate::limits;
+use super::wire::{Message, Outside, Socket, Wire};
 use crate::sync::StreamId;
 
 /// How long a connection may take to open.
@@ -128,29 +126,45 @@ pub enum ConnectionEnd {
     /// A text message, which the protocol has no place for.
     #[error("expected binary messages, found text")]
     Text,
+    /// The operator ordered a pause.
+    #[error("paused")]
+    Paused,
     /// Nobody listens any more.
     #[error("stopped")]
     Stopped,
 }
 
 /// Follows a relay until the receiver of `output` is dropped.
-pub async fn follow(url: RelayUrl, stream: StreamId, output: Outbox) {
+pub async fn follow(url: RelayUrl, stream: StreamId, output: Outbox, outside: Outside, orders: Orders) {
     let mut pause = FIRST_PAUSE;
     loop {
+        tokio::select! {
+            () = orders.running() => {}
+            () = output.closed() => return,
+        }
         let (sender, cursor) = oneshot::channel();
         if output.send(Received::Resume { stream, cursor: sender }).await.is_err() {
             return;
         }
         let Ok(cursor) = cursor.await else { return };
         let started = Instant::now();
-        let end = connection(&url, stream, cursor, &output).await;
-        if matches!(end, ConnectionEnd::Stopped) {
-            return;
+        let connection = connection(&url, stream, cursor, &output, &*outside.wire);
+        let end = tokio::select! {
+            end = connection => end,
+            () = orders.paused() => ConnectionEnd::Paused,
+        };
+        match end {
+            ConnectionEnd::Stopped => return,
+            ConnectionEnd::Paused => {
+                tracing::info!(relay = %url, "paused");
+                continue;
+            }
+            _ => {}
         }
         if started.elapsed() >= STEADY {
             pause = FIRST_PAUSE;
         }
-        let wait = jitter(pause);
+        let wait = outside.clock.jitter(pause);
         tracing::warn!(relay = %url, reason = %end, wait_ms = wait.as_millis(), "the stream ended; connecting again");
         metrics::counter!("appview_relay_reconnects_total", "relay" => url.0.clone()).increment(1);
         tokio::select! {
@@ -169,24 +183,28 @@ pub async fn follow(url: RelayUrl, stream: StreamId, output: Outbox) {
 pub async fn connect(
     url: &RelayUrl,
     cursor: Option<i64>,
-) -> Result<WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>, ConnectionEnd> {
+    wire: &dyn Wire,
+) -> Result<Box<dyn Socket>, ConnectionEnd> {
     let mut target = format!("{url}/xrpc/com.atproto.sync.subscribeRepos");
     if let Some(cursor) = cursor {
         target.push_str(&format!("?cursor={cursor}"));
     }
-    let config = WebSocketConfig::default()
-        .max_message_size(Some(limits::FRAME_BYTES))
-        .max_frame_size(Some(limits::FRAME_BYTES));
-    match timeout(CONNECT, connect_async_with_config(target, Some(config), false)).await {
-        Ok(Ok((socket, _))) => Ok(socket),
+    match timeout(CONNECT, wire.dial(target)).await {
+        Ok(Ok(socket)) => Ok(socket),
         Ok(Err(error)) => Err(ConnectionEnd::Connect(error.to_string())),
         Err(_) => Err(ConnectionEnd::Connect(format!("no answer within {} s", CONNECT.as_secs()))),
     }
 }
 
-async fn connection(url: &RelayUrl, stream: StreamId, cursor: Option<i64>, output: &Outbox) -> ConnectionEnd {
+async fn connection(
+    url: &RelayUrl,
+    stream: StreamId,
+    cursor: Option<i64>,
+    output: &Outbox,
+    wire: &dyn Wire,
+) -> ConnectionEnd {
     let mut socket = tokio::select! {
-        socket = connect(url, cursor) => match socket {
+        socket = connect(url, cursor, wire) => match socket {
             Ok(socket) => socket,
             Err(end) => return end,
         },
@@ -203,7 +221,7 @@ async fn connection(url: &RelayUrl, stream: StreamId, cursor: Option<i64>, outpu
             received = timeout_at(deadline, socket.next()) => received,
             () = output.closed() => {
                 // The peer's answer to the goodbye is not waited for.
-                let _ = timeout(FIRST_PAUSE, socket.close(None)).await;
+                let _ = timeout(FIRST_PAUSE, socket.close()).await;
                 return ConnectionEnd::Stopped;
             }
         };
@@ -232,14 +250,6 @@ async fn connection(url: &RelayUrl, stream: StreamId, cursor: Option<i64>, outpu
         is_asked = false;
         deadline = Instant::now() + IDLE;
     }
-}
-
-/// Between half of `pause` and all of it.
-pub(super) fn jitter(pause: Duration) -> Duration {
-    use std::hash::{BuildHasher as _, RandomState};
-    let random = RandomState::new().hash_one(());
-    let half = pause / 2;
-    half + half.mul_f64(f64::from((random & 0xffff) as u16) / f64::from(u16::MAX))
 }
 
 #[cfg(test)]

@@ -397,7 +397,8 @@ impl Upstream for Offline {
                 }
             }
             // Files do not know; what the stream said stands.
-            Request::Hosting { .. } => None,
+            Request::Hosting { .. } | Request::Record { .. } => None,
+            Request::Audit { did, .. } => Some(Answer::Unaudited { did }),
         }
     }
 

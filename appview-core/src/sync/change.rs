@@ -1,12 +1,12 @@
 //! What the index may be told: proven record changes, and the states of repositories.
 //!
-//! [`VerifiedCommit`], [`VerifiedHead`] and [`VerifiedRepo`] are made in [`super::verify`] alone; [`Change`] is their
+//! [`VerifiedCommit`], [`VerifiedHead`], [`VerifiedRecord`] and [`VerifiedRepo`] are made in [`super::verify`] alone; [`Change`] is their
 //! union with what needs no proof, because it brings no record and no head that was not proven before.
 //! Deliberately absent: how any of it was learned.
 
 use std::fmt;
 
-use super::verify::{VerifiedCommit, VerifiedHead, VerifiedRepo};
+use super::verify::{VerifiedCommit, VerifiedHead, VerifiedRecord, VerifiedRepo};
 use crate::block::Cid;
 use crate::syntax::{Did, RepoPath, Tid};
 
@@ -167,8 +167,10 @@ impl RepoState {
     pub(crate) const UNPROVEN: Self =
         Self { head: None, hosting: Hosting::Active, proof: Proof::Desynchronized, proven: None };
 
-    /// Of a repository that was erased.
-    pub(crate) const ERASED: Self = Self { hosting: Hosting::Deleted, ..Self::UNPROVEN };
+    /// Of a repository that was erased, and is hosted like this from then on.
+    pub(crate) const fn erased(hosting: Hosting) -> Self {
+        Self { hosting, ..Self::UNPROVEN }
+    }
 
     /// Sets the head of the chain, and how well it is proven.
     pub(crate) const fn prove(&mut self, head: RepoHead, proof: Proof) {
@@ -188,6 +190,38 @@ impl RepoState {
             (self.proof, self.proven) = (proof, None);
         }
     }
+}
+
+/// What an index remembers for itself about a repository that it follows: by its own clock, and in nothing that is served,
+/// ordered or added up. Moments are in microseconds since the Unix epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Watch {
+    /// When its head was last shown to be what its owner signed last: by a commit, an export, or its PDS's word.
+    pub proven_at: Option<u64>,
+    /// Since when its account has been hidden; none while it is shown.
+    pub hidden_at: Option<u64>,
+    /// That its export could not be had, and when it will be asked for again.
+    pub postponed: Option<Postponed>,
+}
+
+/// A fetch that failed and is due again later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Postponed {
+    /// How many tries have failed in a row.
+    pub attempt: u32,
+    /// When the next one is due, in microseconds since the Unix epoch.
+    pub until: u64,
+}
+
+/// A repository that an index follows, with all that is remembered of it: where a verifier starts from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Followed {
+    /// Whose.
+    pub did: Did,
+    /// What was proven of it, and how it is hosted.
+    pub state: RepoState,
+    /// What the index remembers for itself.
+    pub watch: Watch,
 }
 
 /// A place in one service's stream: it means nothing at another endpoint.
@@ -238,6 +272,8 @@ pub enum Change {
     Repo(VerifiedRepo),
     /// A head that moved without any record changing.
     Head(VerifiedHead),
+    /// One record as it is at a commit newer than the head, which stays where it is: what else that commit did is not known.
+    Record(VerifiedRecord),
     /// The repository's PDS still has the revision that is held: it is as well proven as it was before it was doubted.
     /// How well that was is the index's to know. It can raise nothing that was not proven: without a proof before the
     /// doubt, or with another head in the index, the repository stays to be proven.
@@ -262,11 +298,25 @@ pub enum Change {
         /// The repository.
         did: Did,
     },
-    /// The account is gone for good: every row of its repository is erased, its state stays as
-    /// [`Hosting::Deleted`].
+    /// Every row of an account's repository is erased; that it is not hosted is kept, so that nothing late can bring a row
+    /// back.
     Erase {
         /// The account.
         did: Did,
+        /// How it is hosted: [`Hosting::Deleted`], or hidden for longer than its records are kept.
+        hosting: Hosting,
+    },
+    /// The repository is not followed any more: every row of it is erased, and that there was one.
+    Forget {
+        /// The repository.
+        did: Did,
+    },
+    /// Its export could not be had, and will be asked for again later.
+    Postponed {
+        /// The repository.
+        did: Did,
+        /// How often, and when.
+        postponed: Postponed,
     },
 }
 
@@ -278,10 +328,13 @@ impl Change {
             Self::Commit(commit) => commit.did(),
             Self::Repo(repo) => repo.did(),
             Self::Head(head) => head.did(),
+            Self::Record(record) => record.did(),
             Self::Current { did, .. }
             | Self::Hosting { did, .. }
             | Self::Desynchronized { did }
-            | Self::Erase { did } => did,
+            | Self::Erase { did, .. }
+            | Self::Forget { did }
+            | Self::Postponed { did, .. } => did,
         }
     }
 }

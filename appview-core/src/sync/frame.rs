@@ -12,7 +12,7 @@ use crate::block::cbor::{Kind, Reader};
 use crate::block::{BlockError, Cid};
 use crate::limits;
 use crate::repo::RepoOp;
-use crate::syntax::{SyntaxError, Tid};
+use crate::syntax::{SyntaxError, Tid, datetime_unix_micros};
 
 /// Why a message cannot be read. The relay's fault, or whose it passes on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -219,6 +219,19 @@ pub fn glance<'a>(frame: &'a [u8], namespace: &str) -> Result<Glance<'a>, FrameE
         _ => "repo",
     };
     Err(FrameError::Missing { message: "#commit", member })
+}
+
+/// When a message's event happened, by the service's word, in microseconds since the Unix epoch; none if it does not say.
+#[must_use]
+pub fn happened_at(frame: &[u8]) -> Option<u64> {
+    let (_, mut reader) = header(frame).ok()?;
+    for _ in 0..reader.map().ok()? {
+        match reader.text_bytes().ok()? {
+            b"time" => return u64::try_from(datetime_unix_micros(reader.text().ok()?).ok()?).ok(),
+            _ => reader.skip(0).ok()?,
+        }
+    }
+    None
 }
 
 /// Whether any operation's path starts with `namespace`; reads no further than the first that does.

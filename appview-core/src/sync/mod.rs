@@ -14,8 +14,10 @@ mod stream;
 pub mod verifier;
 pub mod verify;
 
-pub use change::{Change, Hosting, Proof, RecordChange, RepoHead, RepoState, StreamCursor};
+pub use change::{
+    Change, Followed, Hosting, Postponed, Proof, RecordChange, RepoHead, RepoState, StreamCursor, Watch,
+};
 pub use frame::{CommitEvent, Event, FrameError, SyncEvent};
 pub use stream::StreamId;
 pub use verifier::{Freshness, Output, Rejection, Scope, Verifier};
-pub use verify::{Disposition, VerifiedCommit, VerifiedHead, VerifiedRepo, VerifyError};
+pub use verify::{Disposition, VerifiedCommit, VerifiedHead, VerifiedRecord, VerifiedRepo, VerifyError};

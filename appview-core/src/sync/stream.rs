@@ -20,6 +20,10 @@ pub(super) struct Ticket {
     pub(super) fetches: u8,
 }
 
+/// How many numbers a stream may leave out on one connection before it is doubted that nothing was there. Hosts leave out what
+/// is deleted; a service that moved has been seen to leap by billions.
+const LEAP: i64 = 1_000_000;
+
 /// What a sequence number says about its frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
@@ -29,6 +33,9 @@ pub(super) enum Order {
     Repeated,
     /// The first frame of a connection lies before the cursor we asked for: the service counts anew.
     Rewound,
+    /// Numbers are left out after the cursor we asked for, or more than a stream leaves out by itself: there may have been
+    /// frames in between.
+    Skipped,
 }
 
 #[derive(Debug)]
@@ -38,17 +45,62 @@ pub(super) struct Stream {
     newest: Option<i64>,
     /// Newest frame of this connection.
     connection: Option<i64>,
+    /// When that frame's event happened, by the service's word, in microseconds since the Unix epoch.
+    newest_at: Option<u64>,
+    /// When that was last read.
+    read_at: Option<u64>,
     /// Frames that wait for something, and are lost with the process.
     held: BTreeSet<i64>,
 }
 
 impl Stream {
     pub(super) const fn new(endpoint: String, cursor: Option<i64>) -> Self {
-        Self { endpoint, newest: cursor, connection: None, held: BTreeSet::new() }
+        Self {
+            endpoint,
+            newest: cursor,
+            connection: None,
+            newest_at: None,
+            read_at: None,
+            held: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn endpoint(&self) -> &str {
+        &self.endpoint
     }
 
     pub(super) const fn newest(&self) -> Option<i64> {
         self.newest
+    }
+
+    pub(super) const fn newest_at(&self) -> Option<u64> {
+        self.newest_at
+    }
+
+    /// Whether it is time to read when an event happened: once a second is enough, and costs nothing.
+    pub(super) fn is_due(&mut self, now: u64) -> bool {
+        let is_due = self.read_at.is_none_or(|at| now.saturating_sub(at) >= 1_000_000);
+        if is_due {
+            self.read_at = Some(now);
+        }
+        is_due
+    }
+
+    /// Notes when the newest event happened.
+    pub(super) fn happened(&mut self, at: u64) {
+        self.newest_at = self.newest_at.max(Some(at));
+    }
+
+    /// Starts over at whatever comes next.
+    pub(super) fn lose_cursor(&mut self) {
+        self.newest = None;
+        self.connection = None;
+        self.held.clear();
+    }
+
+    /// Notes a hint's place. Hints may repeat and go back a little: their numbers are times.
+    pub(super) fn pass(&mut self, at: i64) {
+        self.newest = self.newest.max(Some(at));
     }
 
     pub(super) fn connect(&mut self) {
@@ -61,6 +113,8 @@ impl Stream {
             (Some(last), _) if seq <= last => return Order::Repeated,
             // A cursor inside the window may bring its own event once more, nothing older.
             (None, Some(newest)) if seq < newest => Order::Rewound,
+            (None, Some(newest)) if seq > newest.saturating_add(1) => Order::Skipped,
+            (Some(last), _) if seq > last.saturating_add(LEAP) => Order::Skipped,
             _ => Order::Next,
         };
         if order == Order::Rewound {
@@ -121,5 +175,17 @@ mod tests {
         stream.connect();
         assert_eq!(stream.begin(7), Order::Rewound);
         assert_eq!(stream.watermark().unwrap().seq, 7);
+    }
+
+    #[test]
+    fn what_is_left_out_after_a_cursor_is_doubted_and_so_is_a_leap() {
+        let mut stream = Stream::new("wss://relay".to_owned(), Some(100));
+        assert_eq!(stream.begin(102), Order::Skipped);
+        assert_eq!(stream.begin(110), Order::Next, "a host leaves out what is deleted");
+        assert_eq!(stream.begin(111 + LEAP), Order::Skipped);
+        stream.connect();
+        assert_eq!(stream.begin(112 + LEAP), Order::Next);
+        stream.lose_cursor();
+        assert_eq!(stream.begin(5), Order::Next);
     }
 }

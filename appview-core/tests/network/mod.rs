@@ -236,7 +236,7 @@ impl Scratch {
         let scratch = Self::new();
         let mut writer = scratch.writer();
         for change in changes {
-            let applied = writer.apply(std::slice::from_ref(change), &[]).unwrap();
+            let applied = writer.apply(std::slice::from_ref(change), &[], 0).unwrap();
             assert_eq!(applied.refused, []);
         }
         drop(writer);

@@ -12,8 +12,8 @@ use appview_core::repo::Identity;
 use appview_core::sync::verifier::{Closing, Freshness, Handled, Output, Scope, Unresolved, Verifier};
 use appview_core::sync::verify::{verify_commit, verify_repo};
 use appview_core::sync::{
-    Change, CommitEvent, Event, Hosting, RecordChange, RepoHead, RepoState, StreamId, VerifiedCommit,
-    VerifiedRepo, VerifyError,
+    Change, CommitEvent, Event, Followed, Hosting, RecordChange, RepoHead, RepoState, StreamId,
+    VerifiedCommit, VerifiedRepo, VerifyError,
 };
 use appview_core::syntax::{Did, Tid};
 use fixtures::world::Did as Account;
@@ -44,18 +44,30 @@ pub struct Rows {
     pub records: BTreeMap<String, String>,
 }
 
+impl Rows {
+    fn change(&mut self, change: &RecordChange) -> String {
+        match change {
+            RecordChange::Put { path, cid, block } => {
+                assert!(cid.addresses(block));
+                self.records.insert(path.to_string(), cid.to_string());
+                format!(" +{path}")
+            }
+            RecordChange::Delete { path } => {
+                self.records.remove(&path.to_string()).expect("a delete finds its record");
+                format!(" -{path}")
+            }
+        }
+    }
+}
+
 impl Listener {
     pub fn new(seed: u64) -> Self {
         Self::resuming(World::new(seed), [], None)
     }
 
     /// One that starts from what an index remembers.
-    pub fn resuming(
-        world: World,
-        states: impl IntoIterator<Item = (Did, RepoState)>,
-        cursor: Option<i64>,
-    ) -> Self {
-        let mut verifier = Verifier::new(Scope::default(), states);
+    pub fn resuming(world: World, followed: impl IntoIterator<Item = Followed>, cursor: Option<i64>) -> Self {
+        let mut verifier = Verifier::new(Scope::default(), followed);
         let stream = verifier.add_stream("wss://relay.test", cursor);
         let (index, wanted, unresolved) = (BTreeMap::new(), Vec::new(), Vec::new());
         Self { world, verifier, stream, index, wanted, unresolved }
@@ -182,6 +194,8 @@ impl Listener {
                     "fetch".to_owned()
                 }
                 Output::ConfirmHosting { .. } => "confirm hosting".to_owned(),
+                Output::Audit { .. } => "audit".to_owned(),
+                Output::FetchRecord { path, .. } => format!("fetch {path}"),
                 Output::Reject(rejection) => format!("reject {}", rejection.reason),
                 Output::Gap { .. } => "gap".to_owned(),
                 Output::Notice { name, closing: Closing::No, .. } => format!("notice {name}"),
@@ -199,17 +213,7 @@ impl Listener {
                 rows.head = Some(commit.head());
                 let mut word = "commit".to_owned();
                 for change in commit.changes() {
-                    match change {
-                        RecordChange::Put { path, cid, block } => {
-                            assert!(cid.addresses(block));
-                            rows.records.insert(path.to_string(), cid.to_string());
-                            word += &format!(" +{path}");
-                        }
-                        RecordChange::Delete { path } => {
-                            rows.records.remove(&path.to_string()).expect("a delete finds its record");
-                            word += &format!(" -{path}");
-                        }
-                    }
+                    word += &rows.change(change);
                 }
                 word
             }
@@ -222,14 +226,20 @@ impl Listener {
                 rows.head = Some(head.head());
                 "head".to_owned()
             }
+            Change::Record(record) => format!("record{}", rows.change(record.change())),
             Change::Current { .. } => "current".to_owned(),
+            Change::Postponed { .. } => "postponed".to_owned(),
+            Change::Forget { .. } => {
+                *rows = Rows::default();
+                "forget".to_owned()
+            }
             Change::Hosting { hosting, .. } => {
                 rows.hidden = (!hosting.is_visible()).then_some(hosting);
                 format!("hosting {hosting}")
             }
             Change::Desynchronized { .. } => "desynchronized".to_owned(),
-            Change::Erase { .. } => {
-                *rows = Rows { hidden: Some(Hosting::Deleted), ..Rows::default() };
+            Change::Erase { hosting, .. } => {
+                *rows = Rows { hidden: Some(hosting), ..Rows::default() };
                 "erase".to_owned()
             }
         }
@@ -255,6 +265,12 @@ impl Listener {
     /// The cursor that may be saved for the first stream.
     pub fn watermark(&self) -> Option<i64> {
         self.verifier.watermarks().first().map(|cursor| cursor.seq)
+    }
+
+    /// All that an index would remember of an account.
+    pub fn followed(&self, account: &str) -> Followed {
+        let watch = self.verifier.watch(account).expect("the account is followed");
+        Followed { did: did(account), state: self.state(account), watch }
     }
 
     pub fn state(&self, account: &str) -> RepoState {

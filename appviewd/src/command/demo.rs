@@ -14,8 +14,10 @@ use anyhow::{Context as _, Error, Result, anyhow, bail};
 use appview_core::index::Index;
 use appview_core::query::ExportFilter;
 use appview_core::source::follow::{Answers, Following, Pulse};
+use appview_core::source::orders::Orders;
 use appview_core::source::relay::RelayUrl;
 use appview_core::source::replay::{Identities, Offline, Recording, RepoFolder};
+use appview_core::source::wire::{Outside, Reach};
 use appview_core::sync::{Event, Scope};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::Value as Json;
@@ -86,6 +88,8 @@ pub fn run(address: SocketAddr, once: bool) -> Result<ExitCode> {
             relays: vec![relay],
             scope: Scope::default(),
             answers: Answers::Upstream(Box::new(upstream)),
+            outside: Outside::internet(Reach::Anywhere)?,
+            orders: Orders::default(),
         };
         let (stop, stopped) = watch::channel(false);
         let serving = tokio::spawn(serve::serve(index.clone(), following, listener, pulse.clone(), stopped));

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Error, Result, bail};
 use appview_core::index::{Index, IndexWriter};
 use appview_core::record::Catalog;
+use appview_core::source::now;
 use appview_core::source::replay::{Identities, RepoFolder, prove_export};
 use appview_core::sync::{Change, Scope};
 use serde_json::{Value as Json, json};
@@ -110,7 +111,7 @@ fn from_exports(writer: &mut IndexWriter, folder: &Path, identities: &Identities
     for (done, car) in (1..).zip(&cars) {
         match prove_export(car, identities, &Scope::default()) {
             Ok((repo, _)) => {
-                let applied = writer.apply(&[Change::Repo(repo)], &[])?;
+                let applied = writer.apply(&[Change::Repo(repo)], &[], now())?;
                 records += applied.created;
             }
             Err(error) => failed.push(error.into()),

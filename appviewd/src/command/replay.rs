@@ -10,7 +10,7 @@ use appview_core::record::Catalog;
 use appview_core::source::pump::{Notice, Upstream};
 use appview_core::source::replay::{self, Recording, ReplayError};
 use appview_core::sync::verifier::Closing;
-use appview_core::sync::{Hosting, Proof, Scope};
+use appview_core::sync::{Followed, Hosting, Proof, Scope};
 use appview_core::syntax::Did;
 use serde_json::{Map, Value as Json, json};
 
@@ -77,7 +77,7 @@ pub(super) fn play(writer: &mut IndexWriter, frames: &Path, upstream: impl Upstr
     }
     let (mut known, mut desynchronized, mut returning) = (0, Vec::new(), Vec::new());
     for entry in writer.repo_states() {
-        let (did, state) = entry?;
+        let Followed { did, state, .. } = entry?;
         known += 1;
         match (state.hosting, state.proof) {
             (Hosting::Returning, _) => returning.push(did),

@@ -7,9 +7,10 @@ use anyhow::Result;
 use appview_core::index::Index;
 use appview_core::record::{Catalog, Collection};
 use appview_core::source::follow::{Answers, Following, Pulse, follow};
-use appview_core::source::http::Reach;
 use appview_core::source::network::Network;
+use appview_core::source::orders::Orders;
 use appview_core::source::relay::RelayUrl;
+use appview_core::source::wire::{Outside, Reach};
 use appview_core::sync::Scope;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -30,7 +31,11 @@ pub fn run(
     upstream: &Upstream,
 ) -> Result<ExitCode> {
     let index = open(data)?;
-    let following = Following { relays, scope: Scope::default(), answers: answers(upstream, data)? };
+    let reach = if upstream.allow_private_hosts { Reach::Anywhere } else { Reach::Public };
+    let outside = Outside::internet(reach)?;
+    let answers = answers(upstream, data, &outside)?;
+    let following =
+        Following { relays, scope: Scope::default(), answers, outside, orders: Orders::default() };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = listen(address).await?;
@@ -48,13 +53,12 @@ pub fn run(
 }
 
 /// The network, or the files that stand in for it.
-fn answers(upstream: &Upstream, data: &DataDir) -> Result<Answers> {
+fn answers(upstream: &Upstream, data: &DataDir, outside: &Outside) -> Result<Answers> {
     if let Some(identities) = &upstream.identities {
         let files = super::files(identities, upstream.repos.as_deref())?;
         return Ok(Answers::Upstream(Box::new(files)));
     }
-    let reach = if upstream.allow_private_hosts { Reach::Anywhere } else { Reach::Public };
-    let network = Network::new(upstream.plc.as_str(), reach, data.data_dir.clone(), Scope::default())?;
+    let network = Network::new(outside, upstream.plc.as_str(), data.data_dir.clone(), Scope::default());
     let collections = Collection::ALL.iter().map(|collection| collection.nsid().parse());
     Ok(Answers::Network { network, collections: collections.collect::<Result<_, _>>()? })
 }

@@ -8,7 +8,10 @@ use super::Verifier;
 use super::output::{Freshness, Output, Unresolved};
 use super::tracked::{Phase, Witness};
 use crate::repo::Identity;
-use crate::syntax::Did;
+use crate::syntax::{Did, Tid};
+
+/// How long after an audit found something else the PDS is asked again, in microseconds.
+const RECHECK: u64 = 20_000_000;
 
 impl Verifier {
     /// Handles the answer to [`Output::ResolveIdentity`].
@@ -16,6 +19,7 @@ impl Verifier {
     /// A DID that resolves to nothing is forgotten if nothing of it was ever proven; otherwise its PDS is asked. One that
     /// nobody could be asked about is fetched, which is tried until it succeeds.
     pub fn handle_identity(&mut self, did: &Did, identity: Result<Identity, Unresolved>, now: u64) {
+        self.now = self.now.max(now);
         let Some(tracked) = self.repos.get_mut(did) else { return };
         let is_resolving = matches!(tracked.phase, Phase::Resolving(_));
         match identity {
@@ -51,6 +55,7 @@ impl Verifier {
     ///
     /// An export older than what is held is an answer from a stale copy: it is asked for again.
     pub fn handle_repo(&mut self, repo: VerifiedRepo, identity: Arc<Identity>, now: u64) {
+        self.now = self.now.max(now);
         let did = repo.did().clone();
         let Some(tracked) = self.repos.get_mut(&did) else { return };
         let head = repo.head();
@@ -60,9 +65,9 @@ impl Verifier {
         let held = tracked.state.head;
         let leads_further = held.is_none_or(|held| head.rev > held.rev);
         tracked.attempt = if leads_further { 0 } else { tracked.attempt.saturating_add(1) };
-        if held.is_some_and(|held| head.rev < held.rev) {
+        if held.is_some_and(|held| head.rev < held.rev) || tracked.shows_newer_than(head) {
             let attempt = tracked.attempt;
-            self.outputs.push_back(Output::FetchRepo { did, held: None, attempt });
+            self.outputs.push_back(Output::FetchRepo { did, held: None, attempt, not_before: 0 });
             return;
         }
         let forgotten = tracked.park.take_forgotten();
@@ -70,6 +75,8 @@ impl Verifier {
         tracked.state.head = Some(head);
         tracked.state.proof = repo.proof();
         tracked.phase = Phase::Ready;
+        tracked.prove(now);
+        (tracked.hinted.record, tracked.hinted.bytes) = (None, repo.export_bytes());
         self.tally.repos = self.tally.repos.saturating_add(1);
         self.outputs.push_back(Output::Apply(Change::Repo(repo)));
         self.reappear(&did);
@@ -88,6 +95,7 @@ impl Verifier {
                 self.resolve(&did, Freshness::Fresh);
             }
         }
+        self.fetch_for_hint(&did);
     }
 
     /// Handles what an account's PDS says about its hosting, in answer to [`Output::ConfirmHosting`] or to a fetch that
@@ -95,34 +103,92 @@ impl Verifier {
     pub fn handle_hosting(&mut self, did: &Did, hosting: Hosting) {
         match hosting {
             Hosting::Deleted => {
-                if let Some(tracked) = self.repos.get_mut(did) {
-                    tracked.state = RepoState::ERASED;
+                let erased = RepoState::erased(hosting);
+                if let Some(tracked) = self.repos.get_mut(did)
+                    && !(tracked.state == erased && tracked.written)
+                {
+                    tracked.state = erased;
+                    tracked.written = true;
+                    tracked.watch.hidden_at = tracked.watch.hidden_at.or(Some(self.now));
                     self.settle(did);
-                    self.outputs.push_back(Output::Apply(Change::Erase { did: did.clone() }));
+                    self.outputs.push_back(Output::Apply(Change::Erase { did: did.clone(), hosting }));
                 }
             }
             other => self.set_hosting(did, other, Witness::Pds),
         }
     }
 
-    /// Handles the answer that a PDS still has exactly what was held when it was asked.
+    /// Handles the answer that a PDS still has exactly what was held when it was asked, in answer to [`Output::Audit`] or
+    /// [`Output::FetchRepo`].
     ///
-    /// Holds only if that is what is held still, and if it is known how well it was proven.
+    /// Holds only if that is what is held still. It ends a doubt only if it is known how well it was proven before.
     pub fn handle_current(&mut self, did: &Did, head: RepoHead, identity: Arc<Identity>, now: u64) {
+        self.now = self.now.max(now);
         let Some(tracked) = self.repos.get_mut(did) else { return };
-        if tracked.phase != Phase::Fetching || tracked.state.head != Some(head) {
+        if tracked.state.head != Some(head) || !tracked.state.hosting.is_hosted() {
             return;
         }
-        let Some(proof) = tracked.proven else {
+        match tracked.phase {
+            Phase::Resolving(_) => return,
+            Phase::Ready => {
+                self.tally.audits = self.tally.audits.saturating_add(1);
+                tracked.prove(now);
+                self.outputs.push_back(Output::Apply(Change::Current { did: did.clone(), head }));
+                self.hear_identity(did, identity);
+                return;
+            }
+            Phase::Fetching => {}
+        }
+        let Some(proof) = tracked.proven.filter(|_| !tracked.shows_newer_than(head)) else {
             let attempt = tracked.attempt;
-            self.outputs.push_back(Output::FetchRepo { did: did.clone(), held: None, attempt });
+            let fetch = Output::FetchRepo { did: did.clone(), held: None, attempt, not_before: 0 };
+            self.outputs.push_back(fetch);
             return;
         };
+        tracked.prove(now);
         tracked.identity = Some(self.keys.apply(Arc::unwrap_or_clone(identity)));
         tracked.state.proof = proof;
         tracked.phase = Phase::Ready;
         self.outputs.push_back(Output::Apply(Change::Current { did: did.clone(), head }));
         self.reappear(did);
         self.replay_parked(did, now);
+        self.fetch_for_hint(did);
+    }
+
+    /// Handles the answer that a PDS has another revision than what is held, in answer to [`Output::Audit`].
+    ///
+    /// The stream may be about to bring it: only if it has not after a while is the repository fetched.
+    pub fn handle_behind(&mut self, did: &Did, rev: Tid, identity: Arc<Identity>, now: u64) {
+        self.now = self.now.max(now);
+        let Some(tracked) = self.repos.get_mut(did) else { return };
+        let Some(held) = tracked.state.head.filter(|_| tracked.phase == Phase::Ready) else { return };
+        // A host that is older than the stream is no news, unless it stays so.
+        match tracked.behind.replace(rev) {
+            Some(before) if before > held.rev || rev <= before => {
+                self.tally.audit_differences = self.tally.audit_differences.saturating_add(1);
+                tracked.behind = None;
+                self.desynchronize(did);
+            }
+            _ => tracked.recheck_at = Some(now.saturating_add(RECHECK)),
+        }
+        self.hear_identity(did, identity);
+    }
+
+    /// Handles that nobody could be asked, in answer to [`Output::Audit`]: the next round asks again.
+    pub fn handle_unaudited(&mut self, did: &Did) {
+        let pause = self.pace.audit / 4;
+        if let Some(tracked) = self.repos.get_mut(did) {
+            tracked.recheck_at = Some(tracked.asked_at.saturating_add(pause));
+        }
+    }
+
+    /// Notes an identity that came with another answer; an account that moved is proven at its new host.
+    fn hear_identity(&mut self, did: &Did, identity: Arc<Identity>) {
+        let Some(tracked) = self.repos.get_mut(did) else { return };
+        let moved = tracked.identity.as_ref().is_some_and(|before| before.pds() != identity.pds());
+        tracked.identity = Some(self.keys.apply(Arc::unwrap_or_clone(identity)));
+        if moved {
+            self.desynchronize(did);
+        }
     }
 }

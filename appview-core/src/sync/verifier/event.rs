@@ -64,6 +64,7 @@ impl Verifier {
     ) -> Handled {
         let did = match self.repos.get_key_value(event.repo) {
             Some((did, _)) => did.clone(),
+            None if self.scope.excludes(event.repo) => return Handled::Foreign,
             None => match event.repo.parse::<Did>() {
                 Ok(did) => {
                     // What can be seen to be junk is not kept until a key arrives.
@@ -99,6 +100,7 @@ impl Verifier {
                 let malformed = malformed_paths(&event.ops) as u64;
                 tracked.state.head = Some(commit.head());
                 tracked.state.proof = Proof::Full;
+                tracked.prove(now);
                 self.tally.commits = self.tally.commits.saturating_add(1);
                 self.tally.malformed_paths = self.tally.malformed_paths.saturating_add(malformed);
                 self.outputs.push_back(Output::Apply(Change::Commit(commit)));
@@ -148,6 +150,7 @@ impl Verifier {
                     tracked.state.proof = Proof::Full;
                 }
                 tracked.phase = Phase::Ready;
+                tracked.prove(now);
                 if !is_repeated || held.proof != tracked.state.proof {
                     self.outputs.push_back(Output::Apply(Change::Head(head)));
                 }

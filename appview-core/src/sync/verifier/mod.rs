@@ -5,28 +5,35 @@
 //! Time is handed in. It keeps, for each repository that matters, the head it has accepted (which may be ahead of the
 //! index by what the writer has not committed), and parks frames while something is being fetched. Deliberately
 //! absent: sockets, retries and their pace (a driver that failed to fetch tries again by itself), SQLite. `event` holds
-//! what messages do, `answer` what answers do, `tracked` what is kept of one repository.
+//! what messages do, `hint` what unproven ones do, `answer` what answers do, `watch` what time does, `tracked` what is kept
+//! of one repository.
 //!
 //! Follows [Sync](https://atproto.com/specs/sync).
 
 mod answer;
 mod budget;
 mod event;
+mod hint;
 mod output;
 mod tracked;
+mod watch;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::change::{Hosting, Proof, RepoState, StreamCursor};
-use super::frame::{Event, FrameError, Glance, glance};
+use super::change::{Change, Followed, Hosting, Postponed, Proof, RepoState, StreamCursor, Watch};
+use super::frame::{Event, FrameError, Glance, glance, happened_at};
 use super::stream::{Order, Stream, StreamId, Ticket};
 use crate::repo::Identity;
 use crate::syntax::Did;
 use budget::Budget;
 use tracked::{Phase, Tracked};
 
-pub use output::{Closing, Freshness, Handled, Output, Rejection, Tally, Unresolved};
+pub use hint::Hint;
+pub use output::{
+    Closing, Freshness, Handled, Output, Rejection, Standing, StreamStanding, Tally, Unresolved,
+};
+pub use watch::Pace;
 
 /// How long after one refresh of a key, and after one fetch for what nobody has signed, the next such frame of the same
 /// repository is refused without another, in microseconds. Junk would otherwise make us a flood for the directory and the PDS.
@@ -64,13 +71,28 @@ impl Keys {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
     namespace: String,
+    /// Whose repositories are left out.
+    excluded: BTreeSet<Did>,
 }
 
 impl Scope {
     /// Every collection whose NSID starts with `namespace`, which should end in a dot.
     #[must_use]
     pub fn namespace(namespace: &str) -> Self {
-        Self { namespace: namespace.to_owned() }
+        Self { namespace: namespace.to_owned(), excluded: BTreeSet::new() }
+    }
+
+    /// The same, without these repositories.
+    #[must_use]
+    pub fn excluding(mut self, dids: impl IntoIterator<Item = Did>) -> Self {
+        self.excluded.extend(dids);
+        self
+    }
+
+    /// Whether a repository is left out.
+    #[must_use]
+    pub fn excludes(&self, did: &str) -> bool {
+        self.excluded.contains(did)
     }
 
     /// The prefix that every path in scope has.
@@ -98,11 +120,17 @@ pub struct Verifier {
     keys: Keys,
     budget: Budget,
     parked_bytes: usize,
+    pace: Pace,
+    /// The latest moment that it was told.
+    now: u64,
+    /// When the repositories were last looked through.
+    scanned: Option<u64>,
+    standing: Standing,
 }
 
 impl Verifier {
     /// Starts from what the index remembers; repositories that it knows to be desynchronized are asked for at once.
-    pub fn new(scope: Scope, states: impl IntoIterator<Item = (Did, RepoState)>) -> Self {
+    pub fn new(scope: Scope, followed: impl IntoIterator<Item = Followed>) -> Self {
         let mut verifier = Self {
             scope,
             repos: HashMap::new(),
@@ -112,13 +140,24 @@ impl Verifier {
             keys: Keys::default(),
             budget: Budget::default(),
             parked_bytes: 0,
+            pace: Pace::default(),
+            now: 0,
+            scanned: None,
+            standing: Standing::default(),
         };
-        for (did, state) in states {
-            let wanted = state.proof == Proof::Desynchronized || state.hosting == Hosting::Returning;
-            let mut tracked = Tracked::new(state);
-            if wanted && (state.hosting.is_visible() || state.hosting == Hosting::Returning) {
+        for Followed { did, state, watch } in followed {
+            let is_wanted = state.proof == Proof::Desynchronized || state.hosting == Hosting::Returning;
+            let mut tracked = Tracked::new(state, watch);
+            if verifier.scope.excludes(did.as_str()) {
+                verifier.outputs.push_back(Output::Apply(Change::Forget { did }));
+                continue;
+            }
+            if is_wanted && state.hosting.is_hosted() {
                 tracked.phase = Phase::Fetching;
-                verifier.outputs.push_back(Output::FetchRepo { did: did.clone(), held: None, attempt: 0 });
+                let (attempt, not_before) =
+                    watch.postponed.map_or((0, 0), |postponed| (postponed.attempt, postponed.until));
+                let fetch = Output::FetchRepo { did: did.clone(), held: None, attempt, not_before };
+                verifier.outputs.push_back(fetch);
             }
             verifier.repos.insert(did, tracked);
         }
@@ -146,6 +185,13 @@ impl Verifier {
     /// Handles one message of a stream. `now` is in microseconds since the Unix epoch.
     pub fn handle_frame(&mut self, stream: StreamId, frame: &[u8], now: u64) -> Handled {
         self.tally.frames = self.tally.frames.saturating_add(1);
+        self.now = self.now.max(now);
+        if let Some(stream) = self.streams.get_mut(stream.0)
+            && stream.is_due(now)
+            && let Some(at) = happened_at(frame)
+        {
+            stream.happened(at);
+        }
         let glanced = glance(frame, &self.scope.namespace);
         let decoded = match &glanced {
             Ok(Glance::Commit { seq, repo, in_namespace: false }) if !self.repos.contains_key(*repo) => {
@@ -176,10 +222,42 @@ impl Verifier {
 
     /// Starts to follow a repository, by proving it, if it is not followed already.
     pub fn track(&mut self, did: Did) {
-        if !self.repos.contains_key(&did) {
+        if !self.repos.contains_key(&did) && !self.scope.excludes(did.as_str()) {
             self.repos.insert(did.clone(), Tracked::unknown());
             self.desynchronize(&did);
         }
+    }
+
+    /// Follows a repository that was left out, or was not followed yet.
+    pub fn include(&mut self, did: Did) {
+        self.scope.excluded.remove(&did);
+        self.track(did);
+    }
+
+    /// Leaves a repository out from here on, and has everything of it erased.
+    pub fn exclude(&mut self, did: Did) {
+        self.settle(&did);
+        self.repos.remove(&did);
+        self.outputs.push_back(Output::Apply(Change::Forget { did: did.clone() }));
+        self.scope.excluded.insert(did);
+    }
+
+    /// Notes that a repository that is to be fetched could not be had, and is asked for again later: the index is to know.
+    pub fn handle_postponed(&mut self, did: &Did, postponed: Postponed) {
+        if let Some(tracked) = self.repos.get_mut(did)
+            && tracked.phase == Phase::Fetching
+        {
+            tracked.watch.postponed = Some(postponed);
+            self.outputs.push_back(Output::Apply(Change::Postponed { did: did.clone(), postponed }));
+        }
+    }
+
+    /// Notes that a stream's cursor means nothing to its service: what it has said since is unknown.
+    pub fn lose_cursor(&mut self, stream: StreamId) {
+        if let Some(stream) = self.streams.get_mut(stream.0) {
+            stream.lose_cursor();
+        }
+        self.doubt_all(stream);
     }
 
     /// Has a repository that is followed fetched and proven again, whatever its PDS says about what is held: the index
@@ -218,6 +296,17 @@ impl Verifier {
         self.streams.get(stream.0).and_then(Stream::newest)
     }
 
+    /// How each stream stands.
+    #[must_use]
+    pub fn streams(&self) -> Vec<StreamStanding> {
+        let standing = |stream: &Stream| StreamStanding {
+            endpoint: stream.endpoint().to_owned(),
+            newest: stream.newest(),
+            newest_at: stream.newest_at(),
+        };
+        self.streams.iter().map(standing).collect()
+    }
+
     /// What was counted.
     #[must_use]
     pub const fn tally(&self) -> Tally {
@@ -242,6 +331,12 @@ impl Verifier {
         self.repos.get(did).map(|tracked| tracked.state)
     }
 
+    /// What is remembered of one repository by the clock.
+    #[must_use]
+    pub fn watch(&self, did: &str) -> Option<Watch> {
+        self.repos.get(did).map(|tracked| tracked.watch)
+    }
+
     fn resolve(&mut self, did: &Did, freshness: Freshness) {
         self.outputs.push_back(Output::ResolveIdentity { did: did.clone(), freshness });
     }
@@ -249,19 +344,26 @@ impl Verifier {
     fn notice(&mut self, stream: StreamId, name: &str, message: Option<&str>, closing: Closing) {
         let message = message.map(str::to_owned);
         self.outputs.push_back(Output::Notice { stream, name: name.to_owned(), message, closing });
-        if name == "OutdatedCursor" {
-            self.outputs.push_back(Output::Gap { stream });
-            self.handle_gap();
+        match name {
+            "OutdatedCursor" => self.doubt_all(stream),
+            // Of a stream that was not resumed it says nothing. Of one that was, the service counts anew.
+            "FutureCursor" if self.newest(stream).is_some() => self.lose_cursor(stream),
+            _ => {}
         }
+    }
+
+    /// Has everything proven again, and whoever else there may be found.
+    fn doubt_all(&mut self, stream: StreamId) {
+        self.outputs.push_back(Output::Gap { stream });
+        self.handle_gap();
     }
 
     /// Notes a frame's place; false if it came before.
     fn begin(&mut self, stream: StreamId, seq: i64) -> bool {
         match self.streams.get_mut(stream.0).map(|stream| stream.begin(seq)) {
             Some(Order::Repeated) => false,
-            Some(Order::Rewound) => {
-                self.outputs.push_back(Output::Gap { stream });
-                self.handle_gap();
+            Some(Order::Rewound | Order::Skipped) => {
+                self.doubt_all(stream);
                 true
             }
             Some(Order::Next) | None => true,

@@ -2,7 +2,7 @@
 
 use super::super::change::{Change, RepoHead};
 use super::super::stream::StreamId;
-use crate::syntax::Did;
+use crate::syntax::{Did, RepoPath};
 
 /// What the driver is to do.
 #[derive(Debug)]
@@ -26,6 +26,25 @@ pub enum Output {
         held: Option<RepoHead>,
         /// How many answers before this one led no further: wait longer each time.
         attempt: u32,
+        /// Not before this moment, in microseconds since the Unix epoch; 0 at once.
+        not_before: u64,
+    },
+    /// Ask a repository's PDS whether what is held is what it has, when there is nothing better to do; answer with
+    /// [`super::Verifier::handle_current`], [`super::Verifier::handle_behind`], [`super::Verifier::handle_hosting`] or
+    /// [`super::Verifier::handle_unaudited`].
+    Audit {
+        /// Whose.
+        did: Did,
+        /// What is held.
+        held: RepoHead,
+    },
+    /// Fetch one record with its proof from its PDS, prove it with [`crate::sync::verify::verify_record`], and answer with
+    /// [`super::Verifier::handle_record`]. The repository is fetched as well, so that this need not succeed.
+    FetchRecord {
+        /// Whose.
+        did: Did,
+        /// Which.
+        path: RepoPath,
     },
     /// The service says that an account is inactive; ask its PDS, which decides.
     ConfirmHosting {
@@ -118,6 +137,53 @@ pub struct Tally {
     pub rejected: u64,
     /// Operations whose path breaks the syntax, in commits that were proven.
     pub malformed_paths: u64,
+    /// Hints heard.
+    pub hints: u64,
+    /// Records proven one by one.
+    pub records: u64,
+    /// Audits that found what is held.
+    pub audits: u64,
+    /// Audits that found something else: the repository was then fetched.
+    pub audit_differences: u64,
+}
+
+/// How the repositories that are followed stand, as of the last [`super::Verifier::tick`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// How many are followed.
+    pub followed: u64,
+    /// Those whose account is hosted, be they shown yet or not.
+    pub hosted: u64,
+    /// Those that are hosted, as well proven as can be, and were shown to be current within the time that an audit of all
+    /// takes.
+    pub proven: u64,
+    /// Those that are waiting for their export.
+    pub waiting: u64,
+    /// Those of which nothing has been proven yet.
+    pub unproven: u64,
+    /// The oldest moment at which one that is hosted and of which anything is proven was last shown to be current, in
+    /// microseconds since the Unix epoch.
+    pub oldest_proof: Option<u64>,
+}
+
+impl Standing {
+    /// The share of what is hosted that is proven current; 1 of nothing.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 52 bits")]
+    pub fn proven_share(&self) -> f64 {
+        if self.hosted == 0 { 1.0 } else { self.proven as f64 / self.hosted as f64 }
+    }
+}
+
+/// How one stream stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamStanding {
+    /// Its endpoint.
+    pub endpoint: String,
+    /// The newest frame that has been handled.
+    pub newest: Option<i64>,
+    /// When that event happened, by the service's word and to about a second, in microseconds since the Unix epoch.
+    pub newest_at: Option<u64>,
 }
 
 /// Why there is no identity for a DID.

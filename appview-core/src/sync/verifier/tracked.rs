@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::super::change::{Change, Hosting, Proof, RepoState};
+use super::super::change::{Change, Hosting, Proof, RepoState, Watch};
 use super::super::frame::Event;
 use super::super::park::{Park, Parked};
 use super::super::stream::Ticket;
 use super::super::verify::verify_sync;
+use super::hint::Hinted;
 use super::output::{Freshness, Handled, Output};
 use super::{PARKED_BYTES, Verifier};
 use crate::repo::Identity;
@@ -28,6 +29,16 @@ pub(super) struct Tracked {
     pub(super) announced: bool,
     /// The index has been told of it, and would not forget it with us.
     pub(super) written: bool,
+    /// What is remembered by the clock.
+    pub(super) watch: Watch,
+    /// When its PDS was last asked about it without need.
+    pub(super) asked_at: u64,
+    /// When it is to be asked again, because it had something else and the stream may bring that.
+    pub(super) recheck_at: Option<u64>,
+    /// The revision that its PDS was found to have then.
+    pub(super) behind: Option<Tid>,
+    /// What was heard of it without proof.
+    pub(super) hinted: Hinted,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +131,11 @@ impl Verifier {
     /// Has a repository proven from its PDS, and lets the index know first: the frames parked for it then need not hold
     /// the watermark.
     pub(super) fn desynchronize(&mut self, did: &Did) {
+        self.desynchronize_until(did, 0);
+    }
+
+    /// As [`Verifier::desynchronize`], to be fetched not before a moment.
+    pub(super) fn desynchronize_until(&mut self, did: &Did, not_before: u64) {
         let Some(tracked) = self.repos.get_mut(did) else {
             return;
         };
@@ -136,7 +152,7 @@ impl Verifier {
         let tickets: Vec<Ticket> = tracked.park.iter().map(|parked| parked.ticket).collect();
         tickets.into_iter().for_each(|ticket| self.release(ticket));
         self.outputs.push_back(Output::Apply(Change::Desynchronized { did: did.clone() }));
-        self.outputs.push_back(Output::FetchRepo { did: did.clone(), held, attempt });
+        self.outputs.push_back(Output::FetchRepo { did: did.clone(), held, attempt, not_before });
     }
 
     pub(super) fn set_hosting(&mut self, did: &Did, hosting: Hosting, witness: Witness) {
@@ -149,6 +165,7 @@ impl Verifier {
             (held, said) if held == said => {}
             (_, Hosting::Active) => {
                 tracked.state.hosting = Hosting::Returning;
+                tracked.watch.hidden_at = None;
                 let returning = Change::Hosting { did: did.clone(), hosting: Hosting::Returning };
                 self.outputs.push_back(Output::Apply(returning));
                 self.desynchronize(did);
@@ -156,6 +173,7 @@ impl Verifier {
             (_, hosting) => {
                 tracked.state.hosting = hosting;
                 tracked.written = true;
+                tracked.watch.hidden_at = tracked.watch.hidden_at.or(Some(self.now));
                 self.settle(did);
                 self.outputs.push_back(Output::Apply(Change::Hosting { did: did.clone(), hosting }));
                 if witness == Witness::Stream {
@@ -215,7 +233,7 @@ impl Verifier {
 }
 
 impl Tracked {
-    pub(super) fn new(state: RepoState) -> Self {
+    pub(super) fn new(state: RepoState, watch: Watch) -> Self {
         Self {
             state,
             identity: None,
@@ -223,14 +241,26 @@ impl Tracked {
             park: Park::default(),
             doubted: None,
             proven: state.proven,
-            attempt: 0,
+            attempt: watch.postponed.map_or(0, |postponed| postponed.attempt),
             announced: false,
             written: true,
+            watch,
+            asked_at: 0,
+            recheck_at: None,
+            behind: None,
+            hinted: Hinted::default(),
         }
+    }
+
+    /// Notes that what is held was shown to be what its owner signed last.
+    pub(super) const fn prove(&mut self, now: u64) {
+        self.watch.proven_at = Some(now);
+        self.watch.postponed = None;
+        (self.recheck_at, self.behind) = (None, None);
     }
 
     /// A repository seen for the first time.
     pub(super) fn unknown() -> Self {
-        Self { written: false, ..Self::new(RepoState::UNPROVEN) }
+        Self { written: false, ..Self::new(RepoState::UNPROVEN, Watch::default()) }
     }
 }

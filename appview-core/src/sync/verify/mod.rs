@@ -1,4 +1,4 @@
-//! Proof: the only room that makes a [`VerifiedCommit`], a [`VerifiedHead`] or a [`VerifiedRepo`].
+//! Proof: the only room that makes a [`VerifiedCommit`], a [`VerifiedHead`], a [`VerifiedRecord`] or a [`VerifiedRepo`].
 //!
 //! A message or an export, the chain's head and an [`Identity`] enter; a proof or the reason against it leaves.
 //! Each is one function, so that nobody can check the signature and forget the tree. All are pure: time is handed in,
@@ -9,7 +9,7 @@
 
 mod proven;
 
-pub use proven::{VerifiedCommit, VerifiedHead, VerifiedRepo};
+pub use proven::{VerifiedCommit, VerifiedHead, VerifiedRecord, VerifiedRepo};
 
 use crate::block::car::{Archive, Slice};
 use crate::block::{BlockError, Cid};
@@ -263,6 +263,35 @@ pub fn verify_sync(
     }
     let head = RepoHead { rev: commit.rev, data: commit.data };
     Ok(VerifiedHead { did: identity.did().clone(), head })
+}
+
+/// Proves one record, or that there is none, by the CAR that `getRecord` answers with: the signed commit, the tree's nodes on
+/// the way to the path, and the record's block.
+///
+/// # Errors
+///
+/// [`VerifyError`]; a signature by a former key is one.
+pub fn verify_record(
+    car: &[u8],
+    path: &RepoPath,
+    identity: &Identity,
+    now: u64,
+) -> Result<VerifiedRecord, VerifyError> {
+    let blocks = Slice::parse(car)?;
+    let commit = signed_object(&blocks, None)?;
+    bind(&commit, identity.did(), identity.did().as_str(), commit.rev)?;
+    check_rev(commit.rev, None, now)?;
+    commit.verify(identity.key())?;
+    let path = path.clone();
+    let change = match mst::lookup(&blocks, &commit.data, path.to_string().as_bytes())? {
+        None => RecordChange::Delete { path },
+        Some(cid) => {
+            let block = blocks.get(&cid).ok_or(VerifyError::MissingRecord { cid })?;
+            RecordChange::Put { path, cid, block: block.into() }
+        }
+    };
+    let head = RepoHead { rev: commit.rev, data: commit.data };
+    Ok(VerifiedRecord { did: identity.did().clone(), head, change })
 }
 
 /// Proves a whole repository: its commit, and its tree as far as it holds paths that start with `namespace`.

@@ -62,6 +62,34 @@ impl VerifiedHead {
     }
 }
 
+/// One record as it is at a signed commit, or that it is not there, proven by the tree's nodes on the way to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedRecord {
+    pub(super) did: Did,
+    pub(super) head: RepoHead,
+    pub(super) change: RecordChange,
+}
+
+impl VerifiedRecord {
+    /// The repository.
+    #[must_use]
+    pub const fn did(&self) -> &Did {
+        &self.did
+    }
+
+    /// The commit at which it is so.
+    #[must_use]
+    pub const fn head(&self) -> RepoHead {
+        self.head
+    }
+
+    /// The record as it is there.
+    #[must_use]
+    pub const fn change(&self) -> &RecordChange {
+        &self.change
+    }
+}
+
 /// A whole repository, proven: its signed commit, and every path in scope that its tree holds.
 ///
 /// Bodies stay in the archive until they are asked for, so a large repository takes the memory of its paths only.
@@ -113,6 +141,12 @@ impl VerifiedRepo {
         let texts = self.records.iter().map(|(path, _)| text(path)).fold(0, usize::saturating_add);
         let rows = self.records.capacity().saturating_mul(size_of::<(RepoPath, Cid)>());
         self.archive.memory_bytes().saturating_add(rows).saturating_add(texts)
+    }
+
+    /// Bytes of the export's blocks.
+    #[must_use]
+    pub fn export_bytes(&self) -> u64 {
+        self.archive.block_bytes()
     }
 
     /// Reads the block of a record of [`VerifiedRepo::records`] into `buffer`.

@@ -1,0 +1,136 @@
+//! What passes with time alone: audits that are due, hidden records that have been kept long enough, and how all of it
+//! stands.
+//!
+//! Moments enter; questions to PDSes, erasures and a [`Standing`] leave. The oldest proof is audited first, a bounded number
+//! at a time, so that a large index is asked about more slowly and never all at once. Deliberately absent: how hosts are
+//! asked, and how politely.
+
+use super::super::change::{Change, RepoState};
+use super::Verifier;
+use super::output::{Output, Standing};
+use super::tracked::{Phase, Tracked};
+use crate::syntax::Did;
+
+/// How often the repositories are looked through, in microseconds.
+const SCAN_PACE: u64 = 5_000_000;
+/// Most questions of one look: 20 a second.
+const AUDITS_PER_SCAN: usize = 100;
+/// An account that is gone is asked about this many times more seldom than others.
+const GONE_FACTOR: u64 = 96;
+
+/// How much time what passes with time takes. In microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Within how long each repository is to be shown to be current.
+    pub audit: u64,
+    /// For how long the records of a hidden account are kept.
+    pub keep_hidden: u64,
+}
+
+impl Default for Pace {
+    /// A quarter of an hour, and thirty days.
+    fn default() -> Self {
+        Self { audit: 15 * 60 * 1_000_000, keep_hidden: 30 * 24 * 60 * 60 * 1_000_000 }
+    }
+}
+
+impl Verifier {
+    /// Sets how much time things take.
+    pub const fn set_pace(&mut self, pace: Pace) {
+        self.pace = pace;
+    }
+
+    /// Notes that time has passed: to be called every second or so.
+    pub fn tick(&mut self, now: u64) {
+        self.now = self.now.max(now);
+        if self.scanned.is_some_and(|scanned| now.saturating_sub(scanned) < SCAN_PACE) {
+            return;
+        }
+        self.scanned = Some(now);
+        let mut standing = Standing::default();
+        let (mut due, mut outlived) = (Vec::new(), Vec::new());
+        for (did, tracked) in &self.repos {
+            count(tracked, self.pace.audit, now, &mut standing);
+            let next = self.next_audit(tracked);
+            if next <= now {
+                due.push((next, did.clone()));
+            }
+            if is_outlived(tracked, self.pace.keep_hidden, now) {
+                outlived.push(did.clone());
+            }
+        }
+        self.standing = standing;
+        outlived.sort();
+        outlived.iter().for_each(|did| self.outlive(did));
+        due.sort();
+        due.truncate(AUDITS_PER_SCAN);
+        due.iter().for_each(|(_, did)| self.audit(did, now));
+    }
+
+    /// How the repositories stood at the last [`Verifier::tick`].
+    #[must_use]
+    pub const fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// When a repository is to be asked about next.
+    const fn next_audit(&self, tracked: &Tracked) -> u64 {
+        let proven = match tracked.watch.proven_at {
+            Some(at) if tracked.state.hosting.is_hosted() => at,
+            _ => 0,
+        };
+        let since = if tracked.asked_at > proven { tracked.asked_at } else { proven };
+        let is_gone = !tracked.state.hosting.is_hosted() && tracked.state.head.is_none();
+        let pause = if is_gone { self.pace.audit.saturating_mul(GONE_FACTOR) } else { self.pace.audit };
+        match tracked.recheck_at {
+            Some(at) => at,
+            None => since.saturating_add(pause),
+        }
+    }
+
+    fn audit(&mut self, did: &Did, now: u64) {
+        let Some(tracked) = self.repos.get_mut(did) else { return };
+        tracked.asked_at = now;
+        tracked.recheck_at = None;
+        let did = did.clone();
+        match (tracked.phase, tracked.state.head) {
+            _ if !tracked.state.hosting.is_hosted() => self.outputs.push_back(Output::ConfirmHosting { did }),
+            (Phase::Ready, Some(held)) => self.outputs.push_back(Output::Audit { did, held }),
+            // It is being proven anyway.
+            _ => {}
+        }
+    }
+
+    /// Erases what has been hidden for long enough.
+    fn outlive(&mut self, did: &Did) {
+        let Some(tracked) = self.repos.get_mut(did) else { return };
+        let hosting = tracked.state.hosting;
+        tracked.state = RepoState::erased(hosting);
+        self.settle(did);
+        self.outputs.push_back(Output::Apply(Change::Erase { did: did.clone(), hosting }));
+    }
+}
+
+fn count(tracked: &Tracked, audit: u64, now: u64, standing: &mut Standing) {
+    let add = |count: &mut u64, counts: bool| *count = count.saturating_add(u64::from(counts));
+    let is_hosted = tracked.state.hosting.is_hosted();
+    let is_proven = is_hosted && tracked.state.head.is_some();
+    // One audit may be under way when the next would be due.
+    let is_recent = |at: u64| now.saturating_sub(at) <= audit.saturating_mul(2);
+    let is_current = tracked.phase != Phase::Fetching && tracked.watch.proven_at.is_some_and(is_recent);
+    add(&mut standing.followed, true);
+    add(&mut standing.hosted, is_hosted);
+    add(&mut standing.proven, is_proven && is_current);
+    add(&mut standing.waiting, tracked.phase == Phase::Fetching);
+    add(&mut standing.unproven, is_hosted && tracked.state.head.is_none());
+    if is_proven {
+        let at = tracked.watch.proven_at.unwrap_or(0);
+        standing.oldest_proof = Some(standing.oldest_proof.map_or(at, |oldest| oldest.min(at)));
+    }
+}
+
+fn is_outlived(tracked: &Tracked, keep: u64, now: u64) -> bool {
+    !tracked.state.hosting.is_hosted()
+        && tracked.state.head.is_some()
+        && tracked.watch.hidden_at.is_some_and(|at| now.saturating_sub(at) >= keep)
+}

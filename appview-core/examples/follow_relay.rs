@@ -10,9 +10,8 @@ use std::time::Duration;
 
 use appview_core::index::Index;
 use appview_core::record::{Catalog, Collection};
-use appview_core::source::follow::{Answers, Following, Pulse, follow};
+use appview_core::source::follow::{Answers, Following, Pulse, Source, follow};
 use appview_core::source::network::Network;
-use appview_core::source::orders::Orders;
 use appview_core::source::wire::{Outside, Reach};
 use appview_core::sync::Scope;
 
@@ -22,19 +21,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let [path, relay] = arguments.as_slice() else {
         return Err("expected: INDEX RELAY".into());
     };
-    let scope = Scope::default();
     let index = Index::open(path)?;
     // Who answers when a key or a whole repository is needed: here the network, elsewhere whatever implements `Upstream`.
     let outside = Outside::internet(Reach::Public)?;
-    let network = Network::new(&outside, "https://plc.directory", std::env::temp_dir(), scope.clone());
+    let network = Network::new(&outside, "https://plc.directory", std::env::temp_dir(), Scope::default());
     let collections = Collection::ALL.iter().map(|collection| collection.nsid().parse());
-    let following = Following {
-        relays: vec![relay.parse()?],
-        scope,
-        answers: Answers::Network { network, collections: collections.collect::<Result<_, _>>()? },
-        outside,
-        orders: Orders::default(),
-    };
+    let answers = Answers::Network { network, collections: collections.collect::<Result<_, _>>()? };
+    let following = Following::new(vec![Source::Relay(relay.parse()?)], answers, outside);
 
     // A pulse is shared: the engine writes it, anyone reads it.
     let pulse = Pulse::default();

@@ -12,11 +12,11 @@ use appview_core::index::{Index, IndexWriter};
 use appview_core::limits::FRAME_BYTES;
 use appview_core::query::ExportFilter;
 use appview_core::record::Catalog;
-use appview_core::source::follow::{Answers, Following, Pulse, follow};
+use appview_core::source::follow::{Answers, Following, Pulse, Source, follow};
 use appview_core::source::orders::Orders;
 use appview_core::source::pump::{Answer, Input, Request, Upstream};
 use appview_core::source::queue::{Inbox, queue_for};
-use appview_core::source::relay::{self, Received, RelayUrl};
+use appview_core::source::relay::{Dialect, Line, Received, RelayUrl, Traffic};
 use appview_core::source::replay::{Identities, Offline};
 use appview_core::source::wire::{Outside, Reach};
 use appview_core::sync::{Scope, StreamCursor, StreamId, Verifier};
@@ -111,7 +111,16 @@ impl Consumer {
     fn follow(relay: &Relay, room: usize) -> Self {
         let (sender, received) = queue_for(room);
         let outside = Outside::internet(Reach::Anywhere).unwrap();
-        let task = tokio::spawn(relay::follow(relay.url(), stream(), sender, outside, Orders::default()));
+        let line = Line {
+            url: relay.url(),
+            dialect: Dialect::Frames,
+            stream: stream(),
+            output: sender,
+            outside,
+            orders: Orders::default(),
+            traffic: Traffic::default(),
+        };
+        let task = tokio::spawn(line.follow());
         Self { received, task }
     }
 
@@ -372,13 +381,9 @@ impl Network {
     /// Follows `relays` in the background until told to stop.
     fn follow(&self, relays: &[&Relay], upstream: impl Upstream + Send + 'static) -> Follower {
         let writer = self.index().writer(Catalog::builtin().unwrap()).unwrap();
-        let following = Following {
-            relays: relays.iter().map(|relay| relay.url()).collect(),
-            scope: Scope::default(),
-            answers: Answers::Upstream(Box::new(upstream)),
-            outside: Outside::internet(Reach::Anywhere).unwrap(),
-            orders: Orders::default(),
-        };
+        let sources = relays.iter().map(|relay| Source::Relay(relay.url())).collect();
+        let outside = Outside::internet(Reach::Anywhere).unwrap();
+        let following = Following::new(sources, Answers::Upstream(Box::new(upstream)), outside);
         let pulse = Pulse::default();
         let (stop, stopped) = oneshot::channel::<()>();
         let following = follow(writer, following, pulse.clone(), async { drop(stopped.await) });

@@ -12,9 +12,8 @@ use std::time::Duration;
 use appview_core::index::{Index, IndexError};
 use appview_core::query::ExportFilter;
 use appview_core::record::{Catalog, Collection};
-use appview_core::source::follow::{Answers, Following, Pulse, follow};
+use appview_core::source::follow::{Answers, Following, Pulse, Source, follow};
 use appview_core::source::network::Network;
-use appview_core::source::orders::Orders;
 use appview_core::source::wire::{Outside, Reach};
 use appview_core::sync::Scope;
 use axum::Router;
@@ -179,13 +178,8 @@ async fn follow_until_equal(host: &Host, address: SocketAddr, folder: &FilePath)
     let outside = Outside::internet(Reach::Anywhere).unwrap();
     let network = Network::new(&outside, &format!("http://{address}"), folder.to_owned(), Scope::default());
     let collections = Collection::ALL.iter().map(|collection| collection.nsid().parse().unwrap()).collect();
-    let following = Following {
-        relays: vec![format!("ws://{address}").parse().unwrap()],
-        scope: Scope::default(),
-        answers: Answers::Network { network, collections },
-        outside,
-        orders: Orders::default(),
-    };
+    let sources = vec![Source::Relay(format!("ws://{address}").parse().unwrap())];
+    let following = Following::new(sources, Answers::Network { network, collections }, outside);
     let (expected, at_rest) = (host.truth(), index.clone());
     let equal = async move {
         // What is asked for is a state, not a moment: it is looked at until it is there.

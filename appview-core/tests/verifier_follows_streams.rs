@@ -63,12 +63,46 @@ fn each_stream_has_a_watermark_of_its_own() {
 }
 
 #[test]
-fn numbers_left_out_of_a_stream_mean_nothing() {
+fn a_few_numbers_left_out_of_a_stream_mean_nothing() {
     let (mut listener, account) = Listener::following(5);
-    listener.world.skip_seq(9_000_000_000);
+    listener.world.skip_seq(1_000);
     let frame = listener.world.commit(&account, vec![friend("a")]);
     assert_eq!(listener.hear(&frame), ["commit +dev.cocore.account.friend/a"]);
     assert_eq!(listener.watermark(), Some(listener.world.seq() as i64));
+}
+
+#[test]
+fn a_leap_of_billions_has_every_repository_proven_again() {
+    let (mut listener, account) = Listener::following(5);
+    listener.world.commit(&account, vec![friend("lost")]);
+    listener.world.skip_seq(9_000_000_000);
+    let frame = listener.world.commit(&account, vec![friend("a")]);
+    assert_eq!(listener.hear(&frame), ["gap", "desynchronized", "fetch"]);
+    listener.settle();
+    assert_eq!(listener.shown(&account), listener.truth(&account));
+}
+
+#[test]
+fn what_is_left_out_right_after_a_cursor_has_every_repository_proven_again() {
+    let (mut listener, account) = Listener::following(5);
+    let seq = listener.world.seq() as i64;
+    listener.world.commit(&account, vec![friend("lost")]);
+    let frame = listener.world.commit(&account, vec![friend("a")]);
+    let mut again = Listener::resuming(listener.world.clone(), [listener.followed(&account)], Some(seq));
+    again.verifier.handle_connected(again.stream);
+    assert_eq!(again.hear(&frame), ["gap", "desynchronized", "fetch"]);
+    again.settle();
+    assert_eq!(again.shown(&account), again.truth(&account));
+}
+
+#[test]
+fn a_cursor_that_the_service_has_not_come_to_is_lost_and_everything_proven_again() {
+    let (mut listener, account) = Listener::following(6);
+    let error = listener.world.error("FutureCursor");
+    assert_eq!(listener.hear(&error), ["closing FutureCursor", "gap", "desynchronized", "fetch"]);
+    assert_eq!(listener.watermark(), None, "the next connection begins with what comes next");
+    listener.settle();
+    assert_eq!(listener.shown(&account), listener.truth(&account));
 }
 
 #[test]

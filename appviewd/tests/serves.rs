@@ -10,8 +10,7 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use appview_core::index::Index;
-use appview_core::source::follow::{Answers, Following, Pulse};
-use appview_core::source::orders::Orders;
+use appview_core::source::follow::{Answers, Following, Pulse, Source};
 use appview_core::source::replay::{Identities, Offline, RepoFolder};
 use appview_core::source::wire::{Outside, Reach};
 use appview_core::sync::Scope;
@@ -88,13 +87,9 @@ impl Daemon {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
-        let following = Following {
-            relays: relays.iter().map(|relay| relay.url().parse().unwrap()).collect(),
-            scope: Scope::default(),
-            answers: Answers::Upstream(Box::new(upstream)),
-            outside: Outside::internet(Reach::Anywhere).unwrap(),
-            orders: Orders::default(),
-        };
+        let outside = Outside::internet(Reach::Anywhere).unwrap();
+        let sources = relays.iter().map(|relay| Source::Relay(relay.url().parse().unwrap())).collect();
+        let following = Following::new(sources, Answers::Upstream(Box::new(upstream)), outside);
         let serving = tokio::spawn(serve(index, following, listener, Pulse::default(), stopped));
         Self { address, stop, serving }
     }

@@ -23,21 +23,32 @@ use super::discovery::discover;
 use super::network::Network;
 use super::orders::Orders;
 use super::pump::{Batch, Input, Notice, Pump, Sink, Upstream, tell_refused};
-use super::queue::{Inbox, WeakOutbox, queue};
-use super::relay::{self, Received, RelayUrl};
+use super::queue::{Inbox, Outbox, WeakOutbox, queue};
+use super::relay::{Dialect, Line, Received, RelayUrl, Traffic};
 use super::wire::Outside;
 use crate::index::{Applied, IndexError, IndexWriter};
-use crate::sync::verifier::{Closing, Tally};
+use crate::sync::verifier::{Closing, Pace, Standing, StreamStanding, Tally};
 use crate::sync::{Scope, Verifier};
 use crate::syntax::Nsid;
 
 /// Batches that may wait for the writer.
 const BATCHES: usize = 2;
 
+/// How often the pump is told that time passes.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How long a Jetstream keeps events at least, in microseconds: an older cursor leads to the oldest of them, and it says
+/// nothing about that.
+const JETSTREAM_KEEPS: u64 = 20 * 60 * 60 * 1_000_000;
+
 /// What to follow.
 pub struct Following {
-    /// Relays, each with a cursor of its own.
-    pub relays: Vec<RelayUrl>,
+    /// Streams, each with a cursor of its own.
+    pub sources: Vec<Source>,
+    /// Who is asked who has records: relays, or PDSes.
+    pub directories: Vec<RelayUrl>,
+    /// How much time things take.
+    pub pace: Pace,
     /// What to index.
     pub scope: Scope,
     /// Who answers about identities and repositories.
@@ -46,6 +57,46 @@ pub struct Following {
     pub outside: Outside,
     /// Where an operator's orders come from.
     pub orders: Orders,
+}
+
+impl Following {
+    /// Everything of `dev.cocore.*`, at the usual pace, without an operator; relays among the sources are asked who has
+    /// records.
+    #[must_use]
+    pub fn new(sources: Vec<Source>, answers: Answers, outside: Outside) -> Self {
+        let relay = |source: &Source| match source {
+            Source::Relay(url) => Some(url.clone()),
+            Source::Jetstream(_) => None,
+        };
+        Self {
+            directories: sources.iter().filter_map(relay).collect(),
+            sources,
+            pace: Pace::default(),
+            scope: Scope::default(),
+            answers,
+            outside,
+            orders: Orders::default(),
+        }
+    }
+}
+
+/// A stream to follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A relay, or a PDS: every commit, signed.
+    Relay(RelayUrl),
+    /// A Jetstream, at a thousandth of the bandwidth: hints, each of which has its repository asked for at its PDS.
+    Jetstream(RelayUrl),
+}
+
+impl Source {
+    /// Where it is.
+    #[must_use]
+    pub const fn url(&self) -> &RelayUrl {
+        match self {
+            Self::Relay(url) | Self::Jetstream(url) => url,
+        }
+    }
 }
 
 /// Who answers about identities and repositories.
@@ -74,8 +125,14 @@ pub struct Beat {
     pub repos: usize,
     /// The newest cursor of each endpoint that is stored.
     pub cursors: Vec<(String, i64)>,
-    /// When the last frame was handled, in microseconds since the Unix epoch.
+    /// How each stream stands.
+    pub streams: Vec<StreamStanding>,
+    /// How the repositories stand.
+    pub standing: Standing,
+    /// When the last frame or hint was handled, in microseconds since the Unix epoch.
     pub last_frame: Option<u64>,
+    /// Messages that wait for the pump.
+    pub queued: usize,
 }
 
 impl Pulse {
@@ -172,27 +229,44 @@ struct Started {
 }
 
 fn start(writer: &IndexWriter, following: Following) -> Result<Started, IndexError> {
-    let Following { relays, scope, answers, outside, orders } = following;
-    let states = writer.repo_states().collect::<Result<Vec<_>, _>>()?;
+    let Following { sources, directories, pace, scope, answers, outside, orders } = following;
+    let followed = writer.repo_states().collect::<Result<Vec<_>, _>>()?;
     let cursors = writer.cursors()?;
-    let mut verifier = Verifier::new(scope, states);
+    let mut verifier = Verifier::new(scope, followed);
+    verifier.set_pace(pace);
+    let namespace = verifier.scope().as_str().to_owned();
     let (frames, inbox) = queue();
     orders.attach(frames.downgrade());
-    let mut sockets = JoinSet::new();
-    for url in &relays {
+    let (mut sockets, traffic) = (JoinSet::new(), Traffic::default());
+    for source in sources {
+        let url = source.url();
         let cursor = cursors.iter().find(|cursor| cursor.endpoint == url.as_str()).map(|cursor| cursor.seq);
+        let cursor = cursor.filter(|cursor| is_kept(&source, *cursor, outside.clock.now()));
         let stream = verifier.add_stream(url.as_str(), cursor);
-        sockets.spawn(relay::follow(url.clone(), stream, frames.clone(), outside.clone(), orders.clone()));
         if cursor.is_none() && verifier.tracked() > 0 {
-            // Nobody can tell what this relay has said since the index was last written.
+            // Nobody can tell what this stream has said since the index was last written.
             verifier.handle_gap();
         }
+        let dialect = match source {
+            Source::Relay(_) => Dialect::Frames,
+            Source::Jetstream(_) => Dialect::Hints { namespace: namespace.clone() },
+        };
+        let line = Line {
+            url: source.url().clone(),
+            dialect,
+            stream,
+            output: frames.clone(),
+            outside: outside.clone(),
+            orders: orders.clone(),
+            traffic: traffic.clone(),
+        };
+        sockets.spawn(line.follow());
     }
-    let namespace = verifier.scope().as_str().to_owned();
+    sockets.spawn(tick(frames.clone()));
     let upstream: Box<dyn Upstream + Send> = match answers {
         Answers::Upstream(upstream) => upstream,
         Answers::Network { network, collections } => {
-            for url in relays {
+            for url in directories {
                 let (hosts, collections, namespace) =
                     (network.hosts.clone(), collections.clone(), namespace.clone());
                 let (clock, orders) = (outside.clock.clone(), orders.clone());
@@ -204,6 +278,24 @@ fn start(writer: &IndexWriter, following: Following) -> Result<Started, IndexErr
         }
     };
     Ok(Started { verifier, upstream, outbox: frames.downgrade(), inbox, sockets })
+}
+
+/// Whether a service still has what comes after a cursor, as far as can be told before asking.
+fn is_kept(source: &Source, cursor: i64, now: u64) -> bool {
+    match source {
+        Source::Relay(_) => true,
+        Source::Jetstream(_) => now.saturating_sub(cursor.max(0).cast_unsigned()) < JETSTREAM_KEEPS,
+    }
+}
+
+/// Tells the pump that time passes.
+async fn tick(output: Outbox) {
+    loop {
+        if output.send(Received::Input(Input::Tick)).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(TICK).await;
+    }
 }
 
 /// Runs the pump until no socket is left.
@@ -222,7 +314,7 @@ async fn pump<S: Sink>(
             None => {
                 // Nothing waits: write what there is, so that a quiet network is not a slow one.
                 pump.flush(clock.now())?;
-                report(&pump, pulse);
+                report(&pump, pulse, 0);
                 match inbox.receive().await {
                     Some(received) => received,
                     None => return Ok(()),
@@ -231,11 +323,15 @@ async fn pump<S: Sink>(
         };
         match received {
             Received::Input(input) => {
-                let is_frame = matches!(input, Input::Frame { .. });
+                let is_frame = matches!(input, Input::Frame { .. } | Input::Hint { .. });
+                let is_tick = matches!(input, Input::Tick);
                 let at = clock.now();
                 pump.handle(input, at)?;
                 if is_frame {
                     pulse.write(|beat| beat.last_frame = Some(at));
+                }
+                if is_tick {
+                    report(&pump, pulse, inbox.len());
                 }
             }
             Received::Resume { stream, cursor } => {
@@ -250,10 +346,13 @@ async fn pump<S: Sink>(
     }
 }
 
-fn report<S: Sink>(pump: &Pump<impl Upstream, S>, pulse: &Pulse) {
+fn report<S: Sink>(pump: &Pump<impl Upstream, S>, pulse: &Pulse, queued: usize) {
     pulse.write(|beat| {
         beat.tally = pump.tally();
         beat.repos = pump.verifier().tracked();
+        beat.streams = pump.verifier().streams();
+        beat.standing = pump.verifier().standing();
+        beat.queued = queued;
     });
 }
 
@@ -265,7 +364,10 @@ fn tell(notice: &Notice) {
             tracing::warn!(?message, "events were missed; every repository is proven again");
         }
         ("FutureCursor", _) => {
-            tracing::error!(?message, "the relay has not come as far as our cursor: is it another relay's?");
+            tracing::warn!(
+                ?message,
+                "the relay has not come as far as our cursor; every repository is proven again"
+            );
         }
         ("ConsumerTooSlow", _) => tracing::warn!(?message, "the relay found us too slow"),
         (name, Closing::Yes) => tracing::warn!(name, ?message, "the relay ended the stream"),

@@ -1,20 +1,23 @@
-//! A relay's `subscribeRepos` over a WebSocket, for as long as anyone listens (feature `net`).
+//! A relay's stream over a WebSocket, for as long as anyone listens (feature `net`).
 //!
 //! An endpoint enters; [`Input`]s leave on a bounded channel, so that a slow index slows the socket and never grows a
-//! queue. Whatever ends a connection, it is opened again: after an error, a silence, or a clean end alike. Deliberately
-//! absent: what frames say. The cursor to resume from is asked of whoever handled the frames, because frames that are
+//! queue. Whatever ends a connection, it is opened again: after an error, a silence, a standstill, or a clean end alike.
+//! Deliberately absent: what frames say. The cursor to resume from is asked of whoever handled the frames, because frames that are
 //! still queued will be handled, and ones that were not received will not.
 //!
 //! Follows [Event Stream](https://atproto.com/specs/event-stream).
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::jetstream;
 use super::orders::Orders;
 use super::pump::Input;
 use super::queue::Outbox;
@@ -26,6 +29,12 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// How long a stream may be silent before it is asked for a pong, and then again before it is given up. Relays ping an
 /// idle consumer every 30 seconds.
 const IDLE: Duration = Duration::from_secs(45);
+/// How long a stream may bring no event while all others together bring [`STALL_EVENTS`].
+const STALL: Duration = Duration::from_secs(90);
+/// How many events of others show that a quiet stream stands still.
+const STALL_EVENTS: u64 = 100;
+/// How long a stream that was resumed from a cursor may bring no event at all.
+const MUTE: Duration = Duration::from_secs(5 * 60);
 /// First pause before connecting again; doubled up to [`LONGEST_PAUSE`], and each time shortened by up to half by chance
 /// so that a relay that comes back does not meet everyone at once.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -114,8 +123,8 @@ pub enum ConnectionEnd {
     /// It could not be opened.
     #[error("cannot connect: {0}")]
     Connect(String),
-    /// The relay closed it.
-    #[error("the relay closed the stream")]
+    /// The service closed it.
+    #[error("the stream was closed at the other end")]
     Closed,
     /// It failed.
     #[error("the stream failed: {0}")]
@@ -123,9 +132,20 @@ pub enum ConnectionEnd {
     /// It was silent for too long, pings included.
     #[error("nothing received for {} s", IDLE.as_secs() * 2)]
     Silent,
-    /// A text message, which the protocol has no place for.
-    #[error("expected binary messages, found text")]
-    Text,
+    /// It brought no event while other streams brought many.
+    #[error("no event for {} s while other streams went on", STALL.as_secs())]
+    Stalled,
+    /// It was resumed from a cursor and brought no event: the cursor may lie in a future that never comes.
+    #[error("no event for {} s after a cursor", MUTE.as_secs())]
+    Mute,
+    /// Text where the protocol has binary messages, or the other way round.
+    #[error("expected {expected} messages, found {found}")]
+    Form {
+        /// What the dialect has.
+        expected: &'static str,
+        /// What came.
+        found: &'static str,
+    },
     /// The operator ordered a pause.
     #[error("paused")]
     Paused,
@@ -134,44 +154,185 @@ pub enum ConnectionEnd {
     Stopped,
 }
 
-/// Follows a relay until the receiver of `output` is dropped.
-pub async fn follow(url: RelayUrl, stream: StreamId, output: Outbox, outside: Outside, orders: Orders) {
-    let mut pause = FIRST_PAUSE;
-    loop {
-        tokio::select! {
-            () = orders.running() => {}
-            () = output.closed() => return,
-        }
-        let (sender, cursor) = oneshot::channel();
-        if output.send(Received::Resume { stream, cursor: sender }).await.is_err() {
-            return;
-        }
-        let Ok(cursor) = cursor.await else { return };
-        let started = Instant::now();
-        let connection = connection(&url, stream, cursor, &output, &*outside.wire);
-        let end = tokio::select! {
-            end = connection => end,
-            () = orders.paused() => ConnectionEnd::Paused,
-        };
-        match end {
-            ConnectionEnd::Stopped => return,
-            ConnectionEnd::Paused => {
-                tracing::info!(relay = %url, "paused");
-                continue;
+/// What an endpoint speaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dialect {
+    /// `com.atproto.sync.subscribeRepos`: frames of signed commits, by relays and PDSes.
+    Frames,
+    /// Jetstream's `/subscribe`: hints about collections that start with a namespace.
+    Hints {
+        /// The namespace, which ends in a dot.
+        namespace: String,
+    },
+}
+
+/// How much has come over all lines together: what shows that one of them stands still.
+#[derive(Debug, Clone, Default)]
+pub struct Traffic(Arc<AtomicU64>);
+
+/// One endpoint, and where what it says goes.
+#[derive(Debug)]
+pub struct Line {
+    /// The endpoint.
+    pub url: RelayUrl,
+    /// What it speaks.
+    pub dialect: Dialect,
+    /// Which stream it is.
+    pub stream: StreamId,
+    /// Where inputs go.
+    pub output: Outbox,
+    /// What carries bytes, and what time it is.
+    pub outside: Outside,
+    /// Whose orders count.
+    pub orders: Orders,
+    /// What has come over all lines.
+    pub traffic: Traffic,
+}
+
+/// Whether the cursor of the next connection is believed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Belief {
+    Full,
+    /// The last connection brought no event. The next one asks for the newest known event once more, which a service that has
+    /// come as far sends again.
+    Doubtful,
+}
+
+impl Line {
+    /// Follows the endpoint until the receiver of `output` is dropped.
+    pub async fn follow(self) {
+        let (mut pause, mut belief) = (FIRST_PAUSE, Belief::Full);
+        loop {
+            tokio::select! {
+                () = self.orders.running() => {}
+                () = self.output.closed() => return,
             }
-            _ => {}
+            let (sender, cursor) = oneshot::channel();
+            let resume = Received::Resume { stream: self.stream, cursor: sender };
+            if self.output.send(resume).await.is_err() {
+                return;
+            }
+            let Ok(cursor) = cursor.await else { return };
+            let started = Instant::now();
+            let end = tokio::select! {
+                end = self.connection(cursor, belief) => end,
+                () = self.orders.paused() => ConnectionEnd::Paused,
+            };
+            match end {
+                ConnectionEnd::Stopped => return,
+                ConnectionEnd::Paused => {
+                    tracing::info!(endpoint = %self.url, "paused");
+                    continue;
+                }
+                ConnectionEnd::Mute if belief == Belief::Full => belief = Belief::Doubtful,
+                ConnectionEnd::Mute => {
+                    tracing::warn!(endpoint = %self.url, ?cursor, "the cursor lies in a future that does not come");
+                    belief = Belief::Full;
+                    if self.output.send(Received::Input(Input::Lost(self.stream))).await.is_err() {
+                        return;
+                    }
+                }
+                _ => belief = Belief::Full,
+            }
+            if matches!(end, ConnectionEnd::Stalled) {
+                metrics::counter!("appview_stream_stalls_total", "endpoint" => self.url.0.clone())
+                    .increment(1);
+            }
+            if started.elapsed() >= STEADY {
+                pause = FIRST_PAUSE;
+            }
+            let wait = self.outside.clock.jitter(pause);
+            tracing::warn!(
+                endpoint = %self.url, reason = %end, wait_ms = wait.as_millis(), "the stream ended; connecting again"
+            );
+            metrics::counter!("appview_stream_reconnects_total", "endpoint" => self.url.0.clone())
+                .increment(1);
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.output.closed() => return,
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        if started.elapsed() >= STEADY {
-            pause = FIRST_PAUSE;
+    }
+
+    async fn connection(&self, cursor: Option<i64>, belief: Belief) -> ConnectionEnd {
+        let from = match belief {
+            Belief::Full => cursor,
+            Belief::Doubtful => cursor.map(|cursor| cursor.saturating_sub(1)),
+        };
+        let mut socket = tokio::select! {
+            socket = connect(&self.url, &self.dialect, from, &*self.outside.wire) => match socket {
+                Ok(socket) => socket,
+                Err(end) => return end,
+            },
+            () = self.output.closed() => return ConnectionEnd::Stopped,
+        };
+        tracing::info!(endpoint = %self.url, cursor = from, "connected");
+        if self.output.send(Received::Input(Input::Connected(self.stream))).await.is_err() {
+            return ConnectionEnd::Stopped;
         }
-        let wait = outside.clock.jitter(pause);
-        tracing::warn!(relay = %url, reason = %end, wait_ms = wait.as_millis(), "the stream ended; connecting again");
-        metrics::counter!("appview_relay_reconnects_total", "relay" => url.0.clone()).increment(1);
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            () = output.closed() => return,
+        // A filtered stream may well be quiet for hours.
+        let is_resumed = from.is_some() && self.dialect == Dialect::Frames;
+        let mut quiet = Quiet::new(is_resumed, self.traffic.count());
+        loop {
+            let received = tokio::select! {
+                received = timeout_at(quiet.next_look(), socket.next()) => received,
+                () = self.output.closed() => {
+                    // The peer's answer to the goodbye is not waited for.
+                    let _ = timeout(FIRST_PAUSE, socket.close()).await;
+                    return ConnectionEnd::Stopped;
+                }
+            };
+            let message = match received {
+                Err(_) => {
+                    match quiet.look(self.traffic.count()) {
+                        Look::Wait => {}
+                        Look::Ask => {
+                            if let Err(error) = socket.send(Message::Ping(Vec::new().into())).await {
+                                return ConnectionEnd::Failed(error.to_string());
+                            }
+                        }
+                        Look::End(end) => return end,
+                    }
+                    continue;
+                }
+                Ok(None | Some(Ok(Message::Close(_)))) => return ConnectionEnd::Closed,
+                Ok(Some(Err(error))) => return ConnectionEnd::Failed(error.to_string()),
+                Ok(Some(Ok(message))) => message,
+            };
+            let input = match (&self.dialect, message) {
+                (Dialect::Frames, Message::Binary(frame)) => {
+                    Some(Input::Frame { stream: self.stream, frame: Vec::from(frame) })
+                }
+                (Dialect::Hints { .. }, Message::Text(text)) => match jetstream::hint(&text) {
+                    Ok((at, hint)) => hint.map(|hint| Input::Hint { stream: self.stream, at, hint }),
+                    Err(error) => {
+                        metrics::counter!("appview_rejected_total", "reason" => "bad-event").increment(1);
+                        tracing::debug!(%error, "refused");
+                        None
+                    }
+                },
+                (Dialect::Frames, Message::Text(_)) => {
+                    return ConnectionEnd::Form { expected: "binary", found: "text" };
+                }
+                (Dialect::Hints { .. }, Message::Binary(_)) => {
+                    return ConnectionEnd::Form { expected: "text", found: "binary" };
+                }
+                // Pings are answered by the library; either shows that someone is there.
+                _ => {
+                    quiet.heard();
+                    continue;
+                }
+            };
+            quiet.heard_event(self.traffic.add());
+            if let Some(input) = input
+                && self.output.send(Received::Input(input)).await.is_err()
+            {
+                return ConnectionEnd::Stopped;
+            }
+            // A slow index is no silence of the relay's.
+            quiet.heard();
         }
-        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
@@ -182,13 +343,17 @@ pub async fn follow(url: RelayUrl, stream: StreamId, output: Outbox, outside: Ou
 /// [`ConnectionEnd::Connect`].
 pub async fn connect(
     url: &RelayUrl,
+    dialect: &Dialect,
     cursor: Option<i64>,
     wire: &dyn Wire,
 ) -> Result<Box<dyn Socket>, ConnectionEnd> {
-    let mut target = format!("{url}/xrpc/com.atproto.sync.subscribeRepos");
-    if let Some(cursor) = cursor {
-        target.push_str(&format!("?cursor={cursor}"));
-    }
+    let target = match (dialect, cursor) {
+        (Dialect::Hints { namespace }, cursor) => jetstream::target(url, namespace, cursor),
+        (Dialect::Frames, None) => format!("{url}/xrpc/com.atproto.sync.subscribeRepos"),
+        (Dialect::Frames, Some(cursor)) => {
+            format!("{url}/xrpc/com.atproto.sync.subscribeRepos?cursor={cursor}")
+        }
+    };
     match timeout(CONNECT, wire.dial(target)).await {
         Ok(Ok(socket)) => Ok(socket),
         Ok(Err(error)) => Err(ConnectionEnd::Connect(error.to_string())),
@@ -196,59 +361,78 @@ pub async fn connect(
     }
 }
 
-async fn connection(
-    url: &RelayUrl,
-    stream: StreamId,
-    cursor: Option<i64>,
-    output: &Outbox,
-    wire: &dyn Wire,
-) -> ConnectionEnd {
-    let mut socket = tokio::select! {
-        socket = connect(url, cursor, wire) => match socket {
-            Ok(socket) => socket,
-            Err(end) => return end,
-        },
-        () = output.closed() => return ConnectionEnd::Stopped,
-    };
-    tracing::info!(relay = %url, ?cursor, "connected");
-    if output.send(Received::Input(Input::Connected(stream))).await.is_err() {
-        return ConnectionEnd::Stopped;
+impl Traffic {
+    fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
-    let mut is_asked = false;
-    let mut deadline = Instant::now() + IDLE;
-    loop {
-        let received = tokio::select! {
-            received = timeout_at(deadline, socket.next()) => received,
-            () = output.closed() => {
-                // The peer's answer to the goodbye is not waited for.
-                let _ = timeout(FIRST_PAUSE, socket.close()).await;
-                return ConnectionEnd::Stopped;
-            }
-        };
-        match received {
-            Err(_) if is_asked => return ConnectionEnd::Silent,
-            Err(_) => {
-                is_asked = true;
-                deadline = Instant::now() + IDLE;
-                if let Err(error) = socket.send(Message::Ping(Vec::new().into())).await {
-                    return ConnectionEnd::Failed(error.to_string());
-                }
-                continue;
-            }
-            Ok(None | Some(Ok(Message::Close(_)))) => return ConnectionEnd::Closed,
-            Ok(Some(Err(error))) => return ConnectionEnd::Failed(error.to_string()),
-            Ok(Some(Ok(Message::Text(_)))) => return ConnectionEnd::Text,
-            Ok(Some(Ok(Message::Binary(frame)))) => {
-                let frame = Vec::from(frame);
-                if output.send(Received::Input(Input::Frame { stream, frame })).await.is_err() {
-                    return ConnectionEnd::Stopped;
-                }
-            }
-            // Pings are answered by the library; either shows that someone is there.
-            Ok(Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)))) => {}
+
+    /// Counts one more event; returns how many there are.
+    fn add(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
+}
+
+/// How quiet one connection is.
+struct Quiet {
+    heard: Instant,
+    /// Silence has been asked about since anything was heard.
+    is_asked: bool,
+    event: Instant,
+    /// What had come over all lines at its last event.
+    traffic: u64,
+    /// It was resumed from a cursor and has brought nothing yet.
+    is_mute: bool,
+}
+
+/// What follows from how quiet it is.
+enum Look {
+    Wait,
+    Ask,
+    End(ConnectionEnd),
+}
+
+impl Quiet {
+    fn new(is_resumed: bool, traffic: u64) -> Self {
+        let now = Instant::now();
+        Self { heard: now, is_asked: false, event: now, traffic, is_mute: is_resumed }
+    }
+
+    fn heard(&mut self) {
+        (self.heard, self.is_asked) = (Instant::now(), false);
+    }
+
+    fn heard_event(&mut self, traffic: u64) {
+        (self.event, self.traffic, self.is_mute) = (Instant::now(), traffic, false);
+    }
+
+    /// When to look next, if nothing is heard before.
+    fn next_look(&self) -> Instant {
+        let idle = if self.is_asked { IDLE * 2 } else { IDLE };
+        let quiet = if self.is_mute { STALL.min(MUTE) } else { STALL };
+        let now = Instant::now();
+        // What is over already and led to nothing is looked at again after a while.
+        let later = |at: Instant| if at > now { at } else { now + IDLE };
+        later(self.heard + idle).min(later(self.event + quiet))
+    }
+
+    fn look(&mut self, traffic: u64) -> Look {
+        let now = Instant::now();
+        let silent = now.saturating_duration_since(self.heard);
+        let eventless = now.saturating_duration_since(self.event);
+        if silent >= IDLE * 2 && self.is_asked {
+            return Look::End(ConnectionEnd::Silent);
         }
-        is_asked = false;
-        deadline = Instant::now() + IDLE;
+        if eventless >= STALL && traffic.saturating_sub(self.traffic) >= STALL_EVENTS {
+            return Look::End(ConnectionEnd::Stalled);
+        }
+        if eventless >= MUTE && self.is_mute {
+            return Look::End(ConnectionEnd::Mute);
+        }
+        if silent >= IDLE && !self.is_asked {
+            self.is_asked = true;
+            return Look::Ask;
+        }
+        Look::Wait
     }
 }
 

@@ -13,8 +13,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Error, Result, anyhow, bail};
 use appview_core::index::Index;
 use appview_core::query::ExportFilter;
-use appview_core::source::follow::{Answers, Following, Pulse};
-use appview_core::source::orders::Orders;
+use appview_core::source::follow::{Answers, Following, Pulse, Source};
 use appview_core::source::relay::RelayUrl;
 use appview_core::source::replay::{Identities, Offline, Recording, RepoFolder};
 use appview_core::source::wire::{Outside, Reach};
@@ -84,13 +83,9 @@ pub fn run(address: SocketAddr, once: bool) -> Result<ExitCode> {
         tokio::spawn(serve_frames(relay_listener, frames));
 
         let pulse = Pulse::default();
-        let following = Following {
-            relays: vec![relay],
-            scope: Scope::default(),
-            answers: Answers::Upstream(Box::new(upstream)),
-            outside: Outside::internet(Reach::Anywhere)?,
-            orders: Orders::default(),
-        };
+        let outside = Outside::internet(Reach::Anywhere)?;
+        let sources = vec![Source::Relay(relay)];
+        let following = Following::new(sources, Answers::Upstream(Box::new(upstream)), outside);
         let (stop, stopped) = watch::channel(false);
         let serving = tokio::spawn(serve::serve(index.clone(), following, listener, pulse.clone(), stopped));
         let complete = async {

@@ -3,7 +3,7 @@
 use std::io::{BufWriter, Write as _};
 
 use anyhow::{Context as _, Result, bail};
-use appview_core::source::relay::{RelayUrl, connect};
+use appview_core::source::relay::{Dialect, RelayUrl, connect};
 use appview_core::source::wire::{Message, Outside, Reach};
 use futures_util::StreamExt as _;
 
@@ -18,7 +18,9 @@ pub fn run(relay: &RelayUrl, frames: u64, cursor: Option<i64>) -> Result<()> {
     let outside = Outside::internet(Reach::Public)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut socket = connect(relay, cursor, &*outside.wire).await.with_context(|| relay.to_string())?;
+        let mut socket = connect(relay, &Dialect::Frames, cursor, &*outside.wire)
+            .await
+            .with_context(|| relay.to_string())?;
         let mut out = BufWriter::new(std::io::stdout().lock());
         let mut progress = Progress::start("recorded", "frames", Some(frames));
         let mut recorded = 0;

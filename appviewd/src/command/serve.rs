@@ -6,9 +6,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use appview_core::index::Index;
 use appview_core::record::{Catalog, Collection};
-use appview_core::source::follow::{Answers, Following, Pulse, follow};
+use appview_core::source::follow::{Answers, Following, Pulse, Source, follow};
 use appview_core::source::network::Network;
-use appview_core::source::orders::Orders;
 use appview_core::source::relay::RelayUrl;
 use appview_core::source::wire::{Outside, Reach};
 use appview_core::sync::Scope;
@@ -34,8 +33,8 @@ pub fn run(
     let reach = if upstream.allow_private_hosts { Reach::Anywhere } else { Reach::Public };
     let outside = Outside::internet(reach)?;
     let answers = answers(upstream, data, &outside)?;
-    let following =
-        Following { relays, scope: Scope::default(), answers, outside, orders: Orders::default() };
+    let sources = relays.into_iter().map(Source::Relay).collect();
+    let following = Following::new(sources, answers, outside);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = listen(address).await?;

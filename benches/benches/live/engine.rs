@@ -8,22 +8,20 @@ use std::time::Duration;
 
 use appview_core::index::Index;
 use appview_core::record::{Catalog, Collection};
-use appview_core::source::follow::{Answers, Following, Pulse, follow};
-use appview_core::source::http::Reach;
+use appview_core::source::follow::{Answers, Following, Pulse, Source, follow};
 use appview_core::source::network::Network;
+use appview_core::source::wire::{Outside, Reach};
 use appview_core::sync::Scope;
 
 /// Follows the host at `url` into an index in `folder`, from the first byte on the standard input to its end.
 pub(crate) fn run(folder: &Path, url: &str) {
     let index = Index::open(folder.join("index.db")).unwrap();
     let writer = index.writer(Catalog::builtin().unwrap()).unwrap();
-    let network = Network::new(url, Reach::Anywhere, folder.to_owned(), Scope::default()).unwrap();
+    let outside = Outside::internet(Reach::Anywhere).unwrap();
+    let network = Network::new(&outside, url, folder.to_owned(), Scope::default());
     let collections = Collection::ALL.iter().map(|collection| collection.nsid().parse().unwrap()).collect();
-    let following = Following {
-        relays: vec![url.parse().unwrap()],
-        scope: Scope::default(),
-        answers: Answers::Network { network, collections },
-    };
+    let sources = vec![Source::Relay(url.parse().unwrap())];
+    let following = Following::new(sources, Answers::Network { network, collections }, outside);
     println!("ready");
     let mut first = [0];
     stdin().read_exact(&mut first).unwrap();

@@ -108,7 +108,7 @@ struct Consumer {
 }
 
 impl Consumer {
-    fn follow(relay: &Relay, room: usize) -> Self {
+    fn follow(relay: &Relay, room: u32) -> Self {
         let (sender, received) = queue_for(room);
         let outside = Outside::internet(Reach::Anywhere).unwrap();
         let line = Line {
@@ -290,7 +290,8 @@ async fn a_slow_consumer_slows_the_relay_and_no_queue_grows() {
     const FRAME: usize = 64 * 1024;
     const FRAMES: usize = 1_024;
     let relay = Relay::start().await;
-    let mut consumer = Consumer::follow(&relay, 4);
+    // Four may wait behind the one that is being handled, which is the connection's beginning.
+    let mut consumer = Consumer::follow(&relay, 5);
     let mut socket = consumer.connect(&relay, None).await;
     let (sent, mut counted) = tokio::sync::watch::channel(0);
     let sending = tokio::spawn(async move {

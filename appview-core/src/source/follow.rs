@@ -313,11 +313,11 @@ async fn pump<S: Sink>(
             Some(received) => received,
             None => {
                 // Nothing waits: write what there is, so that a quiet network is not a slow one.
-                pump.flush(clock.now())?;
+                pump.rest(clock.now())?;
                 report(&pump, pulse, 0);
                 match inbox.receive().await {
                     Some(received) => received,
-                    None => return Ok(()),
+                    None => return pump.flush(clock.now()),
                 }
             }
         };

@@ -253,7 +253,8 @@ pub struct Notice {
     pub closing: Closing,
 }
 
-/// The loop's state. Hand it inputs with [`Pump::handle`], and call [`Pump::flush`] when there are no more for now.
+/// The loop's state. Hand it inputs with [`Pump::handle`], call [`Pump::rest`] when there are no more for now, and
+/// [`Pump::flush`] when there are no more at all.
 #[derive(Debug)]
 pub struct Pump<U, S> {
     verifier: Verifier,
@@ -322,7 +323,17 @@ impl<U: Upstream, S: Sink> Pump<U, S> {
         self.verifier.handle_frame(stream, frame, now);
         fail::fail_point!("pump::verified");
         self.turn(now)?;
-        if self.batch.is_empty() && now.saturating_sub(self.saved_at) >= CURSOR_PACE {
+        if self.batch.is_empty() { self.rest(now) } else { Ok(()) }
+    }
+
+    /// Writes what has been gathered, for now there is no more. Cursors alone are written from time to time only: an event
+    /// that led to nothing is not worth a transaction, and at worst it is heard again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pump::handle`].
+    pub fn rest(&mut self, now: u64) -> Result<(), S::Error> {
+        if !self.batch.is_empty() || now.saturating_sub(self.saved_at) >= CURSOR_PACE {
             self.flush(now)?;
         }
         Ok(())

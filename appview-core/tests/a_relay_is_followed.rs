@@ -4,7 +4,7 @@
 #![cfg(feature = "net")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{Receiver as Gate, Sender as Opener, channel as gate};
 use std::time::Duration;
 
@@ -104,6 +104,8 @@ fn binary(bytes: impl Into<Vec<u8>>) -> Message {
 /// Whoever handles the frames of [`relay::follow`], played by the test.
 struct Consumer {
     received: Inbox,
+    /// Frames that came with the one asked for last.
+    more: VecDeque<Vec<u8>>,
     task: JoinHandle<()>,
 }
 
@@ -121,7 +123,7 @@ impl Consumer {
             traffic: Traffic::default(),
         };
         let task = tokio::spawn(line.follow());
-        Self { received, task }
+        Self { received, more: VecDeque::new(), task }
     }
 
     /// Answers the question for the cursor, and sees the connection made.
@@ -141,10 +143,15 @@ impl Consumer {
     }
 
     async fn frame(&mut self) -> Vec<u8> {
-        match self.received.receive().await {
-            Some(Received::Input(Input::Frame { frame, .. })) => frame,
-            other => panic!("expected a frame, found {other:?}"),
+        if self.more.is_empty() {
+            match self.received.receive().await {
+                Some(Received::Input(Input::Frames { burst, .. })) => {
+                    self.more.extend(burst.frames().map(<[u8]>::to_vec));
+                }
+                other => panic!("expected frames, found {other:?}"),
+            }
         }
+        self.more.pop_front().unwrap()
     }
 }
 

@@ -323,11 +323,11 @@ async fn pump<S: Sink>(
         };
         match received {
             Received::Input(input) => {
-                let is_frame = matches!(input, Input::Frame { .. } | Input::Hint { .. });
+                let is_event = matches!(input, Input::Frames { .. } | Input::Hint { .. });
                 let is_tick = matches!(input, Input::Tick);
                 let at = clock.now();
                 pump.handle(input, at)?;
-                if is_frame {
+                if is_event {
                     pulse.write(|beat| beat.last_frame = Some(at));
                 }
                 if is_tick {

@@ -9,6 +9,7 @@
 //!
 //! [`IndexWriter`]: crate::index::IndexWriter
 
+pub mod burst;
 #[cfg(feature = "net")]
 pub mod clock;
 #[cfg(feature = "net")]

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use super::burst::Burst;
 use crate::index::{IndexError, IndexWriter, Refused};
 use crate::repo::Identity;
 use crate::sync::verifier::{Closing, Hint, Keys, Tally, Unresolved};
@@ -29,12 +30,12 @@ const CURSOR_PACE: u64 = 1_000_000;
 pub enum Input {
     /// A stream was connected.
     Connected(StreamId),
-    /// One message of a stream.
-    Frame {
+    /// Messages of a stream.
+    Frames {
         /// Which stream.
         stream: StreamId,
-        /// Its bytes.
-        frame: Vec<u8>,
+        /// Those that arrived together.
+        burst: Burst,
     },
     /// The answer to a request that could not be answered at once.
     Answer(Answer),
@@ -300,7 +301,9 @@ impl<U: Upstream, S: Sink> Pump<U, S> {
     pub fn handle(&mut self, input: Input, now: u64) -> Result<(), S::Error> {
         match input {
             Input::Connected(stream) => self.verifier.handle_connected(stream),
-            Input::Frame { stream, frame } => return self.handle_frame(stream, &frame, now),
+            Input::Frames { stream, burst } => {
+                return burst.frames().try_for_each(|frame| self.handle_frame(stream, frame, now));
+            }
             Input::Answer(answer) => self.answer(answer, now),
             Input::Track(did) => self.verifier.track(did),
             Input::Doubt(did) => self.verifier.doubt(&did),

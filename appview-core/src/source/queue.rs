@@ -179,7 +179,7 @@ impl Room {
     /// Bytes of memory that a message takes, as far as senders decide it.
     fn of(&self, received: &Received) -> u32 {
         let bytes = match received {
-            Received::Input(Input::Frame { frame, .. }) => frame.len(),
+            Received::Input(Input::Frames { burst, .. }) => burst.bytes(),
             Received::Input(Input::Answer(Answer::Repo { repo, .. })) => repo.memory_bytes(),
             Received::Input(_) | Received::Resume { .. } => 0,
         };
@@ -191,12 +191,13 @@ impl Room {
 mod tests {
     use std::task::{Context, Poll, Waker};
 
+    use super::super::burst::Burst;
     use super::*;
     use crate::sync::{Scope, Verifier};
 
     fn frame(bytes: usize) -> Received {
         let stream = Verifier::new(Scope::default(), []).add_stream("wss://relay.example", None);
-        Received::Input(Input::Frame { stream, frame: vec![0; bytes] })
+        Received::Input(Input::Frames { stream, burst: Burst::new(&vec![0; bytes]) })
     }
 
     #[test]

@@ -25,6 +25,14 @@ ci:
 demo *args:
     cargo run --locked --release -- demo {{args}}
 
+# Hold the daemon against the official PDS and PLC directory. Needs Node 20 and npm, which installs them the first time.
+real-network:
+    cargo test --locked --workspace --test real_network -- --ignored
+
+# Plant faults of one line, one by one, and see a test turn red for each. Words of a story choose some.
+mutants *words:
+    cargo run --locked --quiet -p fixtures --bin mutants -- {{words}}
+
 # Throw mutated bytes at every decoder, a minute each. Needs cargo-fuzz and a nightly toolchain.
 [working-directory: 'appview-core']
 fuzz seconds='60':

@@ -54,3 +54,18 @@ pub const FUTURE_REV: Duration = Duration::from_secs(5 * 60);
 
 /// Most blocks in the CAR of one repository. Sixteen bytes are kept for each, so this bounds memory at 64 MB.
 pub const ARCHIVE_BLOCKS: usize = 4_000_000;
+
+/// Longest DID document, in bytes. Today's take one or two thousand.
+pub const DID_DOCUMENT_BYTES: usize = 64 << 10;
+
+/// Longest JSON answer to any other question, in bytes: a page of 1,000 repositories is a tenth of it.
+pub const XRPC_JSON_BYTES: usize = 2 << 20;
+
+/// Longest answer that is an error, in bytes. What is beyond is not read.
+pub const XRPC_ERROR_BYTES: usize = 16 << 10;
+
+/// Largest export of a repository, in bytes.
+pub const EXPORT_BYTES: u64 = 1 << 30;
+
+/// Largest proof of one record, in bytes: the record, and as much again of tree.
+pub const RECORD_PROOF_BYTES: usize = 2 * COMMIT_BLOCKS_BYTES;

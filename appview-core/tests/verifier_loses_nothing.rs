@@ -187,6 +187,7 @@ fn several_operations_on_one_key_count_as_their_net_effect() {
             unfriend("fleeting"),
             Write::delete(records::PROFILE, "self"),
             profile("again"),
+            rename("Ada once more"),
         ],
     );
     assert_eq!(

@@ -4,9 +4,7 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use appview_core::index::Index;
@@ -17,45 +15,17 @@ use appview_core::sync::Scope;
 use appviewd::command::serve::serve;
 use fixtures::recording::{self, Record};
 use serde_json::{Value as Json, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use support::http::{Answer, ask, get};
+use support::process::Process;
 use support::relay::{Relay, seq};
 use support::{Scenario, collection, fingerprint, listed, repo};
 
 /// How long anything here may take before something must be wrong.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-struct Answer {
-    status: u16,
-    kind: String,
-    body: Json,
-}
-
-/// One request over a connection of its own.
-async fn ask(address: SocketAddr, verb: &str, path: &str) -> Answer {
-    let mut socket = TcpStream::connect(address).await.unwrap();
-    let request = format!("{verb} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    socket.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).await.unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    let kind =
-        head.lines().filter_map(|line| line.split_once(": ")).find(|(name, _)| *name == "content-type");
-    Answer {
-        status: head.split(' ').nth(1).unwrap().parse().unwrap(),
-        kind: kind.unwrap().1.to_owned(),
-        body: serde_json::from_str(body).unwrap(),
-    }
-}
-
-async fn get(address: SocketAddr, path: &str) -> Json {
-    let answer = ask(address, "GET", path).await;
-    assert_eq!((answer.status, answer.kind.as_str()), (200, "application/json"), "{path}: {}", answer.body);
-    answer.body
-}
 
 /// Asks until the daemon's stored cursor has come to `seq`.
 async fn wait_for(address: SocketAddr, relay: &Relay, seq: i64) {
@@ -287,66 +257,22 @@ async fn a_graceful_stop_writes_everything_and_leaves_the_cursor() {
     assert_eq!(index.fingerprint().unwrap().to_string(), fingerprint(listed().values()));
 }
 
-/// The daemon as a process. Killed when it is dropped.
-struct Process {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Process {
-    fn start(scenario: &Scenario, relay: &Relay) -> Self {
-        let url = relay.url();
-        let mut child = scenario
-            .command(&[
-                "--log",
-                "json",
-                "serve",
-                "--relay",
-                &url,
-                "--listen",
-                "127.0.0.1:0",
-                "--identities",
-                "plc.json",
-                "--repos",
-                "repos",
-            ])
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-        let address = log
-            .by_ref()
-            .map(|line| serde_json::from_str::<Json>(&line).unwrap())
-            .find(|line| line["fields"]["message"] == "answering")
-            .map(|line| line["fields"]["address"].as_str().unwrap().parse().unwrap());
-        // Whatever else it logs must not fill the pipe.
-        std::thread::spawn(move || log.for_each(drop));
-        Self { child, address: address.expect("it says where it answers") }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_daemon_goes_on_from_its_cursor_and_misses_nothing() {
     let scenario = Scenario::new();
     let frames = frames();
     let seqs: Vec<i64> = frames.iter().map(|frame| seq(frame)).collect();
     let relay = Relay::start(frames, 60).await;
+    let url = relay.url();
+    let arguments = ["--relay", &url, "--identities", "plc.json", "--repos", "repos"];
     // The kernel ends it without notice, in the midst of frames that it was sent but has not stored.
     for (stored, sent) in [(60, 100), (100, 150), (150, 216)] {
-        let process = Process::start(&scenario, &relay);
+        let process = Process::serve(&scenario, &arguments);
         wait_for(process.address, &relay, seqs[stored - 1]).await;
         relay.tell(sent);
         drop(process);
     }
-    let process = Process::start(&scenario, &relay);
+    let process = Process::serve(&scenario, &arguments);
     wait_for(process.address, &relay, 216).await;
     drop(process);
     let cursors = relay.cursors();

@@ -56,7 +56,8 @@ impl Identity {
     ///
     /// # Errors
     ///
-    /// [`IdentityError`]; a document without a PDS is fine, one without a signing key is not.
+    /// [`IdentityError`]; a document without a PDS is fine, one without a signing key is not. A PDS is a scheme, a host and
+    /// perhaps a port: whoever writes more than that would choose what is asked there.
     pub fn from_document(did: &Did, document: &Json) -> Result<Self, IdentityError> {
         let document = document
             .as_object()
@@ -77,12 +78,14 @@ impl Identity {
             .find(|service| {
                 ends_in(service, "#atproto_pds") && text(service, "type") == Some("AtprotoPersonalDataServer")
             })
-            .and_then(|service| text(service, "serviceEndpoint"));
+            .and_then(|service| text(service, "serviceEndpoint"))
+            .map(|url| url.trim_end_matches('/'))
+            .filter(|url| is_origin(url));
         let handle = |name: &Json| name.as_str()?.strip_prefix("at://")?.parse().ok();
         Ok(Self {
             did: did.clone(),
             handle: list("alsoKnownAs").find_map(handle),
-            pds: pds.map(|url| url.trim_end_matches('/').to_owned()),
+            pds: pds.map(str::to_owned),
             key: PublicKey::from_verification_method(kind, multibase)?,
             history: Vec::new(),
         })
@@ -178,6 +181,13 @@ fn ends_in(item: &Json, fragment: &str) -> bool {
     text(item, "id").is_some_and(|id| id.ends_with(fragment))
 }
 
+/// Whether a URL is a scheme, a host and perhaps a port.
+fn is_origin(url: &str) -> bool {
+    url.split_once("://").is_some_and(|(_, host)| {
+        !host.is_empty() && !host.contains(|c: char| "/?#@\\".contains(c) || c.is_whitespace())
+    })
+}
+
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
@@ -212,6 +222,28 @@ mod tests {
         assert_eq!(identity.key().to_string(), NEW);
         let other = Identity::from_document(&"did:plc:xyz".parse().unwrap(), &document());
         assert!(matches!(other, Err(IdentityError::OtherDid { .. })));
+    }
+
+    #[test]
+    fn a_pds_is_a_host_and_nothing_more() {
+        let pds = |endpoint: &str| {
+            let mut document = document();
+            document["service"][1]["serviceEndpoint"] = endpoint.into();
+            let identity = Identity::from_document(&"did:plc:abc".parse().unwrap(), &document).unwrap();
+            identity.pds().map(str::to_owned)
+        };
+        assert_eq!(pds("http://localhost:2583").as_deref(), Some("http://localhost:2583"));
+        for more in [
+            "https://pds.example/admin",
+            "https://pds.example?a=b&c=",
+            "https://pds.example#",
+            "https://me@pds.example",
+            "https://pds.example\\admin",
+            "https://",
+            "pds.example",
+        ] {
+            assert_eq!(pds(more), None, "{more}");
+        }
     }
 
     #[test]

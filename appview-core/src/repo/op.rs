@@ -23,7 +23,8 @@ pub enum RepoOp<'a> {
         path: &'a str,
         /// The record.
         cid: Cid,
-        /// What it replaces; left out by hosts that predate Sync 1.1, and after another operation on the same key.
+        /// What it replaces; left out by hosts that predate Sync 1.1. After another operation on the same key it may be left
+        /// out, or be what stood there before the whole commit.
         prev: Option<Cid>,
     },
     /// The record existed and is gone.
@@ -76,8 +77,8 @@ pub struct NetOp<'a> {
 
 /// Folds operations into one net effect per key, sorted by key; keys that end as they began are left out.
 ///
-/// Real hosts do send a create whose block is missing because a later operation of the same commit replaces it, and an
-/// update without `prev` behind another operation on its key.
+/// Real hosts do send a create whose block is missing because a later operation of the same commit replaces it, and know
+/// only what stood there before the whole commit: behind another operation on its key, that is an operation's `prev`, or it has none.
 ///
 /// # Errors
 ///
@@ -101,7 +102,9 @@ pub fn net_effects<'a>(ops: &[RepoOp<'a>]) -> Result<Vec<NetOp<'a>>, OpError> {
                     RepoOp::Update { cid, prev, .. } => (true, prev, Some(cid)),
                     RepoOp::Delete { prev, .. } => (true, prev, None),
                 };
-                if net.after.is_some() != exists || (prev.is_some() && prev != net.after) {
+                if net.after.is_some() != exists
+                    || (prev.is_some() && prev != net.after && prev != net.before)
+                {
                     return Err(contradiction());
                 }
                 net.after = after;
@@ -139,12 +142,15 @@ mod tests {
             RepoOp::Create { path: "n/fleeting", cid: a },
             RepoOp::Delete { path: "n/fleeting", prev: Some(a) },
             RepoOp::Delete { path: "n/changed", prev: Some(b) },
+            RepoOp::Update { path: "n/rewritten", cid: b, prev: Some(a) },
+            RepoOp::Update { path: "n/rewritten", cid: c, prev: Some(a) },
         ];
         assert_eq!(
             net_effects(&ops).unwrap(),
             [
                 NetOp { path: "n/changed", before: Some(a), after: None },
                 NetOp { path: "n/created", before: None, after: Some(c) },
+                NetOp { path: "n/rewritten", before: Some(a), after: Some(c) },
             ]
         );
     }

@@ -1,33 +1,42 @@
 //! Who signs for a DID: documents from the PLC directory and from did:web hosts, kept for a while.
 //!
-//! A DID enters; an [`Identity`] leaves. Deliberately absent: when to ask again (the verifier says so), and handles.
+//! A DID enters; an [`Identity`] leaves. A document will do for an hour, and where nobody can be asked for a day; that
+//! there is none, for two minutes. However many ask for one DID, it is asked for once at a time. Deliberately absent: when
+//! to ask again (the verifier says so), and handles.
 //!
 //! Follows [DID](https://atproto.com/specs/did).
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::clock::Clock;
 use super::http::{Http, HttpError};
+use super::kept::{Found, Kept, Moment, Wanted};
+use super::turns::{Manners, Urgency};
+use super::wire::Reach;
+use crate::limits;
 use crate::repo::{Identity, IdentityError};
 use crate::sync::Freshness;
 use crate::syntax::Did;
-
-/// How long a document may be used without asking again.
-const KEPT: Duration = Duration::from_secs(60 * 60);
-/// Documents that are kept. What is beyond is asked again when it is needed.
-const CAPACITY: usize = 50_000;
 
 /// Why a DID cannot be resolved.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResolveError {
     /// Neither did:plc nor a did:web of a bare host.
-    #[error("{did}: expected did:plc or the did:web of a host")]
+    #[error("{did}: expected did:plc or the did:web of a public host")]
     Method {
         /// The DID.
         did: Did,
+    },
+    /// Whoever knows says that there is no such DID, or no longer.
+    #[error("{did}: there is no such did: {said}")]
+    Gone {
+        /// The DID.
+        did: Did,
+        /// The answer.
+        said: HttpError,
     },
     /// The document could not be had.
     #[error(transparent)]
@@ -42,61 +51,60 @@ impl ResolveError {
     #[must_use]
     pub const fn is_final(&self) -> bool {
         match self {
-            Self::Method { .. } | Self::Identity(_) => true,
-            Self::Http(_) => self.is_gone(),
+            Self::Method { .. } | Self::Gone { .. } | Self::Identity(_) => true,
+            Self::Http(_) => false,
         }
     }
 
     /// Whether there is no such DID, or no longer.
     #[must_use]
     pub const fn is_gone(&self) -> bool {
-        matches!(self, Self::Http(HttpError::Status { status: 404 | 410, .. }))
+        matches!(self, Self::Gone { .. })
     }
 }
 
 /// Resolves DIDs; cheap to clone, one cache for all clones.
 #[derive(Debug, Clone)]
-pub struct Directory {
+pub struct Directory(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     http: Http,
     clock: Clock,
-    plc: Arc<str>,
-    kept: Arc<Mutex<HashMap<Did, Kept>>>,
+    plc: String,
+    kept: Mutex<Kept>,
+    moments: AtomicU64,
+    /// Who is being asked for; whoever wants the same waits for it.
+    asked_for: Mutex<BTreeMap<Did, Arc<tokio::sync::Mutex<()>>>>,
 }
 
-#[derive(Debug, Clone)]
-struct Kept {
-    identity: Arc<Identity>,
-    at: u64,
+/// Who knows about a DID.
+enum Knows {
+    Plc(String),
+    Host(String),
 }
 
 impl Directory {
     /// A directory that asks `plc` (a URL) for did:plc.
     #[must_use]
     pub fn new(http: Http, clock: Clock, plc: &str) -> Self {
-        Self { http, clock, plc: plc.trim_end_matches('/').into(), kept: Arc::default() }
+        Self(Arc::new(Inner {
+            http,
+            clock,
+            plc: plc.trim_end_matches('/').to_owned(),
+            kept: Mutex::default(),
+            moments: AtomicU64::new(1),
+            asked_for: Mutex::default(),
+        }))
     }
 
     /// Resolves a DID.
     ///
     /// # Errors
     ///
-    /// [`ResolveError`]; nothing is remembered of a failure.
+    /// [`ResolveError`]; only final ones are remembered.
     pub async fn resolve(&self, did: &Did, freshness: Freshness) -> Result<Arc<Identity>, ResolveError> {
-        if freshness == Freshness::Cached
-            && let Some(identity) = self.kept(did)
-        {
-            return Ok(identity);
-        }
-        let document = match did_web_host(did) {
-            Some(host) => self.http.stranger_json(&format!("https://{host}/.well-known/did.json")).await?,
-            None if did.as_str().starts_with("did:plc:") => {
-                self.http.operator_json(&format!("{}/{did}", self.plc)).await?
-            }
-            None => return Err(ResolveError::Method { did: did.clone() }),
-        };
-        let identity = Arc::new(Identity::from_document(did, &document)?);
-        self.keep(did, &identity);
-        Ok(identity)
+        self.find(did, self.wanted(freshness), Urgency::Fetch).await
     }
 
     /// Resolves a DID anew, with the audit log of its keys if it is a did:plc.
@@ -106,35 +114,173 @@ impl Directory {
     /// As [`Directory::resolve`].
     pub async fn resolve_with_history(&self, did: &Did) -> Result<Arc<Identity>, ResolveError> {
         let identity = self.resolve(did, Freshness::Fresh).await?;
-        if !did.as_str().starts_with("did:plc:") {
-            return Ok(identity);
-        }
-        let log = self.http.operator_json(&format!("{}/{did}/log/audit", self.plc)).await?;
+        let Knows::Plc(url) = self.knows(did)? else { return Ok(identity) };
+        let question = self.0.http.directory(&format!("{url}/log/audit")).await?;
+        let log = question.json(limits::XRPC_JSON_BYTES).await?;
         Ok(Arc::new(identity.as_ref().clone().with_audit_log(&log)?))
     }
 
-    fn kept(&self, did: &Did) -> Option<Arc<Identity>> {
-        let kept = self.kept.lock().ok()?.get(did)?.clone();
-        let age = Duration::from_micros(self.clock.now().saturating_sub(kept.at));
-        (age < KEPT).then_some(kept.identity)
+    /// Which answers will do from here on.
+    pub(super) fn wanted(&self, freshness: Freshness) -> Wanted {
+        match freshness {
+            Freshness::Cached => Wanted::Cached,
+            Freshness::Fresh => Wanted::Since(self.moment()),
+        }
     }
 
-    fn keep(&self, did: &Did, identity: &Arc<Identity>) {
-        let Ok(mut kept) = self.kept.lock() else { return };
-        if kept.len() >= CAPACITY {
-            // Rare, and any half will do: what was dropped is asked again.
-            let mut keep = false;
-            kept.retain(|_, _| {
-                keep = !keep;
-                keep
-            });
+    /// What is known of a DID without asking.
+    pub(super) fn known(&self, did: &Did, wanted: Wanted) -> Option<Found> {
+        self.kept().get(did, wanted, self.0.clock.now())
+    }
+
+    /// From when on a DID may be asked for anew, in microseconds since the Unix epoch; counts the question.
+    pub(super) fn refresh_at(&self, did: &Did) -> u64 {
+        self.kept().refresh_at(did, self.0.clock.now())
+    }
+
+    /// Where a DID is asked for: a URL of that host, and how much it is asked.
+    pub(super) fn place(&self, did: &Did) -> Result<(String, Manners), ResolveError> {
+        let pace = self.0.http.pace();
+        Ok(match self.knows(did)? {
+            Knows::Plc(url) => (url, pace.directory),
+            Knows::Host(url) => (url, pace.host),
+        })
+    }
+
+    /// Resolves a DID for whoever needs it so urgently.
+    pub(super) async fn find(&self, did: &Did, wanted: Wanted, urgency: Urgency) -> Found {
+        if let Some(found) = self.known(did, wanted) {
+            return count(found, "kept");
         }
-        kept.insert(did.clone(), Kept { identity: Arc::clone(identity), at: self.clock.now() });
+        match self.ask(did, wanted, urgency).await {
+            Err(error) if !error.is_final() && wanted == Wanted::Cached => {
+                let stale = self.kept().stale(did, self.0.clock.now());
+                stale
+                    .map_or_else(|| count(Err(error), "unreachable"), |identity| count(Ok(identity), "stale"))
+            }
+            Err(error) if !error.is_final() => count(Err(error), "unreachable"),
+            found => found,
+        }
+    }
+
+    async fn ask(&self, did: &Did, wanted: Wanted, urgency: Urgency) -> Found {
+        let knows = self.knows(did)?;
+        let http = self.0.http.with(urgency);
+        let question = match &knows {
+            Knows::Plc(url) => http.directory(url).await?,
+            Knows::Host(url) => http.stranger(url).await?,
+        };
+        let alone = self.alone(did);
+        let _alone = alone.lock().await;
+        if let Some(found) = self.known(did, wanted) {
+            return count(found, "shared");
+        }
+        let asked = self.moment();
+        let found = match question.json(limits::DID_DOCUMENT_BYTES).await {
+            Ok(document) => Identity::from_document(did, &document).map(Arc::new).map_err(Into::into),
+            Err(error) if says_gone(did, &knows, &error) => {
+                Err(ResolveError::Gone { did: did.clone(), said: error })
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.kept().put(did, found.clone(), asked, self.0.clock.now());
+        count(found, "asked")
+    }
+
+    fn knows(&self, did: &Did) -> Result<Knows, ResolveError> {
+        let method = || ResolveError::Method { did: did.clone() };
+        if did.as_str().starts_with("did:plc:") {
+            return Ok(Knows::Plc(format!("{}/{did}", self.0.plc)));
+        }
+        let origin = did_web_origin(did, self.0.http.reach()).ok_or_else(method)?;
+        let url = format!("{origin}/.well-known/did.json");
+        // What no host of the network can be called is no DID of it.
+        self.0.http.may_ask(&url).map_err(|_| method())?;
+        Ok(Knows::Host(url))
+    }
+
+    fn moment(&self) -> Moment {
+        Moment(self.0.moments.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The lock of whoever asks for a DID.
+    fn alone(&self, did: &Did) -> Arc<tokio::sync::Mutex<()>> {
+        let mut asked_for = self.0.asked_for.lock().unwrap_or_else(PoisonError::into_inner);
+        // Few are asked for at once, so that this looks at few.
+        asked_for.retain(|_, lock| Arc::strong_count(lock) > 1);
+        Arc::clone(asked_for.entry(did.clone()).or_default())
     }
 }
 
-/// The host of a did:web; AT Protocol allows no path.
-fn did_web_host(did: &Did) -> Option<String> {
+/// Whether the answer is about the DID, rather than about a URL that leads nowhere: a directory set to the wrong address
+/// must not pass for one in which everybody is gone.
+fn says_gone(did: &Did, knows: &Knows, error: &HttpError) -> bool {
+    match (error, knows) {
+        (HttpError::Status { status: 404 | 410, .. }, Knows::Host(_)) => true,
+        (HttpError::Status { status: 404 | 410, message: Some(message), .. }, Knows::Plc(_)) => {
+            message.contains(did.as_str())
+        }
+        _ => false,
+    }
+}
+
+/// The origin of a did:web's host. AT Protocol allows no path, and a port of `localhost` only, which is for development.
+fn did_web_origin(did: &Did, reach: Reach) -> Option<String> {
     let host = did.as_str().strip_prefix("did:web:")?;
-    (!host.contains(':')).then(|| host.replace("%3A", ":").replace("%3a", ":"))
+    let (name, port) = match host.split_once('%') {
+        None => (host, None),
+        Some((name, port)) => (name, Some(port.strip_prefix("3A").or_else(|| port.strip_prefix("3a"))?)),
+    };
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
+    if name.is_empty() || !name.bytes().all(is_name) {
+        return None;
+    }
+    match (name, port, reach) {
+        ("localhost", None, Reach::Anywhere) => Some("http://localhost".to_owned()),
+        ("localhost", Some(port), Reach::Anywhere) => {
+            Some(format!("http://localhost:{}", port.parse::<u16>().ok()?))
+        }
+        (_, Some(_), _) => None,
+        (name, None, _) => Some(format!("https://{name}")),
+    }
+}
+
+fn count(found: Found, how: &'static str) -> Found {
+    metrics::counter!("appview_identities_total", "how" => how).increment(1);
+    found
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_did_web_is_a_host_and_with_a_port_only_ours() {
+        let origin = |did: &str, reach| did_web_origin(&did.parse().unwrap(), reach);
+        let both = [Reach::Public, Reach::Anywhere];
+        for reach in both {
+            assert_eq!(origin("did:web:a.example.com", reach).as_deref(), Some("https://a.example.com"));
+            for refused in [
+                "did:web:a.example.com:path",
+                "did:web:a.example.com%3A8080",
+                "did:web:a.example.com%2Fpath",
+                "did:web:user%40a.example.com",
+                "did:web:localhost%3A70000",
+                "did:web:localhost%3A80%2Fpath",
+                "did:web:a_b.example.com",
+            ] {
+                assert_eq!(origin(refused, reach), None, "{refused}");
+            }
+        }
+        assert_eq!(
+            both.map(|reach| origin("did:web:localhost%3A2583", reach)),
+            [None, Some("http://localhost:2583".to_owned())]
+        );
+        assert_eq!(origin("did:web:localhost", Reach::Anywhere).as_deref(), Some("http://localhost"));
+    }
 }

@@ -19,11 +19,12 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::clock::Clock;
-use super::discovery::discover;
+use super::discovery::Discovery;
 use super::network::Network;
 use super::orders::Orders;
 use super::pump::{Batch, Input, Notice, Pump, Sink, Upstream, tell_refused};
 use super::queue::{Inbox, Outbox, WeakOutbox, queue};
+use super::rebuild::Asked;
 use super::relay::{Dialect, Line, Received, RelayUrl, Traffic};
 use super::wire::Outside;
 use crate::index::{Applied, IndexError, IndexWriter};
@@ -77,6 +78,37 @@ impl Following {
             outside,
             orders: Orders::default(),
         }
+    }
+}
+
+impl Following {
+    /// The same once more, for when this one has ended; none where an [`Upstream`] answers, of which there is one.
+    #[must_use]
+    pub fn again(&self) -> Option<Self> {
+        let Answers::Network { network, collections } = &self.answers else { return None };
+        Some(Self {
+            sources: self.sources.clone(),
+            directories: self.directories.clone(),
+            pace: self.pace,
+            scope: self.scope.clone(),
+            answers: Answers::Network { network: network.clone(), collections: collections.clone() },
+            outside: self.outside.clone(),
+            orders: self.orders.clone(),
+        })
+    }
+
+    /// Whom a rebuild has to ask; none where an [`Upstream`] answers.
+    #[must_use]
+    pub fn asked(&self) -> Option<Asked> {
+        let Answers::Network { network, collections } = &self.answers else { return None };
+        let mut network = network.clone();
+        network.scope = self.scope.clone();
+        Some(Asked {
+            network,
+            directories: self.directories.clone(),
+            collections: collections.clone(),
+            orders: self.orders.clone(),
+        })
     }
 }
 
@@ -193,13 +225,12 @@ pub async fn follow(
 }
 
 /// Follows as [`follow`] does, all of it in the task that calls: with a clock and a wire that are a test's, one run is
-/// like the next.
+/// like the next. `sink` lends the writer, of which it is asked where to go on, and to which batches go at last.
 ///
 /// # Errors
 ///
 /// Whatever `sink` returns.
-pub async fn follow_in_place<S: Sink>(
-    writer: &IndexWriter,
+pub async fn follow_in_place<S: Sink + AsRef<IndexWriter>>(
     sink: S,
     following: Following,
     pulse: &Pulse,
@@ -209,7 +240,7 @@ where
     S::Error: From<IndexError>,
 {
     let clock = following.outside.clock.clone();
-    let Started { verifier, upstream, outbox: _, inbox, mut sockets } = start(writer, following)?;
+    let Started { verifier, upstream, outbox: _, inbox, mut sockets } = start(sink.as_ref(), following)?;
     let mut pump = std::pin::pin!(pump(verifier, upstream, sink, inbox, pulse, &clock));
     tokio::select! {
         ended = &mut pump => return ended,
@@ -243,10 +274,6 @@ fn start(writer: &IndexWriter, following: Following) -> Result<Started, IndexErr
         let cursor = cursors.iter().find(|cursor| cursor.endpoint == url.as_str()).map(|cursor| cursor.seq);
         let cursor = cursor.filter(|cursor| is_kept(&source, *cursor, outside.clock.now()));
         let stream = verifier.add_stream(url.as_str(), cursor);
-        if cursor.is_none() && verifier.tracked() > 0 {
-            // Nobody can tell what this stream has said since the index was last written.
-            verifier.handle_gap();
-        }
         let dialect = match source {
             Source::Relay(_) => Dialect::Frames,
             Source::Jetstream(_) => Dialect::Hints { namespace: namespace.clone() },
@@ -266,11 +293,17 @@ fn start(writer: &IndexWriter, following: Following) -> Result<Started, IndexErr
     let upstream: Box<dyn Upstream + Send> = match answers {
         Answers::Upstream(upstream) => upstream,
         Answers::Network { network, collections } => {
-            for url in directories {
-                let (hosts, collections, namespace) =
-                    (network.hosts.clone(), collections.clone(), namespace.clone());
-                let (clock, orders) = (outside.clock.clone(), orders.clone());
-                sockets.spawn(discover(hosts, url, collections, namespace, frames.clone(), clock, orders));
+            for relay in directories {
+                let discovery = Discovery {
+                    hosts: network.hosts.clone(),
+                    relay,
+                    collections: collections.clone(),
+                    namespace: namespace.clone(),
+                    clock: outside.clock.clone(),
+                    orders: orders.clone(),
+                    search: network.search.clone(),
+                };
+                sockets.spawn(discovery.run(frames.clone()));
             }
             let (asking, work) = network.start(frames.clone(), orders);
             sockets.spawn(work);

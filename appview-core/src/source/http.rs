@@ -1,9 +1,10 @@
-//! Requests that are bounded in where, how long and how much: the only way out of the process besides relays.
+//! Requests that are bounded in where, when, how long and how much: the only way out of the process besides relays.
 //!
-//! A URL enters; JSON or a stream of bytes leaves. URLs are of two kinds. An operator's (the PLC directory, a relay) may
-//! name any host. A stranger's (a PDS or did:web host that somebody's DID document names) must be `https` on its own
-//! port at a domain name, and lead to public addresses, which the [wire](super::wire) sees to. Redirects are never
-//! followed. Deliberately absent: caches, retries, and what the answers mean.
+//! A URL enters, and waits for its host's [turn](super::turns); JSON or a stream of bytes leaves. URLs are of two kinds.
+//! An operator's (the PLC directory, a relay) may name any host. A stranger's (a PDS or did:web host that somebody's DID
+//! document names) must be `https` on its own port at a domain name, and lead to public addresses, which the
+//! [wire](super::wire) sees to. Redirects are never followed. Deliberately absent: caches, retries, and what the answers
+//! mean.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,19 +12,28 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use reqwest::Url;
 use serde_json::Value as Json;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout, timeout_at};
 
+use super::turns::{Manners, PATIENCE, Pace, Turn, Turns, Urgency};
 use super::wire::{Bytes, ChosenBy, Outside, Reach, Reply, Wire, WireError};
+use crate::limits;
 
-/// How long a JSON answer may take as a whole.
+/// Requests under way at once to all hosts that strangers chose.
+const AT_ONCE: usize = 48;
+/// As many more may be under way to those of them that failed to answer the last one: however many hang, they keep nobody
+/// from the others.
+const DOUBTFUL_AT_ONCE: usize = 16;
+/// How long a JSON answer, or a stream's first byte, may take.
 const ANSWER: Duration = Duration::from_secs(10);
-/// Largest JSON answer in bytes: a page of 2,000 DIDs is a tenth of it.
-const JSON_BYTES: usize = 2 << 20;
-/// How long a stream may be silent.
-const SILENCE: Duration = Duration::from_secs(30);
-
-/// Top-level names that never lead to a public host.
-const PRIVATE_NAMES: [&str; 9] =
-    ["alt", "arpa", "example", "internal", "invalid", "local", "localhost", "onion", "test"];
+/// A stream brings at least [`SLOWEST`] bytes in each of these, or it is given up.
+const STRETCH: Duration = Duration::from_secs(30);
+/// 1 KiB/s: no line is as slow, and whoever drips would keep a place for ever.
+const SLOWEST: u64 = 30 << 10;
+/// How long a stream may take as a whole: that of the largest export at 50 kB/s.
+const LONGEST_STREAM: Duration = Duration::from_secs(6 * 60 * 60);
+/// Characters of an error's name and message that are kept.
+const TOLD: usize = 200;
 
 /// Why a request brought nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,8 +64,14 @@ pub enum HttpError {
         status: u16,
         /// The error's name, where the answer is an XRPC error.
         name: Option<String>,
-        /// How long to wait before asking again, where the host says so.
-        retry_after: Option<Duration>,
+        /// What the answer says to people, where it is JSON.
+        message: Option<String>,
+    },
+    /// The host has failed too often, or has asked for a rest, and the request cannot wait that long.
+    #[error("{url}: the host is left alone for a while")]
+    Resting {
+        /// The URL.
+        url: String,
     },
     /// The answer is longer than its limit.
     #[error("{url}: more than {limit} bytes")]
@@ -75,83 +91,239 @@ pub enum HttpError {
     },
 }
 
-/// A client for both kinds of URLs; cheap to clone.
+impl HttpError {
+    /// A stable word for metrics.
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Refused { .. } => "refused",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Status { status: 429, .. } => "too-many-requests",
+            Self::Status { status: 500.., .. } => "server-error",
+            Self::Status { .. } => "status",
+            Self::Resting { .. } => "resting",
+            Self::TooLarge { .. } => "too-large",
+            Self::Malformed { .. } => "malformed",
+        }
+    }
+}
+
+/// A client for both kinds of URLs; cheap to clone, and polite to each host over all clones.
 #[derive(Debug, Clone)]
 pub struct Http {
+    shared: Arc<Shared>,
+    urgency: Urgency,
+}
+
+#[derive(Debug)]
+struct Shared {
     wire: Arc<dyn Wire>,
     reach: Reach,
+    turns: Turns,
+    pace: Pace,
+    at_once: Arc<Semaphore>,
+    doubtful_at_once: Arc<Semaphore>,
 }
 
 impl Http {
-    /// Makes a client.
+    /// Makes a client that asks hosts at this pace, for [`Urgency::Fetch`].
     #[must_use]
-    pub fn new(outside: &Outside) -> Self {
-        Self { wire: Arc::clone(&outside.wire), reach: outside.reach }
+    pub fn new(outside: &Outside, pace: Pace) -> Self {
+        let (wire, reach) = (Arc::clone(&outside.wire), outside.reach);
+        let turns = Turns::new(outside.clock.clone());
+        let places = |count| Arc::new(Semaphore::new(count));
+        let (at_once, doubtful_at_once) = (places(AT_ONCE), places(DOUBTFUL_AT_ONCE));
+        let shared = Shared { wire, reach, turns, pace, at_once, doubtful_at_once };
+        Self { shared: Arc::new(shared), urgency: Urgency::Fetch }
     }
 
-    /// Asks a host that the operator chose.
+    /// The same client for questions of another urgency.
+    #[must_use]
+    pub fn with(&self, urgency: Urgency) -> Self {
+        Self { shared: Arc::clone(&self.shared), urgency }
+    }
+
+    /// Where strangers' URLs may lead.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        self.shared.reach
+    }
+
+    /// How much hosts are asked.
+    #[must_use]
+    pub fn pace(&self) -> Pace {
+        self.shared.pace
+    }
+
+    /// Waits for the turn to ask the directory that the operator chose.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError::Refused`], [`HttpError::Resting`].
+    pub async fn directory(&self, url: &str) -> Result<Question, HttpError> {
+        self.question(parse(url)?, ChosenBy::Operator, self.shared.pace.directory).await
+    }
+
+    /// Waits for the turn to ask another host that the operator chose.
+    ///
+    /// # Errors
+    ///
+    /// As [`Http::directory`].
+    pub async fn operator(&self, url: &str) -> Result<Question, HttpError> {
+        // What everything depends on is soon tried again.
+        let manners =
+            Manners { longest_rest: self.shared.pace.directory.longest_rest, ..self.shared.pace.host };
+        self.question(parse(url)?, ChosenBy::Operator, manners).await
+    }
+
+    /// Waits for the turn to ask a host that a stranger chose.
+    ///
+    /// # Errors
+    ///
+    /// As [`Http::directory`].
+    pub async fn stranger(&self, url: &str) -> Result<Question, HttpError> {
+        self.question(self.allowed(url)?, ChosenBy::Stranger, self.shared.pace.host).await
+    }
+
+    /// Whether a stranger's URL may be asked, as far as it tells.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError::Refused`].
+    pub fn may_ask(&self, url: &str) -> Result<(), HttpError> {
+        self.allowed(url).map(drop)
+    }
+
+    /// Until when a host has so long a rest that whoever can wait elsewhere does not wait for it, in
+    /// microseconds since the Unix epoch.
+    #[must_use]
+    pub fn long_rest(&self, origin: &str) -> Option<u64> {
+        self.shared.turns.long_rest(origin)
+    }
+
+    async fn question(&self, url: Url, chosen: ChosenBy, manners: Manners) -> Result<Question, HttpError> {
+        let Shared { wire, turns, at_once, doubtful_at_once, .. } = self.shared.as_ref();
+        let resting = || HttpError::Resting { url: url.to_string() };
+        let turn = turns.turn(&origin(&url), self.urgency, manners).await.map_err(|_| resting())?;
+        // The host's turn comes first, so that nobody who waits for a host keeps others from asking another. What an
+        // operator chose needs no place: however many strangers are slow, it is asked.
+        let place = match chosen {
+            ChosenBy::Stranger => {
+                let places = if turn.is_doubtful() { doubtful_at_once } else { at_once };
+                let place = Arc::clone(places).acquire_owned();
+                // Nobody closes the semaphores, so there is always a permit.
+                match self.urgency {
+                    Urgency::Live => timeout(PATIENCE, place).await.map_err(|_| resting())?.ok(),
+                    Urgency::Fetch | Urgency::Audit => place.await.ok(),
+                }
+            }
+            ChosenBy::Operator => None,
+        };
+        Ok(Question { wire: Arc::clone(wire), url, chosen, turn, _place: place })
+    }
+
+    fn allowed(&self, url: &str) -> Result<Url, HttpError> {
+        let url = parse(url)?;
+        match self.shared.reach.allows(&url) {
+            Ok(()) => Ok(url),
+            Err(reason) => Err(HttpError::Refused { url: url.to_string(), reason }),
+        }
+    }
+}
+
+/// A question whose turn it is: to be asked at once, or dropped.
+#[derive(Debug)]
+pub struct Question {
+    wire: Arc<dyn Wire>,
+    url: Url,
+    chosen: ChosenBy,
+    turn: Turn,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Question {
+    /// Asks, and reads an answer of at most `limit` bytes within ten seconds.
     ///
     /// # Errors
     ///
     /// [`HttpError`].
-    pub async fn operator_json(&self, url: &str) -> Result<Json, HttpError> {
-        self.json(parse(url)?, ChosenBy::Operator).await
+    pub async fn bytes(self, limit: usize) -> Result<Vec<u8>, HttpError> {
+        let asked = async {
+            let mut reply = self.ask().await?;
+            body(&self.url, &mut reply, limit).await
+        };
+        let answer = match timeout(ANSWER, asked).await {
+            Ok(answer) => answer,
+            Err(_) => Err(silent(&self.url)),
+        };
+        self.note(answer.as_ref().err());
+        answer
     }
 
-    /// Asks a host that a stranger chose.
+    /// Asks for JSON of at most `limit` bytes.
     ///
     /// # Errors
     ///
     /// [`HttpError`].
-    pub async fn stranger_json(&self, url: &str) -> Result<Json, HttpError> {
-        self.json(self.stranger(url)?, ChosenBy::Stranger).await
+    pub async fn json(self, limit: usize) -> Result<Json, HttpError> {
+        let url = self.url.clone();
+        serde_json::from_slice(&self.bytes(limit).await?)
+            .map_err(|_| HttpError::Malformed { url: url.into(), expected: "json" })
     }
 
-    /// Opens a stream from a host that a stranger chose, of at most `limit` bytes.
+    /// Asks for a stream of at most `limit` bytes, which keeps its turn until it is dropped.
     ///
     /// # Errors
     ///
     /// [`HttpError`].
-    pub async fn stranger_stream(&self, url: &str, limit: u64) -> Result<Stream, HttpError> {
-        let url = self.stranger(url)?;
-        let reply = within(&url, self.ask(&url, ChosenBy::Stranger)).await?;
-        Ok(Stream { url, reply, limit, read: 0 })
-    }
-
-    async fn json(&self, url: Url, chosen: ChosenBy) -> Result<Json, HttpError> {
-        let body = within(&url, async {
-            let mut reply = self.ask(&url, chosen).await?;
-            body(&url, &mut reply).await
-        });
-        serde_json::from_slice(&body.await?)
-            .map_err(|_| HttpError::Malformed { url: url.to_string(), expected: "json" })
+    pub async fn stream(self, limit: u64) -> Result<Stream, HttpError> {
+        let reply = match timeout(ANSWER, self.ask()).await {
+            Ok(reply) => reply,
+            Err(_) => Err(silent(&self.url)),
+        };
+        self.note(reply.as_ref().err());
+        let now = Instant::now();
+        Ok(Stream { reply: reply?, question: self, limit, read: 0, began: now, stretch: (now, 0) })
     }
 
     /// An answer that is none of an error.
-    async fn ask(&self, url: &Url, chosen: ChosenBy) -> Result<Reply, HttpError> {
-        let reply = self.wire.get(url.clone(), chosen).await;
-        let reply = reply.map_err(|error| unreachable(url, error))?;
-        if reply.status == 200 { Ok(reply) } else { Err(refusal(url, reply).await) }
+    async fn ask(&self) -> Result<Reply, HttpError> {
+        let reply = self.wire.get(self.url.clone(), self.chosen).await;
+        let reply = reply.map_err(|error| unreachable(&self.url, error))?;
+        if let Some(allowance) = reply.wishes.allowance {
+            self.turn.allowed(allowance);
+        }
+        match (reply.status, reply.wishes.retry_after) {
+            (200, _) => return Ok(reply),
+            (429, pause) => self.turn.rest(pause),
+            (503, Some(pause)) => self.turn.rest(Some(pause)),
+            _ => {}
+        }
+        Err(refusal(&self.url, reply).await)
     }
 
-    fn stranger(&self, url: &str) -> Result<Url, HttpError> {
-        let url = parse(url)?;
-        match self.reach {
-            Reach::Anywhere => Ok(url),
-            Reach::Public => match public_url(&url) {
-                Ok(()) => Ok(url),
-                Err(reason) => Err(HttpError::Refused { url: url.to_string(), reason }),
-            },
+    /// Lets everybody whose turn comes later know how the host is.
+    fn note(&self, error: Option<&HttpError>) {
+        match error {
+            Some(HttpError::Unreachable { .. }) => self.turn.failed(),
+            // 501 is what a host says to a method that it does not have.
+            Some(HttpError::Status { status: 500 | 502.., .. }) => self.turn.failed(),
+            _ => self.turn.answered(),
         }
+        let outcome = error.map_or("answered", HttpError::label);
+        metrics::counter!("appview_requests_total", "outcome" => outcome).increment(1);
     }
 }
 
 /// The body of an answer, as it arrives.
 pub struct Stream {
-    url: Url,
+    question: Question,
     reply: Reply,
     limit: u64,
     read: u64,
+    began: Instant,
+    /// When the present stretch began, and how much had come by then.
+    stretch: (Instant, u64),
 }
 
 impl Stream {
@@ -161,116 +333,96 @@ impl Stream {
         self.read
     }
 
+    /// Begins to count its time, for whoever had to wait before reading.
+    pub fn begin(&mut self) {
+        self.began = Instant::now();
+        self.stretch = (self.began, 0);
+    }
+
+    /// Since it was begun.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
     /// The next bytes; none at the end.
     ///
     /// # Errors
     ///
-    /// The stream fails, is silent for 30 seconds, or exceeds its limit.
+    /// The stream fails, brings less than 30 KiB in 30 seconds, takes more than six hours, or exceeds its limit.
     pub async fn next(&mut self) -> Result<Option<Bytes>, HttpError> {
-        let Ok(chunk) = tokio::time::timeout(SILENCE, self.reply.body.next()).await else {
-            return Err(silent(&self.url, SILENCE));
+        let next = self.chunk().await;
+        if let Err(HttpError::Unreachable { .. }) = &next {
+            self.question.turn.failed();
+        }
+        next
+    }
+
+    async fn chunk(&mut self) -> Result<Option<Bytes>, HttpError> {
+        let url = &self.question.url;
+        let chunk = loop {
+            let (from, before) = self.stretch;
+            match timeout_at(from + STRETCH, self.reply.body.next()).await {
+                Ok(chunk) => break chunk,
+                Err(_) if self.read - before >= SLOWEST && self.elapsed() < LONGEST_STREAM => {
+                    self.stretch = (Instant::now(), self.read);
+                }
+                Err(_) => return Err(unreachable(url, WireError("too slow".to_owned()))),
+            }
         };
         let Some(chunk) = chunk else { return Ok(None) };
-        let chunk = chunk.map_err(|error| unreachable(&self.url, error))?;
+        let chunk = chunk.map_err(|error| unreachable(url, error))?;
         self.read = self.read.saturating_add(chunk.len() as u64);
         if self.read > self.limit {
-            return Err(HttpError::TooLarge { url: self.url.to_string(), limit: self.limit });
+            return Err(HttpError::TooLarge { url: url.to_string(), limit: self.limit });
         }
         Ok(Some(chunk))
     }
 }
 
-async fn within<T>(url: &Url, answer: impl Future<Output = Result<T, HttpError>>) -> Result<T, HttpError> {
-    match tokio::time::timeout(ANSWER, answer).await {
-        Ok(answer) => answer,
-        Err(_) => Err(silent(url, ANSWER)),
-    }
-}
-
-async fn body(url: &Url, reply: &mut Reply) -> Result<Vec<u8>, HttpError> {
+async fn body(url: &Url, reply: &mut Reply, limit: usize) -> Result<Vec<u8>, HttpError> {
     let mut body = Vec::new();
     while let Some(chunk) = reply.body.next().await {
         let chunk = chunk.map_err(|error| unreachable(url, error))?;
-        if body.len().saturating_add(chunk.len()) > JSON_BYTES {
-            return Err(HttpError::TooLarge { url: url.to_string(), limit: JSON_BYTES as u64 });
+        if body.len().saturating_add(chunk.len()) > limit {
+            return Err(HttpError::TooLarge { url: url.to_string(), limit: limit as u64 });
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body)
 }
 
-/// Reads an error answer: XRPC's names where there are any, and a hint of when to come back.
+/// Reads an error answer: XRPC's names where there are any.
 async fn refusal(url: &Url, mut reply: Reply) -> HttpError {
-    let body = body(url, &mut reply).await.unwrap_or_default();
+    let body = body(url, &mut reply, limits::XRPC_ERROR_BYTES).await.unwrap_or_default();
     let json: Option<Json> = serde_json::from_slice(&body).ok();
-    let name = json.as_ref().and_then(|json| json.get("error")).and_then(Json::as_str);
+    let told = |member: &str| -> Option<String> {
+        Some(json.as_ref()?.get(member)?.as_str()?.chars().take(TOLD).collect())
+    };
     HttpError::Status {
         url: url.to_string(),
         status: reply.status,
-        name: name.map(str::to_owned),
-        retry_after: reply.retry_after,
+        name: told("error"),
+        message: told("message"),
     }
+}
+
+/// What politeness is about: scheme, host and port.
+pub(super) fn origin(url: &Url) -> String {
+    url.origin().ascii_serialization()
 }
 
 fn parse(url: &str) -> Result<Url, HttpError> {
     Url::parse(url).map_err(|_| HttpError::Refused { url: url.to_owned(), reason: "not a url" })
 }
 
-/// Whether a stranger may send us there, as far as the URL tells.
-fn public_url(url: &Url) -> Result<(), &'static str> {
-    if url.scheme() != "https" {
-        return Err("not https");
-    }
-    if url.port().is_some() {
-        return Err("a port of its own");
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("a user name");
-    }
-    // `domain` is none for every way of writing an address, which the resolver would never see.
-    let host = url.domain().ok_or("an address instead of a name")?;
-    let top = host.trim_end_matches('.').rsplit_once('.').map(|(_, top)| top);
-    match top {
-        None => Err("a name without a domain"),
-        Some(top) if PRIVATE_NAMES.contains(&top) => Err("a name that is not public"),
-        Some(_) => Ok(()),
-    }
-}
-
 fn unreachable(url: &Url, error: WireError) -> HttpError {
     HttpError::Unreachable { url: url.to_string(), reason: error.0 }
 }
 
-fn silent(url: &Url, limit: Duration) -> HttpError {
-    HttpError::Unreachable { url: url.to_string(), reason: format!("no answer within {} s", limit.as_secs()) }
-}
-
-#[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stranger_may_name_public_https_hosts_only() {
-        let http = Http::new(&Outside::internet(Reach::Public).unwrap());
-        for url in [
-            "http://pds.example.com",
-            "https://127.0.0.1",
-            "https://2130706433",
-            "https://0x7f.1",
-            "https://[::1]",
-            "https://[::ffff:127.0.0.1]",
-            "https://localhost",
-            "https://pds.local",
-            "https://pds.internal.",
-            "https://pds.example.com:8443",
-            "https://user@pds.example.com",
-            "https://pds",
-            "file:///etc/passwd",
-            "",
-        ] {
-            assert!(matches!(http.stranger(url), Err(HttpError::Refused { .. })), "{url}");
-        }
-        assert!(http.stranger("https://pds.example.com/xrpc/x").is_ok());
+fn silent(url: &Url) -> HttpError {
+    HttpError::Unreachable {
+        url: url.to_string(),
+        reason: format!("no answer within {} s", ANSWER.as_secs()),
     }
 }

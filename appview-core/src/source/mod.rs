@@ -11,17 +11,23 @@
 
 pub mod burst;
 #[cfg(feature = "net")]
+pub mod backlog;
+#[cfg(feature = "net")]
 pub mod clock;
 #[cfg(feature = "net")]
 pub mod directory;
 #[cfg(feature = "net")]
 pub mod discovery;
 #[cfg(feature = "net")]
+mod errand;
+#[cfg(feature = "net")]
 pub mod follow;
 #[cfg(feature = "net")]
 pub mod http;
 #[cfg(feature = "net")]
 pub mod jetstream;
+#[cfg(feature = "net")]
+mod kept;
 #[cfg(feature = "net")]
 pub mod network;
 #[cfg(feature = "net")]
@@ -32,10 +38,20 @@ pub mod pump;
 #[cfg(feature = "net")]
 pub mod queue;
 #[cfg(feature = "net")]
+pub mod reach;
+#[cfg(feature = "net")]
+pub mod rebuild;
+#[cfg(feature = "net")]
 pub mod relay;
 pub mod replay;
 #[cfg(feature = "net")]
+pub mod turns;
+#[cfg(feature = "net")]
+mod visit;
+#[cfg(feature = "net")]
 pub mod wire;
+#[cfg(feature = "net")]
+pub mod wishes;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

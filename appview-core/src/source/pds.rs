@@ -1,32 +1,57 @@
 //! What is asked of hosts about repositories: exports, states, and who has any.
 //!
 //! A DID's PDS or a relay's URL enters; an [`Archive`], a [`Hosting`] or a page of DIDs leaves. Exports are spooled to an
-//! unnamed file as they arrive, so that their size costs disk and not memory. Deliberately absent: proof, retries, and
-//! which host is the right one.
+//! unnamed file as they arrive, so that their size costs disk and not memory, and few arrive at once; those that take
+//! long do so in places of their own, so that slow hosts never hold up the others. Deliberately absent: proof, retries,
+//! and which host is the right one.
 //!
 //! The shapes of requests and answers are `atrium-api`'s. Follows [`com.atproto.sync`](https://docs.bsky.app/docs/category/http-reference).
 
 use std::io::{Seek as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use atrium_api::com::atproto::repo::describe_repo;
 use atrium_api::com::atproto::sync::{
-    get_latest_commit, get_repo, get_repo_status, list_repos, list_repos_by_collection,
+    get_latest_commit, get_record, get_repo, get_repo_status, list_repos, list_repos_by_collection,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::http::{Http, HttpError};
-use super::network::in_place_or_beside;
+use super::turns::Urgency;
 use crate::block::BlockError;
 use crate::block::car::Archive;
+use crate::limits;
 use crate::sync::Hosting;
-use crate::syntax::{Did, Nsid, Tid};
+use crate::syntax::{Did, Nsid, RepoPath, Tid};
 
-/// Largest export in bytes.
-const EXPORT_BYTES: u64 = 1 << 30;
 /// Exports up to this many bytes stay in memory.
 const IN_MEMORY: usize = 4 << 20;
+/// Exports that arrive, or wait for room in the queue to the pump, at once.
+const AT_ONCE: usize = 12;
+/// Exports that arrive at once for longer than [`SLOW`].
+const SLOW_AT_ONCE: usize = 4;
+/// An export that takes longer leaves its place to others.
+const SLOW: Duration = Duration::from_secs(60);
+/// Hashing and proving up to this many bytes takes a millisecond or less, and is done where it is asked for.
+const IN_PLACE: u64 = 256 << 10;
+
+/// Does what takes as long as so many `bytes` need, beside the runtime if they are many.
+pub(super) async fn in_place_or_beside<T: Send + 'static>(
+    bytes: u64,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    if bytes <= IN_PLACE {
+        return work();
+    }
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
 
 /// Why a host did not give what it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,44 +66,104 @@ pub enum PdsError {
     /// The host says that it does not serve the account.
     #[error("the host says that the account is {0}")]
     Inactive(Hosting),
+    /// It takes long, and so do as many others as may.
+    #[error("the export takes long, and so do others")]
+    Slow,
 }
 
 impl PdsError {
+    /// A stable word for metrics.
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Http(error) => error.label(),
+            Self::Block(_) => "not-a-car",
+            Self::Inactive(_) => "inactive",
+            Self::Slow => "slow",
+        }
+    }
+
     /// Whether the host does not have the method that it was asked for.
     #[must_use]
     pub fn is_unknown_method(&self) -> bool {
         match self {
-            // A PDS would pass the question on, and has nobody to pass it to: 400 `InvalidRequest`.
             Self::Http(HttpError::Status { status: 404 | 501, .. }) => true,
-            Self::Http(HttpError::Status { status: 400, name, .. }) => {
-                matches!(name.as_deref(), Some("InvalidRequest" | "MethodNotImplemented"))
-            }
+            Self::Http(HttpError::Status { name, .. }) => name.as_deref() == Some("MethodNotImplemented"),
             _ => false,
         }
     }
+
+    /// Whether the host would pass the question on and has nobody to pass it to, or does not have the method.
+    #[must_use]
+    pub fn is_of_no_directory(&self) -> bool {
+        let is_invalid = |name: &String| name == "InvalidRequest";
+        self.is_unknown_method()
+            || matches!(self, Self::Http(HttpError::Status { status: 400, name, .. })
+                if name.as_ref().is_some_and(is_invalid))
+    }
+}
+
+/// A repository in a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Whose.
+    pub did: Did,
+    /// Its newest revision, where the listing tells it.
+    pub rev: Option<Tid>,
 }
 
 /// One page of a listing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RepoPage {
-    /// Whose repositories; what is not a DID is left out.
-    pub dids: Vec<Did>,
+    /// Repositories; what names no DID, and whose account is not active, is left out.
+    pub repos: Vec<Listed>,
+    /// Whether the host had nothing on it, which is how a PDS ends a listing.
+    pub is_empty: bool,
     /// Where to go on; none at the end.
     pub cursor: Option<String>,
 }
+
+/// An export that has arrived. Its blocks are hashed; nothing is proven yet.
+#[derive(Debug)]
+pub struct Export {
+    /// Its blocks.
+    pub archive: Archive,
+    /// Its place among those at once, to be kept for as long as the archive, or what is made of it, is in memory.
+    pub place: Place,
+}
+
+/// A place among the exports at once; free for another when it is dropped.
+#[derive(Debug)]
+pub struct Place(#[expect(dead_code, reason = "held for its drop")] Option<OwnedSemaphorePermit>);
 
 /// Asks hosts; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Hosts {
     http: Http,
-    spool: PathBuf,
+    spool: Arc<Path>,
+    at_once: Arc<Semaphore>,
+    slow_at_once: Arc<Semaphore>,
 }
 
 impl Hosts {
     /// Spools large exports to files without a name in the folder `spool`.
     #[must_use]
-    pub const fn new(http: Http, spool: PathBuf) -> Self {
-        Self { http, spool }
+    pub fn new(http: Http, spool: PathBuf) -> Self {
+        let places = |count| Arc::new(Semaphore::new(count));
+        Self { http, spool: spool.into(), at_once: places(AT_ONCE), slow_at_once: places(SLOW_AT_ONCE) }
+    }
+
+    /// The same for questions of another urgency.
+    #[must_use]
+    pub fn with(&self, urgency: Urgency) -> Self {
+        Self { http: self.http.with(urgency), ..self.clone() }
+    }
+
+    /// Until when a host, by its origin, has so long a rest that there is better to do than wait for its end, in microseconds
+    /// since the Unix epoch.
+    #[must_use]
+    pub fn long_rest(&self, origin: &str) -> Option<u64> {
+        self.http.long_rest(origin)
     }
 
     /// Fetches a whole repository from its PDS.
@@ -86,11 +171,21 @@ impl Hosts {
     /// # Errors
     ///
     /// [`PdsError`].
-    pub async fn repo(&self, pds: &str, did: &Did) -> Result<Archive, PdsError> {
+    pub async fn repo(&self, pds: &str, did: &Did) -> Result<Export, PdsError> {
         let url = format!("{pds}/xrpc/{}?did={did}", get_repo::NSID);
-        let mut stream = self.http.stranger_stream(&url, EXPORT_BYTES).await.map_err(inactive)?;
+        let question = self.http.stranger(&url).await?;
+        let mut stream = question.stream(limits::EXPORT_BYTES).await.map_err(inactive)?;
+        // A place is for what has begun to arrive: whoever waits for a host must not keep others from it. Nobody closes
+        // the semaphore, so there is always a permit.
+        let mut place = Place(Arc::clone(&self.at_once).acquire_owned().await.ok());
+        let mut is_slow = false;
+        stream.begin();
         let (mut memory, mut spooled) = (Vec::new(), None);
         while let Some(chunk) = stream.next().await? {
+            if !is_slow && stream.elapsed() > SLOW {
+                let slow = Arc::clone(&self.slow_at_once).try_acquire_owned();
+                (place, is_slow) = (Place(Some(slow.map_err(|_| PdsError::Slow)?)), true);
+            }
             if spooled.is_none() && memory.len().saturating_add(chunk.len()) > IN_MEMORY {
                 let mut file = tempfile::tempfile_in(&self.spool).map_err(BlockError::from)?;
                 file.write_all(&memory).map_err(BlockError::from)?;
@@ -104,6 +199,9 @@ impl Hosts {
             }
         }
         let bytes = stream.read();
+        metrics::counter!("appview_export_bytes_total").increment(bytes);
+        metrics::histogram!("appview_export_seconds").record(stream.elapsed());
+        drop(stream);
         let opened = in_place_or_beside(bytes, move || match spooled {
             Some(mut file) => {
                 file.rewind()?;
@@ -111,7 +209,19 @@ impl Hosts {
             }
             None => Archive::from_bytes(memory),
         });
-        Ok(opened.await?)
+        Ok(Export { archive: opened.await?, place })
+    }
+
+    /// Fetches the proof of one record, or of its absence: a CAR.
+    ///
+    /// # Errors
+    ///
+    /// [`PdsError`].
+    pub async fn record(&self, pds: &str, did: &Did, path: &RepoPath) -> Result<Vec<u8>, PdsError> {
+        let RepoPath { collection, rkey } = path;
+        let url = format!("{pds}/xrpc/{}?did={did}&collection={collection}&rkey={rkey}", get_record::NSID);
+        let question = self.http.stranger(&url).await?;
+        question.bytes(limits::RECORD_PROOF_BYTES).await.map_err(inactive)
     }
 
     /// The newest revision that a PDS has of a repository.
@@ -121,7 +231,7 @@ impl Hosts {
     /// [`PdsError`].
     pub async fn latest_rev(&self, pds: &str, did: &Did) -> Result<Tid, PdsError> {
         let url = format!("{pds}/xrpc/{}?did={did}", get_latest_commit::NSID);
-        let json = self.http.stranger_json(&url).await.map_err(inactive)?;
+        let json = self.stranger_json(&url).await?;
         let latest: get_latest_commit::OutputData = shaped(&url, json)?;
         Ok(latest.rev.as_str().parse().map_err(|_| HttpError::Malformed { url, expected: "a rev" })?)
     }
@@ -133,7 +243,7 @@ impl Hosts {
     /// [`PdsError`]; an account that it does not know is [`Hosting::Deleted`], not an error.
     pub async fn hosting(&self, pds: &str, did: &Did) -> Result<Hosting, PdsError> {
         let url = format!("{pds}/xrpc/{}?did={did}", get_repo_status::NSID);
-        match self.http.stranger_json(&url).await.map_err(inactive) {
+        match self.stranger_json(&url).await {
             Ok(json) => {
                 let said: get_repo_status::OutputData = shaped(&url, json)?;
                 Ok(Hosting::from_event(said.active, said.status.as_deref()))
@@ -165,7 +275,7 @@ impl Hosts {
     /// [`PdsError`].
     pub async fn has_collection_in(&self, pds: &str, did: &Did, namespace: &str) -> Result<bool, PdsError> {
         let url = format!("{pds}/xrpc/{}?repo={did}", describe_repo::NSID);
-        let json = self.http.operator_json(&url).await.map_err(inactive)?;
+        let json = self.operator_json(&url).await?;
         let collections = json.get("collections").and_then(Json::as_array);
         let collections = collections.ok_or(HttpError::Malformed { url, expected: "collections" })?;
         Ok(collections.iter().filter_map(Json::as_str).any(|nsid| nsid.starts_with(namespace)))
@@ -180,6 +290,14 @@ impl Hosts {
         self.page(host, &format!("{}?limit=1000", list_repos::NSID), cursor).await
     }
 
+    async fn stranger_json(&self, url: &str) -> Result<Json, PdsError> {
+        self.http.stranger(url).await?.json(limits::XRPC_JSON_BYTES).await.map_err(inactive)
+    }
+
+    async fn operator_json(&self, url: &str) -> Result<Json, PdsError> {
+        self.http.operator(url).await?.json(limits::XRPC_JSON_BYTES).await.map_err(inactive)
+    }
+
     async fn page(&self, host: &str, method: &str, cursor: Option<&str>) -> Result<RepoPage, PdsError> {
         let mut url = format!("{host}/xrpc/{method}");
         if let Some(cursor) = cursor {
@@ -187,12 +305,22 @@ impl Hosts {
                 .map_err(|_| HttpError::Refused { url, reason: "not a url" })?
                 .into();
         }
-        let json = self.http.operator_json(&url).await?;
+        let json = self.operator_json(&url).await?;
         let repos = json.get("repos").and_then(Json::as_array);
         let repos = repos.ok_or(HttpError::Malformed { url, expected: "repos" })?;
-        let did = |repo: &Json| repo.get("did")?.as_str()?.parse().ok();
+        let is_empty = repos.is_empty();
+        let listed = |repo: &Json| {
+            let text = |member: &str| repo.get(member).and_then(Json::as_str);
+            Some(Listed {
+                did: text("did")?.parse().ok()?,
+                rev: text("rev").and_then(|rev| rev.parse().ok()),
+            })
+        };
         let cursor = json.get("cursor").and_then(Json::as_str).filter(|cursor| !cursor.is_empty());
-        Ok(RepoPage { dids: repos.iter().filter_map(did).collect(), cursor: cursor.map(str::to_owned) })
+        // One that is not hosted has nothing to give; it is listed again when it is.
+        let is_hosted = |repo: &&Json| repo.get("active").and_then(Json::as_bool).unwrap_or(true);
+        let repos = repos.iter().filter(is_hosted).filter_map(listed).collect();
+        Ok(RepoPage { repos, is_empty, cursor: cursor.map(str::to_owned) })
     }
 }
 

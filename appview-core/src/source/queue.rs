@@ -102,6 +102,12 @@ impl Outbox {
         self.messages.closed().await;
     }
 
+    /// Whether nobody receives any more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.messages.is_closed()
+    }
+
     /// The same queue, for one who may outlive it.
     #[must_use]
     pub fn downgrade(&self) -> WeakOutbox {

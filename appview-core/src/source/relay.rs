@@ -399,6 +399,8 @@ struct Quiet {
     /// Silence has been asked about since anything was heard.
     is_asked: bool,
     event: Instant,
+    /// When it was last looked how quiet it is.
+    looked: Instant,
     /// What had come over all lines at its last event.
     traffic: u64,
     /// It was resumed from a cursor and has brought nothing yet.
@@ -415,7 +417,7 @@ enum Look {
 impl Quiet {
     fn new(is_resumed: bool, traffic: u64) -> Self {
         let now = Instant::now();
-        Self { heard: now, is_asked: false, event: now, traffic, is_mute: is_resumed }
+        Self { heard: now, is_asked: false, event: now, looked: now, traffic, is_mute: is_resumed }
     }
 
     fn heard(&mut self) {
@@ -426,18 +428,16 @@ impl Quiet {
         (self.event, self.traffic, self.is_mute) = (Instant::now(), traffic, false);
     }
 
-    /// When to look next, if nothing is heard before.
+    /// When to look next, whatever is heard before but events: a relay that only pings is to be looked at all the same.
     fn next_look(&self) -> Instant {
         let idle = if self.is_asked { IDLE * 2 } else { IDLE };
-        let quiet = if self.is_mute { STALL.min(MUTE) } else { STALL };
-        let now = Instant::now();
-        // What is over already and led to nothing is looked at again after a while.
-        let later = |at: Instant| if at > now { at } else { now + IDLE };
-        later(self.heard + idle).min(later(self.event + quiet))
+        // What led to nothing is looked at again after a while.
+        (self.heard + idle).min((self.event + STALL).max(self.looked + IDLE))
     }
 
     fn look(&mut self, traffic: u64) -> Look {
         let now = Instant::now();
+        self.looked = now;
         let silent = now.saturating_duration_since(self.heard);
         let eventless = now.saturating_duration_since(self.event);
         if silent >= IDLE * 2 && self.is_asked {

@@ -6,7 +6,7 @@
 //! but the one on connecting.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,36 +15,25 @@ use futures_util::stream::{BoxStream, unfold};
 use futures_util::{Sink, Stream};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response, Url};
+use reqwest::{Client, Response};
+use tokio::sync::Semaphore;
 use tokio_tungstenite::connect_async_with_config;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
+pub use reqwest::Url;
 pub use tokio_tungstenite::tungstenite::{Bytes, Error as SocketError, Message};
 
+pub use super::reach::Reach;
+
 use super::clock::Clock;
+use super::reach::is_public;
+use super::wishes::Wishes;
 use crate::limits;
 
-/// How long a connection may take to open.
+/// How long a connection may take to open, with looking up its name.
 const CONNECT: Duration = Duration::from_secs(3);
-
-/// Where strangers' URLs may lead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Reach {
-    /// Public hosts over `https` alone.
-    #[default]
-    Public,
-    /// Anywhere, loopback and plain `http` included: for tests and for networks of one's own.
-    Anywhere,
-}
-
-impl fmt::Display for Reach {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Public => "public",
-            Self::Anywhere => "anywhere",
-        })
-    }
-}
+/// Names of strangers that may be looked up at once.
+const LOOKUPS: usize = 32;
 
 /// Who chose a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,8 +53,8 @@ pub struct WireError(pub String);
 pub struct Reply {
     /// The status code.
     pub status: u16,
-    /// How long to wait before asking again, where the host says so.
-    pub retry_after: Option<Duration>,
+    /// What the host says about when to ask it again.
+    pub wishes: Wishes,
     /// The body as it arrives.
     pub body: BoxStream<'static, Result<Bytes, WireError>>,
 }
@@ -108,7 +97,8 @@ impl Outside {
     ///
     /// The system's TLS roots cannot be loaded.
     pub fn internet(reach: Reach) -> Result<Self, WireError> {
-        Ok(Self { wire: Arc::new(Internet::new(reach)?), clock: Clock::system(), reach })
+        let clock = Clock::system();
+        Ok(Self { wire: Arc::new(Internet::new(reach, clock.clone())?), clock, reach })
     }
 }
 
@@ -117,10 +107,11 @@ impl Outside {
 struct Internet {
     strangers: Client,
     operators: Client,
+    clock: Clock,
 }
 
 impl Internet {
-    fn new(reach: Reach) -> Result<Self, WireError> {
+    fn new(reach: Reach, clock: Clock) -> Result<Self, WireError> {
         let builder = || {
             Client::builder()
                 .user_agent(concat!("appviewd/", env!("CARGO_PKG_VERSION")))
@@ -136,7 +127,7 @@ impl Internet {
             Reach::Public => built(builder().https_only(true).dns_resolver(Arc::new(PublicOnly)).build())?,
             Reach::Anywhere => operators.clone(),
         };
-        Ok(Self { strangers, operators })
+        Ok(Self { strangers, operators, clock })
     }
 }
 
@@ -147,7 +138,8 @@ impl Wire for Internet {
             ChosenBy::Stranger => &self.strangers,
         };
         let sent = client.get(url).send();
-        Box::pin(async move { Ok(reply(sent.await.map_err(failed)?)) })
+        let clock = self.clock.clone();
+        Box::pin(async move { Ok(reply(sent.await.map_err(failed)?, clock.now())) })
     }
 
     fn dial(&self, url: String) -> BoxFuture<'static, Result<Box<dyn Socket>, WireError>> {
@@ -163,10 +155,10 @@ impl Wire for Internet {
     }
 }
 
-fn reply(response: Response) -> Reply {
+fn reply(response: Response, now: u64) -> Reply {
     let status = response.status().as_u16();
-    let seconds =
-        response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let header = |name: &str| response.headers().get(name)?.to_str().ok();
+    let wishes = Wishes::read(header, now);
     let body = unfold(response, |mut response| async move {
         match response.chunk().await {
             Ok(Some(chunk)) => Some((Ok(chunk), response)),
@@ -174,7 +166,7 @@ fn reply(response: Response) -> Reply {
             Err(error) => Some((Err(failed(error)), response)),
         }
     });
-    Reply { status, retry_after: seconds.map(Duration::from_secs), body: Box::pin(body) }
+    Reply { status, wishes, body: Box::pin(body) }
 }
 
 /// A resolver whose every answer is public, or that has none.
@@ -183,7 +175,7 @@ struct PublicOnly;
 impl Resolve for PublicOnly {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let found = look_up(name.as_str().to_owned()).await?;
             // One private address among public ones is how a rebinding attack begins.
             if found.is_empty() || !found.iter().all(|address| is_public(address.ip())) {
                 return Err("the name leads to an address that is not public".into());
@@ -193,41 +185,19 @@ impl Resolve for PublicOnly {
     }
 }
 
-/// Whether an address is reachable by everyone, by the registries of special-purpose addresses (RFC 6890 and its
-/// successors).
-#[must_use]
-pub fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => is_public_v4(address),
-        IpAddr::V6(address) => is_public_v6(address),
-    }
-}
-
-fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
-    !matches!(
-        (a, b, c),
-        (0 | 10 | 127 | 224..=255, ..)
-            | (100, 64..=127, _)
-            | (169, 254, _)
-            | (172, 16..=31, _)
-            | (192, 0, 0 | 2)
-            | (192, 88, 99)
-            | (192, 168, _)
-            | (198, 18 | 19, _)
-            | (198, 51, 100)
-            | (203, 0, 113)
-    )
-}
-
-fn is_public_v6(address: Ipv6Addr) -> bool {
-    let [a, b, ..] = address.segments();
-    // Only 2000::/3 is handed out. Taken from it: protocol assignments with Teredo (2001::/23), documentation
-    // (2001:db8::/32, 3fff::/20) and 6to4 (2002::/16), which embeds an IPv4 address of anyone's choice.
-    (0x2000..=0x3fff).contains(&a)
-        && !(a == 0x2001 && (b < 0x0200 || b == 0x0db8))
-        && a != 0x2002
-        && !(a == 0x3fff && b < 0x1000)
+/// Asks the system for a name's addresses.
+///
+/// That occupies a thread for as long as the name's servers like, whether or not anyone waits for it still, and threads
+/// are few: a stranger's names may have [`LOOKUPS`] of them.
+async fn look_up(name: String) -> Result<Vec<SocketAddr>, std::io::Error> {
+    static PLACES: Semaphore = Semaphore::const_new(LOOKUPS);
+    // Nobody closes it.
+    let place = PLACES.acquire().await.ok();
+    let found = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        (name.as_str(), 0).to_socket_addrs().map(Iterator::collect)
+    });
+    found.await?
 }
 
 fn failed(error: reqwest::Error) -> WireError {
@@ -241,46 +211,4 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = source;
     }
     cause.to_string()
-}
-
-#[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_that_are_not_everyones_are_not_public() {
-        for private in [
-            "0.0.0.0",
-            "10.1.2.3",
-            "100.64.0.1",
-            "127.0.0.1",
-            "169.254.169.254",
-            "172.31.255.255",
-            "192.0.0.1",
-            "192.168.0.1",
-            "198.18.0.1",
-            "203.0.113.9",
-            "224.0.0.1",
-            "255.255.255.255",
-            "::",
-            "::1",
-            "::ffff:8.8.8.8",
-            "64:ff9b::808:808",
-            "fe80::1",
-            "fc00::1",
-            "2001::1",
-            "2001:db8::1",
-            "2002:7f00:1::",
-            "3fff::1",
-            "ff02::1",
-        ] {
-            assert!(!is_public(private.parse().unwrap()), "{private}");
-        }
-        for public in
-            ["1.1.1.1", "8.8.8.8", "172.32.0.1", "192.0.1.1", "2606:4700::1111", "2a00::1", "2001:200::1"]
-        {
-            assert!(is_public(public.parse().unwrap()), "{public}");
-        }
-    }
 }

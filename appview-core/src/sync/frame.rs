@@ -450,11 +450,12 @@ fn op<'a>(reader: &mut Reader<'a>) -> Result<RepoOp<'a>, FrameError> {
     }
     let path = path.ok_or(FrameError::Op { reason: "no path" })?;
     match (action, cid.flatten(), prev.flatten()) {
-        (Some("create"), Some(cid), None) => Ok(RepoOp::Create { path, cid }),
+        // A host may tell as prev what stood there before the whole commit, if another of its operations deletes that. The
+        // tree shows whether one does.
+        (Some("create"), Some(cid), _) => Ok(RepoOp::Create { path, cid }),
         (Some("update"), Some(cid), prev) => Ok(RepoOp::Update { path, cid, prev }),
         (Some("delete"), None, prev) => Ok(RepoOp::Delete { path, prev }),
         (Some("create" | "update"), None, _) => Err(FrameError::Op { reason: "no cid" }),
-        (Some("create"), _, Some(_)) => Err(FrameError::Op { reason: "a create with prev" }),
         (Some("delete"), Some(_), _) => Err(FrameError::Op { reason: "a delete with cid" }),
         _ => Err(FrameError::Op { reason: "action is none of create, update and delete" }),
     }

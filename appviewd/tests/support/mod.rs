@@ -2,6 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
 
+pub mod http;
+pub mod network;
+pub mod npm;
+pub mod process;
 pub mod relay;
 
 use std::collections::BTreeMap;
@@ -19,8 +23,13 @@ pub struct Scenario {
 }
 
 impl Scenario {
+    /// A folder without files, for commands that ask a network.
+    pub fn empty() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
     pub fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let Self { folder } = Self::empty();
         let repos = folder.path().join("repos");
         fs::create_dir(&repos).unwrap();
         for (did, car) in recording::REPOS {

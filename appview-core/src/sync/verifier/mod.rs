@@ -176,9 +176,14 @@ impl Verifier {
     }
 
     /// Notes that a stream was connected (again): its sequence numbers may start over.
-    pub fn handle_connected(&mut self, stream: StreamId) {
-        if let Some(stream) = self.streams.get_mut(stream.0) {
-            stream.connect();
+    ///
+    /// One without a cursor begins with what comes next. What was proven before may have changed since unseen, and is
+    /// proven again.
+    pub fn handle_connected(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(id.0) else { return };
+        stream.connect();
+        if stream.newest().is_none() && !self.repos.is_empty() {
+            self.doubt_all(id);
         }
     }
 
@@ -270,12 +275,17 @@ impl Verifier {
         self.desynchronize(did);
     }
 
-    /// Has every repository that is followed proven again, because events may have been lost.
+    /// Has every repository that is followed proven again, because events may have been lost. Accounts that were hidden may be
+    /// back: their PDSes are asked.
     pub fn handle_gap(&mut self) {
         let mut dids: Vec<Did> = self.repos.keys().cloned().collect();
         dids.sort();
         for did in dids {
-            self.desynchronize(&did);
+            if self.repos.get(&did).is_some_and(|tracked| !tracked.state.hosting.is_hosted()) {
+                self.outputs.push_back(Output::ConfirmHosting { did });
+            } else {
+                self.desynchronize(&did);
+            }
         }
     }
 
@@ -323,6 +333,12 @@ impl Verifier {
     #[must_use]
     pub fn tracked(&self) -> usize {
         self.repos.len()
+    }
+
+    /// Repositories that wait for an answer, in no order, and how often and until when their export was put off.
+    pub fn waiting(&self) -> impl Iterator<Item = (&Did, Option<Postponed>)> {
+        let waiting = self.repos.iter().filter(|(_, tracked)| tracked.phase != Phase::Ready);
+        waiting.map(|(did, tracked)| (did, tracked.watch.postponed))
     }
 
     /// What is accepted of one repository, whether or not it is written yet.

@@ -1,0 +1,257 @@
+//! One run: the engine follows a simulated network, dies now and then, is away when the script says so, and in the end holds
+//! what the ledger says.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
+
+use appview_core::index::{Index, IndexError, IndexWriter};
+use appview_core::query::ExportFilter;
+use appview_core::record::{Catalog, Collection};
+use appview_core::source::clock::Clock;
+use appview_core::source::follow::{Answers, Following, Pulse, Source, follow_in_place};
+use appview_core::source::network::Network;
+use appview_core::source::pump::{Batch, Sink};
+use appview_core::source::relay::RelayUrl;
+use appview_core::source::wire::{Outside, Reach};
+use appview_core::sync::Scope;
+use appview_core::sync::verifier::Pace;
+use fixtures::seed::Seed;
+use fixtures::simulation::{self, Candour, Fired, Simulation, Status};
+
+use crate::death::{POINTS, live};
+use crate::wire::Simulated;
+
+const SECOND: u64 = 1_000_000;
+const MINUTE: u64 = 60 * SECOND;
+/// How often it is looked whether the index is at rest.
+const LOOK: u64 = 5 * MINUTE;
+/// For how long it must be equal to the ledger without a break: every repository is audited meanwhile.
+const REST: u64 = 20 * MINUTE;
+/// The longest that it may take until then. Whoever has records and was never heard of is found by asking, which is done every
+/// six hours.
+const PATIENCE: u64 = 8 * 60 * MINUTE;
+
+static CATALOG: LazyLock<Arc<Catalog>> = LazyLock::new(|| Arc::new(Catalog::builtin().unwrap()));
+
+/// What a run leaves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    pub fired: Fired,
+    pub flips: BTreeMap<(Status, Status), u64>,
+    /// At which points it was killed.
+    pub deaths: BTreeMap<&'static str, u64>,
+    /// How long after the last event it was equal to the ledger for good, in microseconds.
+    pub healed: u64,
+}
+
+/// The writer, lent to the engine for a life.
+struct Lent {
+    writer: IndexWriter,
+}
+
+impl AsRef<IndexWriter> for Lent {
+    fn as_ref(&self) -> &IndexWriter {
+        &self.writer
+    }
+}
+
+impl Sink for Lent {
+    type Error = IndexError;
+
+    fn write(&mut self, batch: Batch) -> Result<(), IndexError> {
+        if std::env::var_os("SIM_TRACE").is_some() {
+            for c in &batch.changes {
+                let t = match c {
+                    appview_core::sync::Change::Commit(x) => format!(
+                        "Commit {} after {:?} {:?}",
+                        x.head().rev,
+                        x.after().map(|h| h.rev),
+                        x.changes().len()
+                    ),
+                    appview_core::sync::Change::Repo(x) => {
+                        format!("Repo {} {:?} {}", x.head().rev, x.proof(), x.records().len())
+                    }
+                    appview_core::sync::Change::Record(x) => format!("Record {}", x.head().rev),
+                    appview_core::sync::Change::Head(x) => format!("Head {}", x.head().rev),
+                    other => format!("{other:?}"),
+                };
+                println!(
+                    "{:9.3} WRITE {} {t}",
+                    (batch.at - fixtures::time::START_MICROS) as f64 / 1e6,
+                    c.did()
+                );
+            }
+            if !batch.changes.is_empty() {
+                println!("   cursors {:?}", batch.cursors);
+            }
+        }
+        (&mut self.writer).write(batch)
+    }
+}
+
+struct Run {
+    network: Arc<Mutex<Simulation>>,
+    dice: Seed,
+    now: u64,
+    /// See [`Simulated`].
+    looked_at: Arc<AtomicU64>,
+    deaths: BTreeMap<&'static str, u64>,
+}
+
+/// Runs a seed.
+///
+/// # Errors
+///
+/// What the index holds and should not, or the other way round.
+pub fn run(seed: u64, following: simulation::Following, candour: Candour) -> Result<Outcome, String> {
+    let network = Simulation::start(seed, following, candour);
+    let script = network.script().clone();
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = Run {
+        network: Arc::new(Mutex::new(network)),
+        dice: Seed::new(seed ^ 0x6c69_7665_7321),
+        now: script.opens,
+        looked_at: Arc::default(),
+        deaths: BTreeMap::new(),
+    };
+    for (from, until) in &script.absences {
+        run.live_until(folder.path(), *from);
+        run.now = run.now.max(*until);
+    }
+    run.live_until(folder.path(), script.ends);
+    let healed = run.rest(folder.path(), script.ends)?;
+    let network = run.network.lock().unwrap();
+    Ok(Outcome {
+        fired: network.fired().clone(),
+        flips: network.flips().clone(),
+        deaths: run.deaths,
+        healed: healed - script.ends,
+    })
+}
+
+impl Run {
+    /// Lives until a moment, however many lives that takes.
+    fn live_until(&mut self, folder: &Path, until: u64) {
+        while self.now < until {
+            let fate = self.dice.one_in(3).then(|| (self.dice.pick(&POINTS), self.dice.below(60)));
+            let reached = live(fate, || self.life(folder, until, None));
+            if let (None, Some((point, _))) = (reached, fate) {
+                *self.deaths.entry(point).or_default() += 1;
+                // A killed process takes a while to come back.
+                self.now =
+                    self.now.max(self.looked_at.load(Ordering::Relaxed)) + self.dice.below(20 * SECOND);
+            }
+        }
+    }
+
+    /// Lives on until the index has been equal to the ledger for long enough; gives the moment from which on it was.
+    fn rest(&mut self, folder: &Path, ends: u64) -> Result<u64, String> {
+        let mut equal_since = None;
+        let index = Index::open(folder.join("index.db")).unwrap();
+        let expected = self.expected();
+        let patience = ends + PATIENCE;
+        let mut look = |now: u64| {
+            let is_equal = held(&index) == expected;
+            let since = *equal_since.get_or_insert(now);
+            if !is_equal {
+                equal_since = None;
+            }
+            (is_equal && now >= since + REST) || now >= patience
+        };
+        self.life(folder, patience + MINUTE, Some(&mut look));
+        let Some(since) = equal_since else {
+            return Err(difference(&self.expected(), &held(&index)));
+        };
+        let checked = index.reader().unwrap().check(|_| {}).unwrap();
+        match checked.found {
+            0 => Ok(since),
+            _ => Err(format!("damage: {:?}", checked.damage)),
+        }
+    }
+
+    /// One life of the engine, in virtual time; it ends at a moment, or when a look finds that it may.
+    fn life(&mut self, folder: &Path, until: u64, look: Option<&mut dyn FnMut(u64) -> bool>) {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+        let (now, chance) = (self.now, self.dice.next_u64());
+        if std::env::var_os("SIM_TRACE").is_some() {
+            println!(
+                "=== life from {:.3} until {:.3}",
+                (now - fixtures::time::START_MICROS) as f64 / 1e6,
+                (until - fixtures::time::START_MICROS) as f64 / 1e6
+            );
+        }
+        self.now = runtime.block_on(async {
+            let clock = Clock::of_runtime(now, chance);
+            let index = Index::open(folder.join("index.db")).unwrap();
+            let lent = Lent { writer: index.writer(Arc::clone(&CATALOG)).unwrap() };
+            let following = self.following(&clock, folder);
+            let end = async {
+                match look {
+                    None => clock.until(until).await,
+                    Some(look) => {
+                        while !look(clock.now()) {
+                            clock.until(clock.now() + LOOK).await;
+                        }
+                    }
+                }
+            };
+            follow_in_place(lent, following, &Pulse::default(), end).await.unwrap();
+            clock.now()
+        });
+    }
+
+    fn following(&self, clock: &Clock, folder: &Path) -> Following {
+        let network = self.network.lock().unwrap();
+        let simulated = Simulated::new(Arc::clone(&self.network), clock.clone(), Arc::clone(&self.looked_at));
+        let wire = Arc::new(simulated);
+        let outside = Outside { wire, clock: clock.clone(), reach: Reach::Public };
+        let collections = Collection::ALL.iter().map(|collection| collection.nsid().parse().unwrap());
+        let answers = Answers::Network {
+            network: Network::new(&outside, &network.plc(), folder.to_owned(), Scope::default()),
+            collections: collections.collect(),
+        };
+        let relays: Vec<RelayUrl> = network.relays().iter().map(|url| url.parse().unwrap()).collect();
+        let sources = match network.jetstream() {
+            Some(jetstream) => vec![Source::Jetstream(jetstream.parse().unwrap())],
+            None => relays.iter().cloned().map(Source::Relay).collect(),
+        };
+        let pace = match network.script().candour {
+            Candour::None => Pace::default(),
+            // Nobody looks a second time.
+            Candour::Honest => Pace { audit: u64::MAX, ..Pace::default() },
+        };
+        Following { directories: relays, pace, ..Following::new(sources, answers, outside) }
+    }
+
+    fn expected(&self) -> BTreeMap<String, String> {
+        let records = self.network.lock().unwrap().ledger().records_in("dev.cocore.");
+        records.into_iter().map(|(uri, cid)| (uri, cid.to_string())).collect()
+    }
+}
+
+/// What the index shows.
+fn held(index: &Index) -> BTreeMap<String, String> {
+    let mut held = BTreeMap::new();
+    let keep = |record: appview_core::query::RecordView| {
+        held.insert(record.uri().to_string(), record.cid.to_string());
+        Ok::<_, IndexError>(())
+    };
+    index.reader().unwrap().export(&ExportFilter::default(), keep).unwrap();
+    held
+}
+
+fn difference(expected: &BTreeMap<String, String>, held: &BTreeMap<String, String>) -> String {
+    let mut lines = Vec::new();
+    for (uri, cid) in expected {
+        match held.get(uri) {
+            None => lines.push(format!("missing  {uri}")),
+            Some(other) if other != cid => lines.push(format!("outdated {uri}: {other}, signed is {cid}")),
+            Some(_) => {}
+        }
+    }
+    lines.extend(held.keys().filter(|uri| !expected.contains_key(*uri)).map(|uri| format!("invented {uri}")));
+    lines.join("\n")
+}

@@ -1,0 +1,229 @@
+//! What passes with time: every repository is shown to be current again and again, hidden records go when their time has
+//! come, and how much of it all is proven can be told at any moment.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod support;
+
+use std::sync::Arc;
+
+use appview_core::sync::verifier::Pace;
+use appview_core::sync::{Hosting, Postponed, RepoHead};
+use support::{Listener, did, friend, identity};
+
+const SECOND: u64 = 1_000_000;
+const MINUTE: u64 = 60 * SECOND;
+const DAY: u64 = 24 * 60 * MINUTE;
+
+/// Lets time pass, and tells what that leads to.
+fn pass(listener: &mut Listener, micros: u64) -> Vec<String> {
+    listener.world.advance(micros);
+    listener.verifier.tick(listener.world.now_micros());
+    listener.said()
+}
+
+fn held(listener: &Listener, account: &str) -> RepoHead {
+    listener.state(account).head.expect("something is held")
+}
+
+/// Answers an audit truthfully.
+fn answer(listener: &mut Listener, account: &str) -> Vec<String> {
+    let (held, now) = (held(listener, account), listener.world.now_micros());
+    let identity = Arc::new(identity(&listener.world, account));
+    let rev = listener.world.head(account).rev.parse().unwrap();
+    if rev == held.rev {
+        listener.verifier.handle_current(&did(account), held, identity, now);
+    } else {
+        listener.verifier.handle_behind(&did(account), rev, identity, now);
+    }
+    listener.said()
+}
+
+#[test]
+fn each_repository_is_audited_within_a_quarter_of_an_hour_and_not_sooner() {
+    let (mut listener, account) = Listener::following(1);
+    assert!(pass(&mut listener, SECOND).is_empty());
+    assert!(pass(&mut listener, 14 * MINUTE).is_empty());
+    assert_eq!(pass(&mut listener, MINUTE), ["audit"]);
+    assert!(pass(&mut listener, MINUTE).is_empty(), "the question is on its way");
+    assert_eq!(answer(&mut listener, &account), ["current"]);
+    assert_eq!(listener.verifier.watch(&account).unwrap().proven_at, Some(listener.world.now_micros()));
+    assert!(pass(&mut listener, 14 * MINUTE).is_empty());
+    assert_eq!(pass(&mut listener, 2 * MINUTE), ["audit"]);
+    assert_eq!(listener.verifier.tally().audits, 1);
+}
+
+#[test]
+fn a_commit_is_a_proof_and_puts_the_audit_off() {
+    let (mut listener, account) = Listener::following(2);
+    listener.world.advance(10 * MINUTE);
+    let frame = listener.world.commit(&account, vec![friend("a")]);
+    listener.hear(&frame);
+    assert!(pass(&mut listener, 10 * MINUTE).is_empty());
+    assert_eq!(pass(&mut listener, 6 * MINUTE), ["audit"]);
+}
+
+#[test]
+fn what_the_stream_hides_is_found_by_an_audit_and_made_good() {
+    let (mut listener, account) = Listener::following(3);
+    listener.world.commit(&account, vec![friend("hidden")]);
+    assert_eq!(pass(&mut listener, 16 * MINUTE), ["audit"]);
+    assert!(answer(&mut listener, &account).is_empty(), "the stream may be about to bring it");
+    assert!(pass(&mut listener, 10 * SECOND).is_empty());
+    assert_eq!(pass(&mut listener, 15 * SECOND), ["audit"]);
+    assert_eq!(answer(&mut listener, &account), ["desynchronized", "fetch"]);
+    listener.settle();
+    assert_eq!(listener.shown(&account), listener.truth(&account));
+    assert_eq!(listener.verifier.tally().audit_differences, 1);
+}
+
+#[test]
+fn a_stream_that_catches_up_needs_no_fetch() {
+    let (mut listener, account) = Listener::following(4);
+    let frame = listener.world.commit(&account, vec![friend("late")]);
+    assert_eq!(pass(&mut listener, 16 * MINUTE), ["audit"]);
+    assert!(answer(&mut listener, &account).is_empty());
+    assert_eq!(listener.hear(&frame), ["commit +dev.cocore.account.friend/late"]);
+    assert!(pass(&mut listener, MINUTE).is_empty());
+    assert_eq!(listener.verifier.tally().audit_differences, 0);
+}
+
+#[test]
+fn an_audit_that_nobody_answers_is_repeated_sooner_and_proves_nothing() {
+    let (mut listener, account) = Listener::following(5);
+    assert_eq!(pass(&mut listener, 16 * MINUTE), ["audit"]);
+    let proven_at = listener.verifier.watch(&account).unwrap().proven_at;
+    listener.verifier.handle_unaudited(&did(&account));
+    assert!(pass(&mut listener, 3 * MINUTE).is_empty());
+    assert_eq!(pass(&mut listener, MINUTE), ["audit"]);
+    assert_eq!(listener.verifier.watch(&account).unwrap().proven_at, proven_at);
+}
+
+#[test]
+fn an_account_that_moved_is_proven_at_its_new_host() {
+    let (mut listener, account) = Listener::following(6);
+    listener.world.migrate(&account, "https://elsewhere.example");
+    assert_eq!(pass(&mut listener, 16 * MINUTE), ["audit"]);
+    let said = answer(&mut listener, &account);
+    assert!(said.contains(&"fetch".to_owned()), "{said:?}");
+}
+
+#[test]
+fn a_hidden_account_is_asked_about_too_and_shown_again_when_its_pds_says_so() {
+    let (mut listener, account) = Listener::following(7);
+    let frame = listener.world.account(&account, false, Some("takendown"));
+    assert_eq!(listener.hear(&frame), ["hosting takendown", "confirm hosting"]);
+    assert!(listener.confirm(&account, Hosting::Takendown).is_empty());
+    assert_eq!(pass(&mut listener, 16 * MINUTE), ["confirm hosting"]);
+    assert_eq!(
+        listener.confirm(&account, Hosting::Active),
+        ["hosting returning", "desynchronized", "fetch"],
+        "the stream never said so"
+    );
+    listener.settle();
+    let frame = listener.world.account(&account, true, None);
+    listener.hear(&frame);
+    assert_eq!(listener.shown(&account), listener.truth(&account));
+}
+
+#[test]
+fn the_records_of_a_hidden_account_are_kept_for_a_time_and_then_erased() {
+    for (status, hosting) in [("deactivated", Hosting::Deactivated), ("deleted", Hosting::Deleted)] {
+        let (mut listener, account) = Listener::following(8);
+        let keep_hidden = 10 * DAY;
+        listener.verifier.set_pace(Pace { keep_hidden, ..Pace::default() });
+        let frame = listener.world.account(&account, false, Some(status));
+        listener.hear(&frame);
+        let said = pass(&mut listener, 10 * DAY - MINUTE);
+        assert!(!said.contains(&"erase".to_owned()), "{said:?}");
+        assert_eq!(listener.index[&did(&account)].records.len(), 1);
+        let said = pass(&mut listener, 2 * MINUTE);
+        assert!(said.contains(&"erase".to_owned()), "{said:?}");
+        assert!(listener.index[&did(&account)].records.is_empty());
+        assert_eq!(listener.state(&account).hosting, hosting);
+        let said = pass(&mut listener, DAY);
+        assert!(!said.contains(&"erase".to_owned()), "once is enough: {said:?}");
+        // Whoever comes back after that is proven from nothing.
+        let frame = listener.world.account(&account, true, None);
+        listener.hear(&frame);
+        listener.settle();
+        assert_eq!(listener.shown(&account), listener.truth(&account));
+    }
+}
+
+#[test]
+fn the_time_of_a_hidden_account_goes_on_through_a_restart() {
+    let (mut listener, account) = Listener::following(9);
+    let frame = listener.world.account(&account, false, Some("takendown"));
+    listener.hear(&frame);
+    listener.world.advance(20 * DAY);
+    let mut again = Listener::resuming(listener.world.clone(), [listener.followed(&account)], None);
+    assert_eq!(pass(&mut again, 9 * DAY), ["confirm hosting"]);
+    assert!(pass(&mut again, 2 * DAY).contains(&"erase".to_owned()));
+}
+
+#[test]
+fn a_postponed_fetch_is_remembered_through_a_restart() {
+    let (mut listener, account) = Listener::following(10);
+    listener.verifier.handle_gap();
+    assert_eq!(listener.said(), ["desynchronized", "fetch"]);
+    let until = listener.world.now_micros() + MINUTE;
+    listener.verifier.handle_postponed(&did(&account), Postponed { attempt: 3, until });
+    assert_eq!(listener.said(), ["postponed"]);
+    let again = Listener::resuming(listener.world.clone(), [listener.followed(&account)], None);
+    assert_eq!(again.verifier.watch(&account).unwrap().postponed, Some(Postponed { attempt: 3, until }));
+    listener.settle();
+    assert_eq!(listener.verifier.watch(&account).unwrap().postponed, None, "it is over once it succeeds");
+}
+
+#[test]
+fn how_much_is_proven_can_be_told_at_any_moment() {
+    let (mut listener, account) = Listener::following(11);
+    let second = listener.newcomer();
+    let hidden = listener.newcomer();
+    let frame = listener.world.account(&hidden, false, Some("takendown"));
+    listener.hear(&frame);
+    pass(&mut listener, SECOND);
+    let standing = listener.verifier.standing();
+    assert_eq!((standing.followed, standing.hosted, standing.proven), (3, 2, 2));
+    assert!((standing.proven_share() - 1.0).abs() < f64::EPSILON);
+
+    // One is doubted, the other's proof grows old.
+    listener.verifier.doubt(&did(&account));
+    listener.said();
+    pass(&mut listener, 10 * SECOND);
+    let standing = listener.verifier.standing();
+    assert_eq!((standing.waiting, standing.unproven, standing.proven), (1, 1, 1));
+    assert!((standing.proven_share() - 0.5).abs() < f64::EPSILON);
+    assert_eq!(standing.oldest_proof, listener.verifier.watch(&second).unwrap().proven_at);
+    pass(&mut listener, 31 * MINUTE);
+    assert_eq!(listener.verifier.standing().proven, 0);
+    assert!((appview_core::sync::verifier::Standing::default().proven_share() - 1.0).abs() < f64::EPSILON);
+}
+
+#[test]
+fn a_repository_that_is_left_out_is_erased_and_not_heard_of_until_it_is_wanted_again() {
+    let (mut listener, account) = Listener::following(12);
+    listener.verifier.exclude(did(&account));
+    assert_eq!(listener.said(), ["forget"]);
+    assert!(listener.index[&did(&account)].records.is_empty());
+    let frame = listener.world.commit(&account, vec![friend("a")]);
+    assert!(listener.hear(&frame).is_empty());
+    listener.verifier.track(did(&account));
+    assert!(listener.said().is_empty(), "whoever lists it does not know");
+    listener.verifier.include(did(&account));
+    assert_eq!(listener.said(), ["desynchronized", "fetch"]);
+    listener.settle();
+    assert_eq!(listener.shown(&account), listener.truth(&account));
+}
+
+#[test]
+fn a_repository_that_is_left_out_from_the_start_is_forgotten_by_the_index() {
+    let (listener, account) = Listener::following(13);
+    let scope = appview_core::sync::Scope::default().excluding([did(&account)]);
+    let mut verifier = appview_core::sync::Verifier::new(scope, [listener.followed(&account)]);
+    assert!(matches!(
+        verifier.poll_output(),
+        Some(appview_core::sync::Output::Apply(appview_core::sync::Change::Forget { .. }))
+    ));
+    assert_eq!(verifier.tracked(), 0);
+}

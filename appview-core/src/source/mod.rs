@@ -2,16 +2,16 @@
 //!
 //! Bytes from disk or from the network enter; batches of proven changes leave towards an [`IndexWriter`]. [`pump`] is the
 //! only loop; [`replay`] reads recordings, DID documents and exports from disk. The feature `net` adds `relay`, a WebSocket
-//! to a relay, and `jetstream`, what is said on one to a Jetstream; `directory`, `pds` and `discovery`, which ask over `http` who signs, what a repository holds and who has
+//! to a relay, which hands on each `burst` of frames together, and `jetstream`, what is said on one to a Jetstream; `directory`, `pds` and `discovery`, which ask over `http` who signs, what a repository holds and who has
 //! records; `network`, which answers the pump with them; `queue`, the one way to the pump; `orders`, an operator's;
 //! `wire` and `clock`, which are all of the world outside and can be a test's; and `follow`, which runs it all. This is
 //! the one room of the library that may ask for the time. Deliberately absent: any judgement about what was received.
 //!
 //! [`IndexWriter`]: crate::index::IndexWriter
 
-pub mod burst;
 #[cfg(feature = "net")]
 pub mod backlog;
+pub mod burst;
 #[cfg(feature = "net")]
 pub mod clock;
 #[cfg(feature = "net")]

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use appview_core::source::http::{Http, HttpError};
-use appview_core::source::turns::Pace;
+use appview_core::source::turns::Politeness;
 use appview_core::source::wire::{ChosenBy, Outside, Reach};
 use outside::{Ending, MadeUp, PDS, Said};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -67,7 +67,7 @@ impl Host {
 }
 
 fn on_loopback() -> Http {
-    Http::new(&Outside::internet(Reach::Anywhere).unwrap(), Pace::default())
+    Http::new(&Outside::internet(Reach::Anywhere).unwrap(), Politeness::default())
 }
 
 async fn ask(host: &Host) -> Result<Vec<u8>, HttpError> {
@@ -149,7 +149,7 @@ async fn a_name_that_leads_to_a_private_address_is_not_connected_to() {
     let named = outside.wire.get(format!("https://localhost:{port}/").parse().unwrap(), ChosenBy::Stranger);
     let error = named.await.err().unwrap().to_string();
     assert_eq!(error, "the name leads to an address that is not public");
-    let http = Http::new(&outside, Pace::default());
+    let http = Http::new(&outside, Politeness::default());
     for url in [host.url(), format!("https://127.0.0.1:{port}/"), format!("https://[::ffff:7f00:1]:{port}/")]
     {
         assert!(matches!(http.stranger(&url).await, Err(HttpError::Refused { .. })), "{url}");
@@ -165,7 +165,7 @@ fn dripping(bytes: usize, pause: Duration) -> MadeUp {
 }
 
 fn http(made_up: &MadeUp) -> Http {
-    Http::new(&made_up.outside(), Pace::default())
+    Http::new(&made_up.outside(), Politeness::default())
 }
 
 #[tokio::test(start_paused = true)]

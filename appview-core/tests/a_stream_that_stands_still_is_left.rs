@@ -117,7 +117,7 @@ impl Exchange {
             match self.inbox.receive().await.unwrap() {
                 Received::Resume { cursor: answer, .. } => answer.send(cursor).unwrap(),
                 Received::Input(Input::Connected(_)) => return self.calls.recv().await.unwrap(),
-                Received::Input(Input::Frames { .. }) => {}
+                Received::Input(Input::Frames { .. } | Input::Disconnected(_)) => {}
                 other => panic!("expected a connection, found {other:?}"),
             }
         }

@@ -8,8 +8,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use appview_core::source::pump::{Answer, Input, Request, Upstream as _};
-use appview_core::sync::{Freshness, Hosting, Proof, RecordChange, RepoHead};
+use appview_core::index::{Index, IndexError, IndexWriter};
+use appview_core::record::Catalog;
+use appview_core::source::follow::{Answers, Following, Pulse, follow_in_place};
+use appview_core::source::network::Network;
+use appview_core::source::pump::{Answer, Batch, Input, Request, Sink, Upstream as _};
+use appview_core::sync::{Freshness, Hosting, Postponed, Proof, RecordChange, RepoHead, Scope};
 use appview_core::syntax::Did;
 use fixtures::{KeyKind, World, Write, records};
 use outside::{Asked, Asker, MadeUp, PDS, Said, not_registered};
@@ -312,4 +316,60 @@ async fn a_record_is_told_with_its_proof_or_not_at_all() {
         assert!(asker.hear_within(secs(3600)).await.is_none());
     }
     assert_eq!(made_up.times("com.atproto.sync.getRecord"), 5, "once each: the repository is fetched anyway");
+}
+
+/// Lends its writer to a following.
+struct Lent(IndexWriter);
+
+impl AsRef<IndexWriter> for Lent {
+    fn as_ref(&self) -> &IndexWriter {
+        &self.0
+    }
+}
+
+impl Sink for Lent {
+    type Error = IndexError;
+
+    fn write(&mut self, batch: Batch) -> Result<(), IndexError> {
+        (&mut self.0).write(batch)
+    }
+}
+
+/// Follows nobody but `whose` for a time, with an index that outlives it; returns what that remembers of a fetch that
+/// failed.
+async fn live(made_up: &MadeUp, index: &Index, whose: &Did, time: Duration) -> Postponed {
+    let outside = made_up.outside();
+    let network = Network::new(&outside, outside::PLC, std::env::temp_dir(), Scope::default());
+    let answers = Answers::Network { network, collections: Vec::new() };
+    let following = Following::new(Vec::new(), answers, outside);
+    let orders = following.orders.clone();
+    let until = async {
+        // The first poll of it comes after the start.
+        tokio::task::yield_now().await;
+        orders.send(Input::Track(whose.clone())).await.unwrap();
+        tokio::time::sleep(time).await;
+    };
+    let writer = index.writer(Catalog::builtin().unwrap()).unwrap();
+    follow_in_place(Lent(writer), following, &Pulse::default(), until).await.unwrap();
+    let writer = index.writer(Catalog::builtin().unwrap()).unwrap();
+    let followed = writer.repo_states().map(Result::unwrap).next().unwrap();
+    followed.watch.postponed.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_back_off_outlives_the_process() {
+    let net = Net::new();
+    net.instead(PDS, "getRepo", Said::new(200, "no export"));
+    let made_up = net.made_up();
+    let folder = tempfile::tempdir().unwrap();
+    let index = Index::open(folder.path().join("index.db")).unwrap();
+    let before = live(&made_up, &index, &net.did(), secs(2 * 3600)).await;
+    let asked = made_up.asked().len();
+    assert!(before.attempt > 8 && before.until > made_up.now() + 1_000_000, "{before:?}");
+
+    let after = live(&made_up, &index, &net.did(), secs(2 * 3600)).await;
+    let first = &made_up.asked()[asked];
+    let due = Duration::from_micros(before.until - outside::BEGIN);
+    assert!(first.at >= due && first.at < due + secs(1), "{:?} instead of {due:?}", first.at);
+    assert!(after.attempt > before.attempt, "{after:?} goes on from {before:?}");
 }

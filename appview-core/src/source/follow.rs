@@ -30,7 +30,7 @@ use super::wire::Outside;
 use crate::index::{Applied, IndexError, IndexWriter};
 use crate::sync::verifier::{Closing, Pace, Standing, StreamStanding, Tally};
 use crate::sync::{Scope, Verifier};
-use crate::syntax::Nsid;
+use crate::syntax::{Did, Nsid};
 
 /// Batches that may wait for the writer.
 const BATCHES: usize = 2;
@@ -52,6 +52,8 @@ pub struct Following {
     pub pace: Pace,
     /// What to index.
     pub scope: Scope,
+    /// Repositories to follow, whether or not anyone else names them.
+    pub tracked: Vec<Did>,
     /// Who answers about identities and repositories.
     pub answers: Answers,
     /// What carries bytes, and what time it is.
@@ -74,6 +76,7 @@ impl Following {
             sources,
             pace: Pace::default(),
             scope: Scope::default(),
+            tracked: Vec::new(),
             answers,
             outside,
             orders: Orders::default(),
@@ -89,6 +92,7 @@ impl Following {
         Some(Self {
             sources: self.sources.clone(),
             directories: self.directories.clone(),
+            tracked: self.tracked.clone(),
             pace: self.pace,
             scope: self.scope.clone(),
             answers: Answers::Network { network: network.clone(), collections: collections.clone() },
@@ -165,6 +169,8 @@ pub struct Beat {
     pub last_frame: Option<u64>,
     /// Messages that wait for the pump.
     pub queued: usize,
+    /// When all but the cursors was read last, in microseconds since the Unix epoch; none before the pump has begun.
+    pub at: Option<u64>,
 }
 
 impl Pulse {
@@ -260,11 +266,12 @@ struct Started {
 }
 
 fn start(writer: &IndexWriter, following: Following) -> Result<Started, IndexError> {
-    let Following { sources, directories, pace, scope, answers, outside, orders } = following;
+    let Following { sources, directories, pace, scope, tracked, answers, outside, orders } = following;
     let followed = writer.repo_states().collect::<Result<Vec<_>, _>>()?;
     let cursors = writer.cursors()?;
     let mut verifier = Verifier::new(scope, followed);
     verifier.set_pace(pace);
+    tracked.into_iter().for_each(|did| verifier.track(did));
     let namespace = verifier.scope().as_str().to_owned();
     let (frames, inbox) = queue();
     orders.attach(frames.downgrade());
@@ -347,7 +354,7 @@ async fn pump<S: Sink>(
             None => {
                 // Nothing waits: write what there is, so that a quiet network is not a slow one.
                 pump.rest(clock.now())?;
-                report(&pump, pulse, 0);
+                report(&pump, pulse, 0, clock.now());
                 match inbox.receive().await {
                     Some(received) => received,
                     None => return pump.flush(clock.now()),
@@ -364,7 +371,7 @@ async fn pump<S: Sink>(
                     pulse.write(|beat| beat.last_frame = Some(at));
                 }
                 if is_tick {
-                    report(&pump, pulse, inbox.len());
+                    report(&pump, pulse, inbox.len(), at);
                 }
             }
             Received::Resume { stream, cursor } => {
@@ -379,13 +386,14 @@ async fn pump<S: Sink>(
     }
 }
 
-fn report<S: Sink>(pump: &Pump<impl Upstream, S>, pulse: &Pulse, queued: usize) {
+fn report<S: Sink>(pump: &Pump<impl Upstream, S>, pulse: &Pulse, queued: usize, at: u64) {
     pulse.write(|beat| {
         beat.tally = pump.tally();
         beat.repos = pump.verifier().tracked();
         beat.streams = pump.verifier().streams();
         beat.standing = pump.verifier().standing();
         beat.queued = queued;
+        beat.at = Some(at);
     });
 }
 

@@ -16,10 +16,12 @@ use appview_core::source::rebuild::{Anew, Asked, Progressed};
 use appview_core::source::relay::RelayUrl;
 use serde_json::Value as Json;
 
-use super::{ADMIN_SOCKET, collections, make_folder, network, outside};
+use super::{collections, make_folder, network, outside};
+use crate::admin::{AdminError, Client};
 use crate::config::{DataDir, Format, NetworkAccess};
 use crate::progress::Progress;
 use crate::renewal::Outcome;
+use crate::roster::Roster;
 
 /// Builds, compares, and swaps in what is whole, or what there is if `partial`; 1 if the two indexes differ or anything
 /// could not be proven.
@@ -35,45 +37,34 @@ pub fn run(
     format: Format,
 ) -> Result<ExitCode> {
     make_folder(data)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    #[cfg(unix)]
-    if let Some(outcome) = runtime.block_on(ask_daemon(data, partial))? {
+    if let Some(outcome) = ask_daemon(data, partial)? {
         return tell(&outcome, format);
     }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outside = outside(access)?;
-    let network = network(access, data, &outside);
+    let network = network(access, data, &outside, &Roster::open(data.roster())?);
     let asked = Asked { network, directories, collections: collections()?, orders: Orders::default() };
     let outcome = runtime.block_on(rebuild(&data.index(), asked, partial))?.to_json();
     tell(&outcome, format)
 }
 
 /// Has a daemon do it, if one runs on this folder.
-#[cfg(unix)]
-async fn ask_daemon(data: &DataDir, partial: bool) -> Result<Option<Json>> {
-    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-    let Ok(mut socket) = tokio::net::UnixStream::connect(data.data_dir.join(ADMIN_SOCKET)).await else {
-        return Ok(None);
+fn ask_daemon(data: &DataDir, partial: bool) -> Result<Option<Json>> {
+    let client = Client::new(&data.socket());
+    let lines = match client.post_and_listen(&format!("/rebuild?partial={partial}")) {
+        Err(AdminError::Nobody(_)) => return Ok(None),
+        lines => lines?,
     };
-    // By this version of HTTP, an answer ends where its connection ends.
-    let request =
-        format!("POST /rebuild?partial={partial} HTTP/1.0\r\nHost: appviewd\r\nContent-Length: 0\r\n\r\n");
-    socket.write_all(request.as_bytes()).await?;
-    let mut lines = BufReader::new(socket).lines();
-    let status = lines.next_line().await?.unwrap_or_default();
-    if status.split(' ').nth(1) != Some("200") {
-        bail!("the daemon that runs on this folder does not rebuild: {status}");
-    }
     let mut progress = Progress::start("found", "repositories", None);
-    while let Some(line) = lines.next_line().await? {
-        // The head of the answer.
-        let Ok(mut told) = serde_json::from_str::<Json>(&line) else { continue };
-        if let Some(error) = told["error"].as_str() {
+    for line in lines {
+        let told: Json = serde_json::from_str(&line?)?;
+        if let Some(error) = told.get("error").and_then(Json::as_str) {
             bail!("the daemon could not rebuild: {error}");
         }
-        if told["result"].is_object() {
-            return Ok(Some(told["result"].take()));
+        if let Some(outcome) = told.get("result") {
+            return Ok(Some(outcome.clone()));
         }
-        let count = |name: &str| told["progress"][name].as_u64();
+        let count = |name: &str| told.get("progress")?.get(name)?.as_u64();
         let progressed = Progressed {
             found: count("found").unwrap_or_default(),
             settled: count("settled").unwrap_or_default(),
@@ -141,32 +132,40 @@ fn tell(outcome: &Json, format: Format) -> Result<ExitCode> {
     } else {
         write(&mut out, outcome)?;
     }
-    let agrees = outcome["agrees"] != false;
-    Ok(if agrees && outcome["whole"] == true { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let is_whole = is(outcome, "whole") == Some(true);
+    Ok(if is_whole && is(outcome, "agrees") != Some(false) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn is(outcome: &Json, name: &str) -> Option<bool> {
+    outcome.get(name)?.as_bool()
 }
 
 fn write(out: &mut impl std::io::Write, outcome: &Json) -> Result<()> {
-    let text = |name: &str| outcome[name].as_str();
+    let text = |name: &str| outcome.get(name)?.as_str();
+    let agrees = is(outcome, "agrees");
     writeln!(out, "fingerprint     {}", text("fingerprint").unwrap_or_default())?;
     match text("before") {
-        Some(_) if outcome["agrees"] == true => writeln!(out, "                as before")?,
+        Some(_) if agrees == Some(true) => writeln!(out, "                as before")?,
         Some(before) => writeln!(out, "before          {before}")?,
         None => {}
     }
     for (label, name) in
         [("differs", "differs"), ("moved", "moved"), ("not proven", "failed"), ("not asked", "unread")]
     {
-        for item in outcome[name].as_array().into_iter().flatten() {
+        for item in outcome.get(name).and_then(Json::as_array).into_iter().flatten() {
             writeln!(out, "{label:<16}{}", item.as_str().unwrap_or_default())?;
         }
     }
-    Ok(match (outcome["swapped"] == true, outcome["agrees"] == false) {
-        (false, _) => writeln!(
+    match (is(outcome, "swapped"), agrees) {
+        (Some(true), Some(false)) => {
+            writeln!(out, "The new index is in place: what it shows is proven.")?;
+        }
+        (Some(true), _) => {}
+        _ => writeln!(
             out,
             "The index stays as it was, because the new one would not be whole. Try again later, or swap in what could \
              be proven with --partial."
         )?,
-        (true, true) => writeln!(out, "The new index is in place: what it shows is proven.")?,
-        (true, false) => {}
-    })
+    }
+    Ok(())
 }

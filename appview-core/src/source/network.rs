@@ -190,6 +190,7 @@ impl Work {
             did,
             what,
             asked_at: now,
+            came_at: now,
             attempt,
             wanted: network.directory.wanted(freshness),
             identity: None,

@@ -289,7 +289,6 @@ fn killed_at_random_moments_and_continued_it_ends_at_the_same_fingerprint() {
     }
     assert!(child(folder, REPLAY).status().unwrap().success());
     assert_eq!(sound_fingerprint(folder), expected);
-    assert!(consumer.gaps >= rounds, "each new file has a feed of its own");
     assert_missed_nothing(consumer, folder);
     println!("{kills} kills, {amid} amid a replay of {duration:?}, {rounds} rounds completed between them");
     assert!(amid >= KILLS / 3, "only {amid} of {kills} kills found a replay under way");

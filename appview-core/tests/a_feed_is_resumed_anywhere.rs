@@ -132,7 +132,7 @@ fn each_change_of_what_is_served_is_told_once_and_in_order() {
     let repo = story.network.repo(&story.account);
     assert_eq!(story.apply(&[repo]), ["deleted a", "updated d", "created e"]);
     let owner = did(&story.account);
-    assert_eq!(story.apply(&[Change::Erase { did: owner.clone() }]), ["erased"]);
+    assert_eq!(story.apply(&[Change::Erase { did: owner.clone(), hosting: Hosting::Deleted }]), ["erased"]);
     let repo = story.network.repo(&story.account);
     let back = [Change::Hosting { did: owner, hosting: Hosting::Active }, repo];
     assert_eq!(story.apply(&back), ["shown", "created d", "created e"]);
@@ -444,7 +444,7 @@ fn of_what_was_deleted_only_its_place_is_left_and_of_an_erased_account_nothing()
     assert!(is_somewhere(&mut story, &kept) && is_somewhere(&mut story, &key));
     assert!(!is_somewhere(&mut story, &updated) && !is_somewhere(&mut story, &deleted));
     let owner = did(&story.account);
-    story.apply(&[Change::Erase { did: owner }]);
+    story.apply(&[Change::Erase { did: owner, hosting: Hosting::Deleted }]);
     assert!(!is_somewhere(&mut story, &kept) && !is_somewhere(&mut story, &key));
 }
 
@@ -596,7 +596,7 @@ impl Company {
             }
             Step::Erase { account } => {
                 let did = did(&self.accounts[account]);
-                self.apply(Change::Erase { did });
+                self.apply(Change::Erase { did, hosting: Hosting::Deleted });
             }
             Step::Judge => {
                 self.writer = None;

@@ -363,21 +363,21 @@ async fn pump<S: Sink>(
             Some(received) => received,
             None => {
                 // Nothing waits: write what there is, so that a quiet network is not a slow one.
-                pump.flush(clock.now())?;
+                pump.rest(clock.now())?;
                 report(&pump, pulse, 0, clock.now());
                 match inbox.receive().await {
                     Some(received) => received,
-                    None => return Ok(()),
+                    None => return pump.flush(clock.now()),
                 }
             }
         };
         match received {
             Received::Input(input) => {
-                let is_frame = matches!(input, Input::Frame { .. } | Input::Hint { .. });
+                let is_event = matches!(input, Input::Frames { .. } | Input::Hint { .. });
                 let is_tick = matches!(input, Input::Tick);
                 let at = clock.now();
                 pump.handle(input, at)?;
-                if is_frame {
+                if is_event {
                     pulse.write(|beat| beat.last_frame = Some(at));
                 }
                 if is_tick {

@@ -41,7 +41,8 @@ pub async fn serve<L: Listener>(mut listener: L, router: Router, mut stopped: wa
             let mut http = http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(HEAD);
             let service = TowerToHyperService::new(router);
-            let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(socket), service));
+            let mut connection =
+                std::pin::pin!(http.serve_connection(TokioIo::new(socket), service).with_upgrades());
             // How a connection ends is the client's affair.
             tokio::select! {
                 _ = connection.as_mut() => return,

@@ -11,14 +11,16 @@
 //! network   ─┘ ◄─ requests ─┘
 //! ```
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
 use super::clock::Clock;
+use super::counts::count;
 use super::discovery::Discovery;
 use super::network::Network;
 use super::orders::Orders;
@@ -133,6 +135,10 @@ pub struct Beat {
     pub last_frame: Option<u64>,
     /// Messages that wait for the pump.
     pub queued: usize,
+    /// Bytes that those take, with the one that is being handled.
+    pub queued_bytes: usize,
+    /// What was refused since following began, by the reason; of a flood not all is counted here.
+    pub rejections: BTreeMap<&'static str, u64>,
 }
 
 impl Pulse {
@@ -313,13 +319,14 @@ async fn pump<S: Sink>(
     clock: &Clock,
 ) -> Result<(), S::Error> {
     let mut pump = Pump::new(verifier, upstream, sink, clock.now())?;
+    let mut report = Report { pulse, told: Tally::default(), rejections: BTreeMap::new() };
     loop {
         let received = match inbox.try_receive() {
             Some(received) => received,
             None => {
                 // Nothing waits: write what there is, so that a quiet network is not a slow one.
                 pump.flush(clock.now())?;
-                report(&pump, pulse, 0);
+                report.write(&pump, &inbox);
                 match inbox.receive().await {
                     Some(received) => received,
                     None => return Ok(()),
@@ -336,7 +343,7 @@ async fn pump<S: Sink>(
                     pulse.write(|beat| beat.last_frame = Some(at));
                 }
                 if is_tick {
-                    report(&pump, pulse, inbox.len());
+                    report.write(&pump, &inbox);
                 }
             }
             Received::Resume { stream, cursor } => {
@@ -347,18 +354,33 @@ async fn pump<S: Sink>(
         for notice in pump.take_notices() {
             tell(&notice);
         }
-        pump.take_rejections();
+        for rejection in pump.take_rejections() {
+            *report.rejections.entry(rejection.reason).or_default() += 1;
+        }
     }
 }
 
-fn report<S: Sink>(pump: &Pump<impl Upstream, S>, pulse: &Pulse, queued: usize) {
-    pulse.write(|beat| {
-        beat.tally = pump.tally();
-        beat.repos = pump.verifier().tracked();
-        beat.streams = pump.verifier().streams();
-        beat.standing = pump.verifier().standing();
-        beat.queued = queued;
-    });
+/// What is told of one pump from time to time.
+struct Report<'p> {
+    pulse: &'p Pulse,
+    /// What it had counted when that was told last.
+    told: Tally,
+    rejections: BTreeMap<&'static str, u64>,
+}
+
+impl Report<'_> {
+    fn write<S: Sink>(&mut self, pump: &Pump<impl Upstream, S>, inbox: &Inbox) {
+        let tally = pump.tally();
+        count(std::mem::replace(&mut self.told, tally), tally);
+        self.pulse.write(|beat| {
+            beat.tally = tally;
+            beat.repos = pump.verifier().tracked();
+            beat.streams = pump.verifier().streams();
+            beat.standing = pump.verifier().standing();
+            (beat.queued, beat.queued_bytes) = (inbox.len(), inbox.bytes());
+            beat.rejections.clone_from(&self.rejections);
+        });
+    }
 }
 
 fn tell(notice: &Notice) {
@@ -404,7 +426,11 @@ fn spawn_writer(mut writer: IndexWriter, inbox: WeakOutbox, pulse: Pulse) -> (To
     let (batches, queue): (_, Receiver<Batch>) = sync_channel(BATCHES);
     let thread = std::thread::spawn(move || {
         for batch in queue {
-            for refused in write_patiently(&mut writer, &batch)?.refused {
+            let began = Instant::now();
+            let applied = write_patiently(&mut writer, &batch)?;
+            metrics::histogram!("appview_write_seconds").record(began.elapsed());
+            metrics::counter!("appview_changes_written_total").increment(batch.changes.len() as u64);
+            for refused in applied.refused {
                 tell_refused(&refused);
                 // At the end there may be nobody left to ask; the next start will.
                 if let Some(inbox) = inbox.upgrade() {

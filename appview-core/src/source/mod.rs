@@ -14,6 +14,8 @@ pub mod backlog;
 #[cfg(feature = "net")]
 pub mod clock;
 #[cfg(feature = "net")]
+mod counts;
+#[cfg(feature = "net")]
 pub mod directory;
 #[cfg(feature = "net")]
 pub mod discovery;

@@ -609,7 +609,7 @@ mod tree {
     }
 
     #[test]
-    fn m4_no_operation_can_be_left_out_altered_or_told_twice() {
+    fn m4_no_operation_can_be_left_out_or_altered_or_counts_twice() {
         let (mut listener, account) = Listener::following(1);
         let before = listener.world.commit(&account, vec![friend("old"), friend("older")]);
         listener.hear(&before);
@@ -629,12 +629,21 @@ mod tree {
             let frame = tell(&mut listener, &|ops| drop(ops.remove(at)));
             assert!(matches!(listener.prove(&account, &frame), Err(VerifyError::Inversion { .. })));
             refuses(&mut listener, &account, &frame, desynchronized("bad-inversion"));
-            let frame = tell(&mut listener, &|ops| {
+        }
+        let tell_twice = |listener: &mut Listener, at: usize| {
+            tell(listener, &|ops| {
                 let op = ops[at].clone();
                 ops.push(op);
-            });
+            })
+        };
+        for at in [0, 1] {
+            let frame = tell_twice(&mut listener, at);
             refuses(&mut listener, &account, &frame, desynchronized("indefinite-ops"));
         }
+        // So tells a host that updated a record twice over; the tree leaves no doubt.
+        let (honest, frame) = (tell(&mut listener, &|_| ()), tell_twice(&mut listener, 2));
+        let (honest, twice) = (listener.prove(&account, &honest), listener.prove(&account, &frame));
+        assert_eq!(twice.unwrap().changes(), honest.unwrap().changes());
         for at in [1, 2] {
             let frame = tell(&mut listener, &|ops| set(&mut ops[at], "prev", Ipld::Link(leaf())));
             refuses(&mut listener, &account, &frame, desynchronized("bad-inversion"));

@@ -12,7 +12,7 @@ use std::time::Duration;
 use appview_core::block::Cid;
 use appview_core::source::pump::{Answer, Input, Request, Upstream as _};
 use appview_core::sync::{Freshness, Postponed, RepoHead};
-use outside::{Asked, Asker, MadeUp, PDS, PLC, Said, did, document, most_within};
+use outside::{Asked, Asker, MadeUp, PDS, PLC, Said, did, document, most_within, number};
 use serde_json::json;
 
 const WINDOW: Duration = Duration::from_secs(5 * 60);
@@ -209,7 +209,7 @@ async fn hosts_that_hang_keep_nobody_from_the_others() {
     // As many as there are places for requests, twice over.
     let made_up = MadeUp::new(|asked| match asked.host() {
         "plc.example.com" => {
-            let number = (0..200).find(|number| did(*number).as_str() == asked.method()).unwrap();
+            let number = number(asked.method());
             let pds = if number < 128 { format!("https://h{number}.example.com") } else { PDS.to_owned() };
             Said::json(&document(asked.method(), &pds))
         }
@@ -231,7 +231,7 @@ async fn hosts_that_hang_keep_nobody_from_the_others() {
 async fn exports_that_trickle_leave_their_places_to_others() {
     let made_up = MadeUp::new(|asked| match (asked.host(), asked.method()) {
         ("plc.example.com", _) => {
-            let number = (0..100).find(|number| did(*number).as_str() == asked.method()).unwrap();
+            let number = number(asked.method());
             let pds = if number < 40 { format!("https://h{number}.example.com") } else { PDS.to_owned() };
             Said::json(&document(asked.method(), &pds))
         }

@@ -122,6 +122,21 @@ fn a_cursor_that_is_out_of_date_has_every_repository_proven_again() {
 }
 
 #[test]
+fn a_stream_that_begins_with_what_comes_next_has_what_was_proven_before_it_proven_again() {
+    let (mut listener, account) = Listener::following(6);
+    let late = listener.verifier.add_stream("wss://late.test", None);
+    listener.world.commit(&account, vec![friend("unheard")]);
+    listener.verifier.handle_connected(late);
+    assert_eq!(listener.said(), ["gap", "desynchronized", "fetch"]);
+    listener.settle();
+    assert_eq!(listener.shown(&account), listener.truth(&account));
+    let frame = listener.world.commit(&account, vec![friend("a")]);
+    assert_eq!(listener.hear_on(late, &frame), ["commit +dev.cocore.account.friend/a"]);
+    listener.verifier.handle_connected(late);
+    assert!(listener.said().is_empty(), "it is resumed from there on");
+}
+
+#[test]
 fn a_service_that_counts_anew_has_every_repository_proven_again() {
     let (mut listener, account) = Listener::following(7);
     let early = listener.world.commit(&account, vec![friend("a")]);

@@ -65,6 +65,21 @@ fn a_sync_of_the_tree_that_is_held_is_proof_enough_to_return() {
 }
 
 #[test]
+fn a_return_that_was_missed_with_other_events_is_asked_for() {
+    for hosting in [Hosting::Deactivated, Hosting::Deleted] {
+        let (mut listener, account) = Listener::following(4);
+        account_event(&mut listener, &account, false, Some(hosting.as_str()));
+        listener.confirm(&account, hosting);
+        listener.world.account(&account, true, None);
+        let info = listener.world.info("OutdatedCursor");
+        assert_eq!(listener.hear(&info), ["notice OutdatedCursor", "gap", "confirm hosting"]);
+        listener.confirm(&account, Hosting::Active);
+        listener.settle();
+        assert_eq!(listener.shown(&account), listener.truth(&account));
+    }
+}
+
+#[test]
 fn a_deletion_erases_only_when_the_pds_confirms_it() {
     let (mut listener, account) = Listener::following(5);
     account_event(&mut listener, &account, false, Some("deleted"));

@@ -11,7 +11,7 @@ use std::time::Duration;
 use appview_core::source::directory::{Directory, ResolveError};
 use appview_core::source::http::Http;
 use appview_core::source::pump::{Answer, Request, Upstream as _};
-use appview_core::source::turns::Pace;
+use appview_core::source::turns::Politeness;
 use appview_core::source::wire::Reach;
 use appview_core::sync::Freshness::{self, Cached, Fresh};
 use appview_core::sync::verifier::Unresolved;
@@ -29,7 +29,7 @@ fn directory(made_up: &MadeUp) -> Directory {
 fn reaching(made_up: &MadeUp, reach: Reach) -> Directory {
     let mut outside = made_up.outside();
     outside.reach = reach;
-    Directory::new(Http::new(&outside, Pace::default()), outside.clock.clone(), PLC)
+    Directory::new(Http::new(&outside, Politeness::default()), outside.clock.clone(), PLC)
 }
 
 fn found(asked: &Asked) -> Said {

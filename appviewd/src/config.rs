@@ -1,5 +1,6 @@
 //! The command line as it is typed. Values are parsed into types that cannot be wrong, so that commands check nothing.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -129,19 +130,34 @@ pub enum Command {
     /// Build the index anew, beside the old one, and swap it in when it is whole.
     ///
     /// Prints the fingerprint of the new index, and whether the old one had the same. Whatever goes wrong, the old one
-    /// stays as it was: also if an export cannot be proven, or a recording leads to nothing, ends with the service closing
+    /// stays as it was: also if a repository cannot be proven, or a recording leads to nothing, ends with the service closing
     /// the stream, or leaves repositories that could not be proven. Exits with 1 then.
-    #[command(after_help = "Examples:  appviewd rebuild --from repos/ --identities plc.json\n           \
+    ///
+    /// From the network, every repository that relays and the old index know of is fetched and proven again, and those
+    /// whose records differ are named. The new index is right by proof, and is swapped in; it exits with 1 all the same if
+    /// the two differ. A daemon that runs on the folder is asked to do it, by its own settings: it goes on following and
+    /// answering, and no request fails. Reads see the old index until they see the new one.
+    #[command(after_help = "Examples:  appviewd rebuild --from network\n           \
+                            appviewd rebuild --from repos/ --identities plc.json\n           \
                             appviewd rebuild --from frames.bin --identities plc.json --repos repos/")]
     Rebuild {
-        /// Folder of repository exports (CARs), or a file of frames.
-        #[arg(long, value_name = "PATH")]
-        from: PathBuf,
+        /// `network`; or a folder of repository exports (CARs), or a file of frames.
+        #[arg(long, value_name = "network|PATH")]
+        from: Origin,
         /// Swap in what could be proven, and list what was left out. Exits with 1 if anything was.
         #[arg(long)]
         partial: bool,
+        /// From the network: relay (or PDS) that is asked who has records; may be given more than once.
+        #[arg(long, value_name = "URL", default_value = "wss://bsky.network", env = "APPVIEWD_RELAY")]
+        relay: Vec<RelayUrl>,
         #[command(flatten)]
-        upstream: SavedUpstream,
+        network: NetworkAccess,
+        /// From files: who signs for whom (see `replay --help`).
+        #[arg(long, value_name = "FILE", env = "APPVIEWD_IDENTITIES")]
+        identities: Option<PathBuf>,
+        /// From a file of frames: folder of exports that stand in for every PDS.
+        #[arg(long, value_name = "DIR", env = "APPVIEWD_REPOS")]
+        repos: Option<PathBuf>,
         #[command(flatten)]
         data: DataDir,
         #[command(flatten)]
@@ -311,9 +327,9 @@ impl FromStr for DirectoryUrl {
     }
 }
 
-/// Where `serve` asks about identities and repositories.
+/// How the network is asked.
 #[derive(Debug, Clone, Args)]
-pub struct Upstream {
+pub struct NetworkAccess {
     /// Directory of did:plc.
     #[arg(long, value_name = "URL", default_value = "https://plc.directory", env = "APPVIEWD_PLC")]
     pub plc: DirectoryUrl,
@@ -321,10 +337,35 @@ pub struct Upstream {
     /// public one it would let strangers make this machine ask its neighbours.
     #[arg(long, env = "APPVIEWD_ALLOW_PRIVATE_HOSTS")]
     pub allow_private_hosts: bool,
+}
+
+/// Where `serve` asks about identities and repositories.
+#[derive(Debug, Clone, Args)]
+pub struct Upstream {
+    /// The network itself, unless there are identities.
+    #[command(flatten)]
+    pub network: NetworkAccess,
     /// Ask nobody: answer about identities from this file (see `replay --help`).
     #[arg(long, value_name = "FILE", env = "APPVIEWD_IDENTITIES")]
     pub identities: Option<PathBuf>,
     /// With --identities: a folder of exports that stand in for every PDS.
     #[arg(long, value_name = "DIR", requires = "identities", env = "APPVIEWD_REPOS")]
     pub repos: Option<PathBuf>,
+}
+
+/// Where a new index comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Relays, directories and PDSes.
+    Network,
+    /// A folder of exports, or a recording.
+    Files(PathBuf),
+}
+
+impl FromStr for Origin {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(if text == "network" { Self::Network } else { Self::Files(text.into()) })
+    }
 }

@@ -6,13 +6,14 @@ pub mod command;
 pub mod config;
 pub mod http;
 pub mod progress;
+pub mod renewal;
 pub mod telemetry;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
-use config::{Cli, Command};
+use config::{Cli, Command, Origin, SavedUpstream};
 
 /// Runs one command.
 ///
@@ -28,8 +29,19 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Replay { frames, upstream, data, format } => {
             command::replay::run(&frames, &upstream, &data, format)
         }
-        Command::Rebuild { from, partial, upstream, data, format } => {
-            command::rebuild::run(&from, partial, &upstream, &data, format)
+        Command::Rebuild { from, partial, relay, network, identities, repos, data, format } => {
+            match (from, identities) {
+                (Origin::Network, _) => command::anew::run(partial, relay, &network, &data, format),
+                (Origin::Files(from), Some(identities)) => {
+                    let upstream = SavedUpstream { identities, repos };
+                    command::rebuild::run(&from, partial, &upstream, &data, format)
+                }
+                (Origin::Files(_), None) => {
+                    bail!(
+                        "a rebuild from files needs --identities: who signs for whom (`appviewd help replay`)"
+                    )
+                }
+            }
         }
         Command::Inspect { what } => done(command::inspect::run(what)),
         Command::Record { relay, frames, cursor } => done(command::record::run(&relay, frames, cursor)),

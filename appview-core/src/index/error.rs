@@ -64,6 +64,14 @@ pub enum IndexError {
         /// The file that is locked.
         lock: PathBuf,
     },
+    /// Another rebuild of the index is under way.
+    #[error("{}: locked by another rebuild of {}; wait for it, or stop it", lock.display(), path.display())]
+    Rebuilding {
+        /// The index.
+        path: PathBuf,
+        /// The file that is locked.
+        lock: PathBuf,
+    },
     /// Another connection was in the way for longer than the time-out. Trying again helps.
     #[error("{}: busy with another connection; try again", path.display())]
     Busy {
@@ -121,6 +129,7 @@ impl IndexError {
             Self::Missing { .. } => "missing",
             Self::Exists { .. } => "exists",
             Self::Locked { .. } => "locked",
+            Self::Rebuilding { .. } => "rebuilding",
             Self::Busy { .. } => "busy",
             Self::Full { .. } => "full",
             Self::Io { .. } => "io",

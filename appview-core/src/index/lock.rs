@@ -1,6 +1,6 @@
-//! Who may write, and when nobody may open.
+//! Who may write, who may build anew, and when nobody may open.
 //!
-//! Two files beside the index carry advisory locks, which the operating system drops with the process. They are files
+//! Three files beside the index carry advisory locks, which the operating system drops with the process. They are files
 //! of their own because closing any handle on the database itself would drop the locks that SQLite has on it.
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -38,12 +38,37 @@ pub(super) struct WriterLock {
 impl WriterLock {
     pub(super) fn acquire(index: &Path) -> Result<Self, IndexError> {
         let path = companion(index, ".lock");
-        let file = open_private(&path)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(IndexError::Locked { path: index.into(), lock: path }),
-            Err(TryLockError::Error(source)) => Err(IndexError::Io { path, source }),
+        match try_lock(&path)? {
+            Some(file) => Ok(Self { _file: file }),
+            None => Err(IndexError::Locked { path: index.into(), lock: path }),
         }
+    }
+}
+
+/// The right to build an index anew beside the old one: one at a time, over all processes. The lock's file stays: whoever
+/// removed it could take it from under one who is about to lock it.
+#[derive(Debug)]
+pub(super) struct RebuildLock {
+    _file: File,
+}
+
+impl RebuildLock {
+    pub(super) fn acquire(index: &Path) -> Result<Self, IndexError> {
+        let path = companion(index, ".rebuild");
+        match try_lock(&path)? {
+            Some(file) => Ok(Self { _file: file }),
+            None => Err(IndexError::Rebuilding { path: index.into(), lock: path }),
+        }
+    }
+}
+
+/// Nothing if another one has it.
+fn try_lock(path: &Path) -> Result<Option<File>, IndexError> {
+    let file = open_private(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(source)) => Err(IndexError::Io { path: path.into(), source }),
     }
 }
 

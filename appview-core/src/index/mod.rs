@@ -30,6 +30,7 @@ pub use error::IndexError;
 pub use fingerprint::Fingerprint;
 pub(crate) use project::link_hash;
 pub use reader::IndexReader;
+pub use rebuild::{Building, Rebuilt};
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
 pub use state::RepoStates;
 pub use writer::{Applied, IndexWriter, Refused};

@@ -1,16 +1,16 @@
 //! A new file beside the old one: filled, checked, swapped in by one rename.
 //!
-//! Until then the old file is untouched and goes on serving readers; after it, readers that are open keep the old file
-//! until they are dropped. The old file has no writer meanwhile, because the rebuild holds the writer's lock: what a
-//! writer would add to the old file would be lost with it.
+//! Until then the old file is untouched, goes on serving readers, and may have a writer; after it, readers that are open
+//! keep the old file until they are dropped. The swap needs the right to write the old file: what a writer would add to it
+//! from then on would be lost. One file at a time is built beside an index, over all processes.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::lock::{SwapLock, WriterLock, companion};
+use super::lock::{RebuildLock, SwapLock, WriterLock, companion};
 use super::{Fault, Index, IndexError, IndexReader, IndexWriter, schema};
 use crate::record::Catalog;
 
@@ -28,19 +28,71 @@ const LATE_INDEXES: &str = "
     select name, sql from sqlite_schema
      where type = 'index' and sql is not null and sql not like 'create unique%'";
 
+/// What stands beside an index while it is built anew. Removed when it is dropped.
+#[derive(Debug)]
+struct Beside {
+    index: PathBuf,
+    file: PathBuf,
+    _lock: RebuildLock,
+}
+
+impl Beside {
+    fn new(index: &Path) -> Result<Self, IndexError> {
+        let lock = RebuildLock::acquire(index)?;
+        let file = companion(index, ".rebuilding");
+        remove(&file)?;
+        Ok(Self { index: index.into(), file, _lock: lock })
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        // A leftover is removed by the next rebuild.
+        let _ = remove(&self.file);
+    }
+}
+
+/// A new index that is being filled beside the one at its path. Dropped, it is gone.
+#[derive(Debug)]
+pub struct Building {
+    writer: IndexWriter,
+    /// The statements that make the secondary indexes.
+    late: String,
+    beside: Beside,
+}
+
+/// A new index, whole and checked, beside the one at its path. Dropped, it is gone.
+#[derive(Debug)]
+pub struct Rebuilt {
+    index: Index,
+    catalog: Arc<Catalog>,
+    beside: Beside,
+}
+
 impl Index {
-    /// Fills a new index and puts it in the place of the one at `path`, if there is one.
+    /// Begins a new index beside the one at `path`, if there is one, which goes on being read and written.
     ///
-    /// `fill` gets a writer in bulk mode: no journal, no secondary indexes, no waiting for the disk, some four times
-    /// faster than live. The new file stands beside the old one until all of it has been checked and is on disk.
+    /// # Errors
+    ///
+    /// [`IndexError::Rebuilding`] while another one is built there; [`IndexError::Foreign`] and [`IndexError::NotSqlite`]
+    /// where `path` is not ours to replace.
+    pub fn build(path: impl AsRef<Path>, catalog: impl Into<Arc<Catalog>>) -> Result<Building, IndexError> {
+        let path = path.as_ref();
+        let beside = Beside::new(path)?;
+        schema::verify_replaceable(path)?;
+        let conn = schema::connect_bulk(&beside.file)?;
+        let late = drop_late_indexes(&conn).map_err(Fault::at(&beside.file))?;
+        let writer = IndexWriter::bulk(&beside.file, conn, catalog.into())?;
+        Ok(Building { writer, late, beside })
+    }
+
+    /// Fills a new index and puts it in the place of the one at `path`, if there is one, which has no writer meanwhile.
+    ///
     /// Whatever goes wrong, the old file stays as it was, and the new one is removed.
     ///
     /// # Errors
     ///
-    /// Those of `fill`; [`IndexError::Foreign`] and [`IndexError::NotSqlite`] where `path` is not ours to replace;
-    /// [`IndexError::Locked`] while the old file has a writer; [`IndexError::Corrupt`] if the new file fails its check;
-    /// [`IndexError::Busy`] if a reader of an older snapshot keeps the old file's log from being written back for longer than
-    /// five seconds.
+    /// Those of `fill`, of [`Index::build`], of [`Building::finish`] and of [`Rebuilt::swap_in`].
     pub fn rebuild<E: From<IndexError>>(
         path: impl AsRef<Path>,
         catalog: impl Into<Arc<Catalog>>,
@@ -48,44 +100,83 @@ impl Index {
     ) -> Result<Self, E> {
         let path = path.as_ref();
         let _lock = WriterLock::acquire(path)?;
-        drop(schema::connect_replaced(path)?);
-        let beside = companion(path, ".rebuilding");
-        remove(&beside)?;
-        let built = build(&beside, catalog.into(), fill)
-            .and_then(|()| check(&beside).map_err(E::from))
-            .and_then(|()| swap(&beside, path).map_err(E::from));
-        if let Err(error) = built {
-            // The first error is the one to tell; a leftover is removed by the next rebuild.
-            let _ = remove(&beside);
-            return Err(error);
-        }
+        let mut building = Self::build(path, catalog)?;
+        fill(building.writer())?;
+        let Rebuilt { beside, .. } = building.finish()?;
+        swap(&beside.file, path)?;
         Ok(Self { path: path.into() })
+    }
+}
+
+impl Building {
+    /// A writer in bulk mode: no journal, no secondary indexes, no waiting for the disk, some four times faster than
+    /// live.
+    pub const fn writer(&mut self) -> &mut IndexWriter {
+        &mut self.writer
+    }
+
+    /// Makes an ordinary index of it, on disk and checked from end to end.
+    ///
+    /// # Errors
+    ///
+    /// [`IndexError::Abandoned`] if a batch failed; [`IndexError::Corrupt`] if it fails its check.
+    pub fn finish(self) -> Result<Rebuilt, IndexError> {
+        let Self { writer, late, beside } = self;
+        let catalog = writer.catalog();
+        let conn = writer.into_connection()?;
+        conn.execute_batch(&late).map_err(Fault::at(&beside.file))?;
+        drop(conn);
+        seal(&beside.file)?;
+        check(&beside.file)?;
+        Ok(Rebuilt { index: Index { path: beside.file.clone() }, catalog, beside })
+    }
+}
+
+impl Rebuilt {
+    /// The new index, to be read, and written like any other, as long as it stands beside.
+    #[must_use]
+    pub const fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Puts it in the place of the index that `writer` writes, and gives back a writer of the new one. Nobody else can
+    /// write in between, and no read fails.
+    ///
+    /// # Errors
+    ///
+    /// [`IndexError::Busy`] if a reader of an older snapshot keeps the old file's log from being written back for longer
+    /// than five seconds, or the new file is being read or written. The old file is as it was then.
+    pub fn swap(self, writer: IndexWriter) -> Result<IndexWriter, IndexError> {
+        let lock = writer.into_lock()?;
+        self.put()?;
+        IndexWriter::locked(&self.beside.index, Arc::clone(&self.catalog), lock)
+    }
+
+    /// The same where the old index has no writer, or there is no old one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Rebuilt::swap`], and [`IndexError::Locked`] if it has a writer.
+    pub fn swap_in(self) -> Result<Index, IndexError> {
+        let _lock = WriterLock::acquire(&self.beside.index)?;
+        self.put()?;
+        Ok(Index { path: self.beside.index.clone() })
+    }
+
+    fn put(&self) -> Result<(), IndexError> {
+        // What was written since it was checked.
+        seal(&self.beside.file)?;
+        swap(&self.beside.file, &self.beside.index)
     }
 }
 
 /// Makes an empty index, at once or not at all. The caller has the writer's lock.
 pub(super) fn create(path: &Path) -> Result<(), IndexError> {
-    let beside = companion(path, ".rebuilding");
+    let beside = companion(path, ".creating");
     remove(&beside)?;
     drop(schema::connect_bulk(&beside)?);
     seal(&beside)?;
     swap(&beside, path)
-}
-
-fn build<E: From<IndexError>>(
-    beside: &Path,
-    catalog: Arc<Catalog>,
-    fill: impl FnOnce(&mut IndexWriter) -> Result<(), E>,
-) -> Result<(), E> {
-    let conn = schema::connect_bulk(beside)?;
-    let late = drop_late_indexes(&conn).map_err(Fault::at(beside))?;
-    let mut writer = IndexWriter::bulk(beside, conn, catalog)?;
-    fill(&mut writer)?;
-    let conn = writer.into_connection()?;
-    conn.execute_batch(&late).map_err(Fault::at(beside))?;
-    drop(conn);
-    seal(beside)?;
-    Ok(())
 }
 
 /// Returns the statements that make the dropped indexes again.
@@ -107,6 +198,8 @@ fn drop_late_indexes(conn: &Connection) -> Result<String, Fault> {
 fn seal(beside: &Path) -> Result<(), IndexError> {
     let conn = schema::connect_writer(beside)?;
     conn.execute_batch("pragma journal_mode = wal").map_err(Fault::at(beside))?;
+    // It is renamed without its log.
+    write_back_log(beside, &conn, WRITE_BACK_AND_EMPTY)?;
     close(beside, conn)?;
     File::open(beside).and_then(|file| file.sync_all()).map_err(IndexError::io(beside))
 }

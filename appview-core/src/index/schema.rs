@@ -103,6 +103,17 @@ pub(super) fn connect_replaced(path: &Path) -> Result<Option<Connection>, IndexE
     }
 }
 
+/// Refuses what may not be replaced. Writes nothing: the file may have a writer.
+pub(super) fn verify_replaceable(path: &Path) -> Result<(), IndexError> {
+    if !exists(path)? {
+        return Ok(());
+    }
+    match connect_reader(path) {
+        Ok(_) | Err(IndexError::SchemaMismatch { .. } | IndexError::Corrupt { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Opens a reader's connection to an index.
 pub(super) fn connect_reader(path: &Path) -> Result<Connection, IndexError> {
     let _opening = SwapLock::for_opening(path)?;

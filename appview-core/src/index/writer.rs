@@ -63,16 +63,20 @@ pub struct IndexWriter {
 #[derive(Debug)]
 enum Mode {
     /// Holds the lock for as long as the writer lives.
-    Live { _lock: WriterLock },
+    Live { lock: WriterLock },
     /// No journal: a transaction that fails leaves the file in no defined state.
     Bulk { failed: bool },
 }
 
 impl IndexWriter {
     pub(super) fn open(path: &Path, catalog: Arc<Catalog>) -> Result<Self, IndexError> {
-        let lock = WriterLock::acquire(path)?;
+        Self::locked(path, catalog, WriterLock::acquire(path)?)
+    }
+
+    /// For who has the lock already.
+    pub(super) fn locked(path: &Path, catalog: Arc<Catalog>, lock: WriterLock) -> Result<Self, IndexError> {
         let conn = schema::connect_writer(path)?;
-        let mut writer = Self::new(path, conn, catalog, Mode::Live { _lock: lock });
+        let mut writer = Self::new(path, conn, catalog, Mode::Live { lock });
         while writer.judge_again()? {}
         Ok(writer)
     }
@@ -158,6 +162,21 @@ impl IndexWriter {
     /// [`IndexError::Busy`] as long as a reader is open that may need the log.
     pub fn write_back_log(&mut self) -> Result<(), IndexError> {
         rebuild::write_back_log(&self.path, &self.conn, rebuild::WRITE_BACK_AND_EMPTY)
+    }
+
+    /// What records are judged by.
+    pub(super) fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.catalog)
+    }
+
+    /// Ends writing, and keeps the right to write.
+    pub(super) fn into_lock(self) -> Result<WriterLock, IndexError> {
+        self.conn.close().map_err(|(_, error)| Fault::at(&self.path)(error))?;
+        match self.mode {
+            Mode::Live { lock } => Ok(lock),
+            // Whoever fills a file in bulk mode has no file of its own to be replaced.
+            Mode::Bulk { .. } => WriterLock::acquire(&self.path),
+        }
     }
 
     /// Ends bulk mode.

@@ -179,7 +179,11 @@ fn by_collection(conn: &Connection, after: &str, limit: Limit) -> Result<Vec<Fin
     Ok(items)
 }
 
-fn by_repo(conn: &Connection, after: &str, limit: Limit) -> Result<Vec<FingerprintOf<Did>>, Fault> {
+pub(super) fn by_repo(
+    conn: &Connection,
+    after: &str,
+    limit: Limit,
+) -> Result<Vec<FingerprintOf<Did>>, Fault> {
     let mut statement = conn.prepare_cached(LIST_REPOS)?;
     let mut rows = statement.query(named_params! {":after": after, ":limit": limit.get() + 1})?;
     let mut items = Vec::new();

@@ -6,6 +6,7 @@
 //! function of the records alone: two indexes of the same repositories give the same pages and accept each other's
 //! cursors. Deliberately absent: HTTP, and anything that writes.
 
+mod compare;
 mod count;
 mod export;
 mod fingerprint;

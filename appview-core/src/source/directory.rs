@@ -140,10 +140,10 @@ impl Directory {
 
     /// Where a DID is asked for: a URL of that host, and how much it is asked.
     pub(super) fn place(&self, did: &Did) -> Result<(String, Manners), ResolveError> {
-        let pace = self.0.http.pace();
+        let politeness = self.0.http.politeness();
         Ok(match self.knows(did)? {
-            Knows::Plc(url) => (url, pace.directory),
-            Knows::Host(url) => (url, pace.host),
+            Knows::Plc(url) => (url, politeness.directory),
+            Knows::Host(url) => (url, politeness.host),
         })
     }
 

@@ -24,7 +24,7 @@ const RETRY: Duration = Duration::from_secs(30);
 /// How late to ask again for a page that could not be had, and how soon for a listing that was given up.
 const LONGEST_RETRY: Duration = Duration::from_secs(10 * 60);
 /// Failures in a row after which a listing is given up, so that others are not kept waiting.
-const TRIES: u32 = 6;
+const TRIES: u32 = 5;
 /// Repositories without records in scope of which a host's listing is remembered.
 const PASSED_OVER: usize = 100_000;
 /// Pages of one listing: more than any host has. A listing that leads in a circle ends here.
@@ -91,16 +91,15 @@ enum Listing {
 }
 
 impl Discovery {
+    /// Asks once. Returns whether every listing was read to its end.
+    pub async fn once(self, inbox: Outbox) -> bool {
+        Sweep::new(&self, &inbox).run().await.unwrap_or(false)
+    }
+
     /// Asks until nobody listens.
     pub async fn run(self, inbox: Outbox) {
         let mut begun = self.search.0.subscribe();
-        let mut sweep = Sweep {
-            discovery: &self,
-            url: self.relay.to_http(),
-            inbox: &inbox,
-            found: 0,
-            passed_over: BTreeMap::new(),
-        };
+        let mut sweep = Sweep::new(&self, &inbox);
         loop {
             begun.mark_unchanged();
             let Ok(is_whole) = sweep.run().await else { return };
@@ -127,7 +126,12 @@ struct Sweep<'d> {
     passed_over: BTreeMap<Did, Tid>,
 }
 
-impl Sweep<'_> {
+impl<'d> Sweep<'d> {
+    fn new(discovery: &'d Discovery, inbox: &'d Outbox) -> Self {
+        let url = discovery.relay.to_http();
+        Self { discovery, url, inbox, found: 0, passed_over: BTreeMap::new() }
+    }
+
     /// Whether every listing was read to its end.
     async fn run(&mut self) -> Result<bool, Stopped> {
         let mut is_whole = true;
@@ -152,10 +156,10 @@ impl Sweep<'_> {
                 }
                 Err(error) => {
                     failures += 1;
-                    self.pause(failures, &error).await?;
                     if failures == TRIES {
                         return Ok(Listing::GivenUp);
                     }
+                    self.pause(failures, &error).await?;
                     continue;
                 }
             };

@@ -26,6 +26,7 @@ use super::network::Network;
 use super::orders::Orders;
 use super::pump::{Batch, Input, Notice, Pump, Sink, Upstream, tell_refused};
 use super::queue::{Inbox, Outbox, WeakOutbox, queue};
+use super::rebuild::Asked;
 use super::relay::{Dialect, Line, Received, RelayUrl, Traffic};
 use super::wire::Outside;
 use crate::index::{Applied, IndexError, IndexWriter};
@@ -79,6 +80,37 @@ impl Following {
             outside,
             orders: Orders::default(),
         }
+    }
+}
+
+impl Following {
+    /// The same once more, for when this one has ended; none where an [`Upstream`] answers, of which there is one.
+    #[must_use]
+    pub fn again(&self) -> Option<Self> {
+        let Answers::Network { network, collections } = &self.answers else { return None };
+        Some(Self {
+            sources: self.sources.clone(),
+            directories: self.directories.clone(),
+            pace: self.pace,
+            scope: self.scope.clone(),
+            answers: Answers::Network { network: network.clone(), collections: collections.clone() },
+            outside: self.outside.clone(),
+            orders: self.orders.clone(),
+        })
+    }
+
+    /// Whom a rebuild has to ask; none where an [`Upstream`] answers.
+    #[must_use]
+    pub fn asked(&self) -> Option<Asked> {
+        let Answers::Network { network, collections } = &self.answers else { return None };
+        let mut network = network.clone();
+        network.scope = self.scope.clone();
+        Some(Asked {
+            network,
+            directories: self.directories.clone(),
+            collections: collections.clone(),
+            orders: self.orders.clone(),
+        })
     }
 }
 
@@ -248,10 +280,6 @@ fn start(writer: &IndexWriter, following: Following) -> Result<Started, IndexErr
         let cursor = cursors.iter().find(|cursor| cursor.endpoint == url.as_str()).map(|cursor| cursor.seq);
         let cursor = cursor.filter(|cursor| is_kept(&source, *cursor, outside.clock.now()));
         let stream = verifier.add_stream(url.as_str(), cursor);
-        if cursor.is_none() && verifier.tracked() > 0 {
-            // Nobody can tell what this stream has said since the index was last written.
-            verifier.handle_gap();
-        }
         let dialect = match source {
             Source::Relay(_) => Dialect::Frames,
             Source::Jetstream(_) => Dialect::Hints { namespace: namespace.clone() },

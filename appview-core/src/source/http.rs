@@ -15,7 +15,7 @@ use serde_json::Value as Json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::turns::{Manners, PATIENCE, Pace, Turn, Turns, Urgency};
+use super::turns::{Manners, PATIENCE, Politeness, Turn, Turns, Urgency};
 use super::wire::{Bytes, ChosenBy, Outside, Reach, Reply, Wire, WireError};
 use crate::limits;
 
@@ -120,20 +120,20 @@ struct Shared {
     wire: Arc<dyn Wire>,
     reach: Reach,
     turns: Turns,
-    pace: Pace,
+    politeness: Politeness,
     at_once: Arc<Semaphore>,
     doubtful_at_once: Arc<Semaphore>,
 }
 
 impl Http {
-    /// Makes a client that asks hosts at this pace, for [`Urgency::Fetch`].
+    /// Makes a client as polite as this, for [`Urgency::Fetch`].
     #[must_use]
-    pub fn new(outside: &Outside, pace: Pace) -> Self {
+    pub fn new(outside: &Outside, politeness: Politeness) -> Self {
         let (wire, reach) = (Arc::clone(&outside.wire), outside.reach);
         let turns = Turns::new(outside.clock.clone());
         let places = |count| Arc::new(Semaphore::new(count));
         let (at_once, doubtful_at_once) = (places(AT_ONCE), places(DOUBTFUL_AT_ONCE));
-        let shared = Shared { wire, reach, turns, pace, at_once, doubtful_at_once };
+        let shared = Shared { wire, reach, turns, politeness, at_once, doubtful_at_once };
         Self { shared: Arc::new(shared), urgency: Urgency::Fetch }
     }
 
@@ -151,8 +151,8 @@ impl Http {
 
     /// How much hosts are asked.
     #[must_use]
-    pub fn pace(&self) -> Pace {
-        self.shared.pace
+    pub fn politeness(&self) -> Politeness {
+        self.shared.politeness
     }
 
     /// Waits for the turn to ask the directory that the operator chose.
@@ -161,7 +161,7 @@ impl Http {
     ///
     /// [`HttpError::Refused`], [`HttpError::Resting`].
     pub async fn directory(&self, url: &str) -> Result<Question, HttpError> {
-        self.question(parse(url)?, ChosenBy::Operator, self.shared.pace.directory).await
+        self.question(parse(url)?, ChosenBy::Operator, self.shared.politeness.directory).await
     }
 
     /// Waits for the turn to ask another host that the operator chose.
@@ -171,8 +171,10 @@ impl Http {
     /// As [`Http::directory`].
     pub async fn operator(&self, url: &str) -> Result<Question, HttpError> {
         // What everything depends on is soon tried again.
-        let manners =
-            Manners { longest_rest: self.shared.pace.directory.longest_rest, ..self.shared.pace.host };
+        let manners = Manners {
+            longest_rest: self.shared.politeness.directory.longest_rest,
+            ..self.shared.politeness.host
+        };
         self.question(parse(url)?, ChosenBy::Operator, manners).await
     }
 
@@ -182,7 +184,7 @@ impl Http {
     ///
     /// As [`Http::directory`].
     pub async fn stranger(&self, url: &str) -> Result<Question, HttpError> {
-        self.question(self.allowed(url)?, ChosenBy::Stranger, self.shared.pace.host).await
+        self.question(self.allowed(url)?, ChosenBy::Stranger, self.shared.politeness.host).await
     }
 
     /// Whether a stranger's URL may be asked, as far as it tells.

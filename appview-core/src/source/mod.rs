@@ -41,6 +41,8 @@ pub mod queue;
 #[cfg(feature = "net")]
 pub mod reach;
 #[cfg(feature = "net")]
+pub mod rebuild;
+#[cfg(feature = "net")]
 pub mod relay;
 pub mod replay;
 #[cfg(feature = "net")]

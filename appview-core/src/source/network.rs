@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::backlog::Progress;
-use super::clock::Clock;
+use super::clock::{Clock, micros};
 use super::directory::Directory;
 use super::discovery::Search;
 use super::errand::{Errand, Lane, Lanes, Later, What};
@@ -25,8 +25,8 @@ use super::orders::Orders;
 use super::pds::Hosts;
 use super::pump::{Answer, Request, Upstream};
 use super::queue::Outbox;
-use super::turns::{Pace, Urgency};
-use super::visit::{Desk, Ended, pause};
+use super::turns::{Politeness, Urgency};
+use super::visit::{Desk, Ended, LONGEST_PAUSE, pause};
 use super::wire::Outside;
 use crate::sync::{Freshness, Scope};
 use crate::syntax::Did;
@@ -49,7 +49,7 @@ pub struct Network {
     pub progress: Progress,
     /// Has everyone asked at once who has records.
     pub search: Search,
-    pace: Pace,
+    politeness: Politeness,
 }
 
 impl Network {
@@ -57,13 +57,19 @@ impl Network {
     /// files in the folder `spool`.
     #[must_use]
     pub fn new(outside: &Outside, plc: &str, spool: PathBuf, scope: Scope) -> Self {
-        Self::at_pace(outside, plc, spool, scope, Pace::default())
+        Self::politely(outside, plc, spool, scope, Politeness::default())
     }
 
-    /// The same at another pace: for hosts of one's own.
+    /// The same as politely as this: for hosts of one's own, say.
     #[must_use]
-    pub fn at_pace(outside: &Outside, plc: &str, spool: PathBuf, scope: Scope, pace: Pace) -> Self {
-        let http = Http::new(outside, pace);
+    pub fn politely(
+        outside: &Outside,
+        plc: &str,
+        spool: PathBuf,
+        scope: Scope,
+        politeness: Politeness,
+    ) -> Self {
+        let http = Http::new(outside, politeness);
         let clock = outside.clock.clone();
         Self {
             directory: Directory::new(http.clone(), clock.clone(), plc),
@@ -72,7 +78,7 @@ impl Network {
             scope,
             progress: Progress::default(),
             search: Search::default(),
-            pace,
+            politeness,
         }
     }
 
@@ -202,7 +208,8 @@ impl Work {
                 let due = match (not_before, attempt) {
                     (0, 0) => now,
                     (0, attempt) => pause(&network.clock, attempt),
-                    (moment, _) => moment,
+                    // A clock that was wrong when the moment was noted delays nothing for long.
+                    (moment, _) => moment.min(now.saturating_add(micros(LONGEST_PAUSE))),
                 };
                 (errand(did, What::Repo { held }, attempt, Freshness::Fresh), due)
             }
@@ -233,7 +240,7 @@ impl Work {
 
     /// The place where an errand has to go next, and how many may be on their way there; none if it has to go nowhere.
     fn way(&self, errand: &mut Errand) -> Option<(Arc<str>, usize)> {
-        let Network { directory, pace, clock, .. } = &self.desk.network;
+        let Network { directory, politeness, clock, .. } = &self.desk.network;
         if errand.identity.is_none() {
             match directory.known(&errand.did, errand.wanted) {
                 Some(Ok(identity)) if !matches!(errand.what, What::Identity) => {
@@ -244,7 +251,7 @@ impl Work {
             }
         }
         let (url, manners) = match &errand.identity {
-            Some(identity) => (identity.pds()?.to_owned(), pace.host),
+            Some(identity) => (identity.pds()?.to_owned(), politeness.host),
             None => directory.place(&errand.did).ok()?,
         };
         let at_once = if errand.urgency() == Urgency::Audit { 1 } else { manners.at_once };

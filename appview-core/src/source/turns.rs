@@ -45,14 +45,14 @@ pub struct Manners {
 
 /// How much hosts are asked, by their kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
+pub struct Politeness {
     /// A PDS, a relay, or the host of a did:web.
     pub host: Manners,
     /// The directory of did:plc, which everybody asks about everyone.
     pub directory: Manners,
 }
 
-impl Default for Pace {
+impl Default for Politeness {
     /// A PDS takes 3,000 requests in five minutes from one address, and others may share ours.
     fn default() -> Self {
         let host = Manners { at_once: 2, in_five_minutes: 2_000, longest_rest: LONGEST_REST };

@@ -26,7 +26,7 @@ use crate::syntax::{Did, RepoPath};
 /// First pause before trying again; doubled each time up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 /// Longest pause before trying again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 /// How often an identity or a hosting is tried before it is left at that.
 const TRIES: u32 = 3;
 /// How often an audit is tried before the next has to do.

@@ -32,6 +32,9 @@ use crate::limits;
 
 /// How long a connection may take to open, with looking up its name.
 const CONNECT: Duration = Duration::from_secs(3);
+/// How long a connection is kept that nobody uses: whoever asks a host many times asks again at once, and each takes as
+/// much memory as a few repositories.
+const UNUSED: Duration = Duration::from_secs(10);
 /// Names of strangers that may be looked up at once.
 const LOOKUPS: usize = 32;
 
@@ -116,6 +119,7 @@ impl Internet {
             Client::builder()
                 .user_agent(concat!("appviewd/", env!("CARGO_PKG_VERSION")))
                 .connect_timeout(CONNECT)
+                .pool_idle_timeout(UNUSED)
                 .redirect(Policy::none())
                 .no_proxy()
         };

@@ -19,7 +19,7 @@ use appview_core::source::orders::Orders;
 use appview_core::source::pump::{Answer, Input};
 use appview_core::source::queue::{Inbox, queue};
 use appview_core::source::relay::Received;
-use appview_core::source::turns::Pace;
+use appview_core::source::turns::Politeness;
 use appview_core::source::wire::{Bytes, ChosenBy, Outside, Reach, Reply, Socket, Wire, WireError};
 use appview_core::source::wishes::Wishes;
 use appview_core::sync::Scope;
@@ -139,7 +139,13 @@ impl MadeUp {
     }
 
     pub fn outside(&self) -> Outside {
-        Outside { wire: Arc::new(self.clone()), clock: Clock::of_runtime(BEGIN, 7), reach: Reach::Public }
+        let clock = Clock::of_runtime(self.now(), 7);
+        Outside { wire: Arc::new(self.clone()), clock, reach: Reach::Public }
+    }
+
+    /// The time, in microseconds since the Unix epoch.
+    pub fn now(&self) -> u64 {
+        BEGIN + self.0.began.elapsed().as_micros() as u64
     }
 
     pub fn asked(&self) -> Vec<Asked> {
@@ -230,10 +236,16 @@ impl Wire for MadeUp {
 
 /// A DID that is one of many.
 pub fn did(number: usize) -> appview_core::syntax::Did {
-    let letter = |digit: usize| char::from(b'a' + u8::try_from(digit % 26).unwrap());
-    let id: String =
-        (0..24_u32).map(|place| letter(number / 26_usize.saturating_pow(place.min(8)))).collect();
-    format!("did:plc:{id}").parse().unwrap()
+    // Letters from a to p, so that any number of 64 bits has a place in the 24.
+    let letter = |place: u32| char::from(b'a' + (number >> (4 * place) & 15) as u8);
+    let id: String = (0..16).map(letter).collect();
+    format!("did:plc:{id}aaaaaaaa").parse().unwrap()
+}
+
+/// Which of [`did`]'s it is.
+pub fn number(did: &str) -> usize {
+    let id = did.strip_prefix("did:plc:").unwrap().bytes().take(16);
+    id.enumerate().map(|(place, letter)| usize::from(letter - b'a') << (4 * place)).sum()
 }
 
 /// What a directory says about a DID.
@@ -264,12 +276,12 @@ pub struct Asker {
 
 impl Asker {
     pub fn new(made_up: &MadeUp) -> Self {
-        Self::at_pace(made_up, Pace::default())
+        Self::politely(made_up, Politeness::default())
     }
 
-    pub fn at_pace(made_up: &MadeUp, pace: Pace) -> Self {
+    pub fn politely(made_up: &MadeUp, politeness: Politeness) -> Self {
         let outside = made_up.outside();
-        let network = Network::at_pace(&outside, PLC, std::env::temp_dir(), Scope::default(), pace);
+        let network = Network::politely(&outside, PLC, std::env::temp_dir(), Scope::default(), politeness);
         let (outbox, inbox) = queue();
         let orders = Orders::default();
         let (asking, work) = network.clone().start(outbox, orders.clone());

@@ -1,5 +1,6 @@
 //! One file for each command, and what they share: opening an index with errors that tell what to do next.
 
+pub mod anew;
 pub mod check;
 pub mod demo;
 pub mod export;
@@ -15,11 +16,18 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use appview_core::index::Index;
+use appview_core::record::Collection;
+use appview_core::source::network::Network;
 use appview_core::source::replay::{Identities, Offline, RepoFolder};
+use appview_core::source::wire::{Outside, Reach};
 use appview_core::sync::Scope;
+use appview_core::syntax::Nsid;
 use tokio::net::TcpListener;
 
-use crate::config::{DataDir, SavedUpstream};
+use crate::config::{DataDir, NetworkAccess, SavedUpstream};
+
+/// Beside the index of a daemon: where it takes orders of whoever may write in that folder.
+const ADMIN_SOCKET: &str = "admin.sock";
 
 /// Opens the index for writing, made if there is none.
 fn open(data: &DataDir) -> Result<Index> {
@@ -62,6 +70,22 @@ fn files(file: &Path, repos: Option<&Path>) -> Result<Offline> {
     }
     let exports = repos.map(RepoFolder::new);
     Ok(Offline::new(identities(file)?, exports, Scope::default()))
+}
+
+/// The world outside, as far as it may be asked.
+fn outside(access: &NetworkAccess) -> Result<Outside> {
+    let reach = if access.allow_private_hosts { Reach::Anywhere } else { Reach::Public };
+    Ok(Outside::internet(reach)?)
+}
+
+/// The network, with large exports spooled beside the index.
+fn network(access: &NetworkAccess, data: &DataDir, outside: &Outside) -> Network {
+    Network::new(outside, access.plc.as_str(), data.data_dir.clone(), Scope::default())
+}
+
+/// Every collection that relays are asked about.
+fn collections() -> Result<Vec<Nsid>> {
+    Ok(Collection::ALL.iter().map(|collection| collection.nsid().parse()).collect::<Result<_, _>>()?)
 }
 
 /// Takes an address to answer on.

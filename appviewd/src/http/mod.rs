@@ -6,6 +6,7 @@
 mod compute;
 mod error;
 mod health;
+pub mod rebuild;
 
 use std::future::Future;
 

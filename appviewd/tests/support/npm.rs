@@ -20,7 +20,7 @@ pub fn installed() -> Option<PathBuf> {
     let installed = INSTALLED.get_or_init(|| match install() {
         Ok(folder) => Some(folder),
         Err(Unavailable(why)) => {
-            writeln!(std::io::stderr(), "skipped: {why}").unwrap();
+            say(&format!("skipped: {why}"));
             None
         }
     });
@@ -49,7 +49,7 @@ fn install() -> Result<PathBuf, Unavailable> {
         for name in named {
             fs::copy(scripts.join(name), unfinished.path().join(name)).unwrap();
         }
-        writeln!(std::io::stderr(), "installing the official PDS from npm: a minute or two, once").unwrap();
+        say("installing the official PDS from npm: a minute or two, once");
         let npm = run("npm", &["ci", "--engine-strict", "--no-audit", "--no-fund"], unfinished.path())?;
         assert!(npm.status.success(), "npm ci: {}", String::from_utf8_lossy(&npm.stderr));
         // Another test may have been first.
@@ -78,6 +78,11 @@ fn find_registry(folder: &Path) -> Result<(), Unavailable> {
         return Ok(());
     }
     Err(Unavailable(format!("npm cannot be reached ({code}), so there is no official PDS to test with")))
+}
+
+#[expect(clippy::explicit_write, reason = "what is printed is shown of failed tests only")]
+fn say(text: &str) {
+    writeln!(std::io::stderr(), "{text}").unwrap();
 }
 
 fn run(program: &str, arguments: &[&str], folder: &Path) -> Result<Output, Unavailable> {

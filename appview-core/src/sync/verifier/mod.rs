@@ -176,9 +176,14 @@ impl Verifier {
     }
 
     /// Notes that a stream was connected (again): its sequence numbers may start over.
-    pub fn handle_connected(&mut self, stream: StreamId) {
-        if let Some(stream) = self.streams.get_mut(stream.0) {
-            stream.connect();
+    ///
+    /// One without a cursor begins with what comes next. What was proven before may have changed since unseen, and is
+    /// proven again.
+    pub fn handle_connected(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(id.0) else { return };
+        stream.connect();
+        if stream.newest().is_none() && !self.repos.is_empty() {
+            self.doubt_all(id);
         }
     }
 
@@ -328,6 +333,12 @@ impl Verifier {
     #[must_use]
     pub fn tracked(&self) -> usize {
         self.repos.len()
+    }
+
+    /// Repositories that wait for an answer, in no order, and how often and until when their export was put off.
+    pub fn waiting(&self) -> impl Iterator<Item = (&Did, Option<Postponed>)> {
+        let waiting = self.repos.iter().filter(|(_, tracked)| tracked.phase != Phase::Ready);
+        waiting.map(|(did, tracked)| (did, tracked.watch.postponed))
     }
 
     /// What is accepted of one repository, whether or not it is written yet.

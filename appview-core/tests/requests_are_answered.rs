@@ -1,0 +1,375 @@
+//! What the pump asks for is answered by whoever knows it at the time, and by nobody else.
+#![cfg(feature = "net")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+
+mod outside;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use appview_core::index::{Index, IndexError, IndexWriter};
+use appview_core::record::Catalog;
+use appview_core::source::follow::{Answers, Following, Pulse, follow_in_place};
+use appview_core::source::network::Network;
+use appview_core::source::pump::{Answer, Batch, Input, Request, Sink, Upstream as _};
+use appview_core::sync::{Freshness, Hosting, Postponed, Proof, RecordChange, RepoHead, Scope};
+use appview_core::syntax::Did;
+use fixtures::{KeyKind, World, Write, records};
+use outside::{Asked, Asker, MadeUp, PDS, Said, not_registered};
+use serde_json::json;
+
+const OTHER: &str = "https://other.example.com";
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A world with one account, told by a directory and by two PDSes.
+#[derive(Clone)]
+struct Net(Arc<Mutex<Inner>>);
+
+struct Inner {
+    world: World,
+    whose: String,
+    /// Answers that take the place of what is true, by host and method.
+    instead: BTreeMap<(&'static str, &'static str), Said>,
+    is_gone: bool,
+}
+
+impl Net {
+    fn new() -> Self {
+        let mut world = World::new(11);
+        let whose = world.create_account(KeyKind::K256);
+        world.genesis_frames(&whose);
+        world.migrate(&whose, PDS);
+        world.commit(
+            &whose,
+            vec![
+                Write::create("dev.cocore.account.profile", "self", records::profile("Ada", 0)),
+                Write::create("dev.cocore.account.friend", "a", records::friend("did:web:friend.example", 0)),
+            ],
+        );
+        let whose = whose.to_string();
+        Self(Arc::new(Mutex::new(Inner { world, whose, instead: BTreeMap::new(), is_gone: false })))
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
+        change(&mut self.0.lock().unwrap())
+    }
+
+    fn instead(&self, host: &'static str, method: &'static str, said: Said) {
+        self.with(|inner| inner.instead.insert((host.trim_start_matches("https://"), method), said));
+    }
+
+    fn did(&self) -> Did {
+        self.with(|inner| inner.whose.parse().unwrap())
+    }
+
+    fn head(&self) -> RepoHead {
+        self.with(|inner| {
+            let head = inner.world.head(&inner.whose);
+            RepoHead { rev: head.rev.parse().unwrap(), data: head.data.to_string().parse().unwrap() }
+        })
+    }
+
+    fn commit(&self, rkey: &str) {
+        self.with(|Inner { world, whose, .. }| {
+            let friend = records::friend("did:web:friend.example", 0);
+            world.advance(1_000_000);
+            world.commit(whose, vec![Write::create("dev.cocore.account.friend", rkey, friend)]);
+        });
+    }
+
+    fn made_up(&self) -> MadeUp {
+        let net = self.clone();
+        MadeUp::new(move |asked| net.with(|inner| inner.answer(asked)))
+    }
+
+    fn asker(&self) -> (MadeUp, Asker) {
+        let made_up = self.made_up();
+        let asker = Asker::new(&made_up);
+        (made_up, asker)
+    }
+}
+
+impl Inner {
+    fn answer(&self, asked: &Asked) -> Said {
+        let method = asked.method().rsplit('.').next().unwrap();
+        let instead = self.instead.iter().find(|((host, of), _)| (*host, *of) == (asked.host(), method));
+        if let Some((_, said)) = instead {
+            return said.clone();
+        }
+        let Self { world, whose, .. } = self;
+        match (asked.host(), method) {
+            ("plc.example.com", "audit") => Said::json(&world.plc_entry(whose)["operations"]),
+            ("plc.example.com", _) if self.is_gone => not_registered(asked),
+            ("plc.example.com", _) => Said::json(&world.did_document(whose)),
+            (_, "getRepo") => Said::new(200, world.car(whose)),
+            (_, "getLatestCommit") => {
+                let head = world.head(whose);
+                Said::json(&json!({"cid": head.commit.to_string(), "rev": head.rev}))
+            }
+            (_, "getRepoStatus") => {
+                Said::json(&json!({"did": whose, "active": true, "rev": world.head(whose).rev}))
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn inactive() -> Said {
+    Said::error(400, "RepoDeactivated")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repository_is_fetched_and_proven_unless_its_host_has_what_is_held() {
+    let net = Net::new();
+    let (made_up, mut asker) = net.asker();
+    let request = |held| Request::Repo { did: net.did(), held, attempt: 0, not_before: 0 };
+    asker.asking.ask(request(None));
+    let Answer::Repo { repo, .. } = asker.answer().await else { panic!("a repository") };
+    assert_eq!((repo.head(), repo.proof()), (net.head(), Proof::Full));
+    assert_eq!(made_up.times("com.atproto.sync.getLatestCommit"), 0);
+
+    asker.asking.ask(request(Some(net.head())));
+    let Answer::Current { head, .. } = asker.answer().await else { panic!("it is current") };
+    assert_eq!(head, net.head());
+    assert_eq!(made_up.times("com.atproto.sync.getRepo"), 1);
+
+    let held = net.head();
+    net.commit("b");
+    asker.asking.ask(request(Some(held)));
+    let Answer::Repo { repo, .. } = asker.answer().await else { panic!("a repository") };
+    assert_eq!(repo.head(), net.head());
+    let backlog = asker.network.progress.read(outside::BEGIN);
+    assert_eq!((backlog.waiting, backlog.settled), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repository_that_its_former_host_has_signed_is_proven_by_the_audit_log() {
+    let net = Net::new();
+    net.with(|Inner { world, whose, .. }| {
+        world.advance(1_000_000);
+        world.rotate_key(whose, KeyKind::P256);
+        world.migrate(whose, OTHER);
+    });
+    let (made_up, mut asker) = net.asker();
+    asker.asking.ask(Request::Repo { did: net.did(), held: None, attempt: 0, not_before: 0 });
+    let Answer::Repo { repo, .. } = asker.answer().await else { panic!("a repository") };
+    assert_eq!(repo.proof(), Proof::Provisional);
+    assert_eq!(made_up.times("audit"), 1);
+    assert_eq!(made_up.asked_of(PDS).len(), 0, "the account has left it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repository_that_is_not_proven_is_tried_again_until_it_is() {
+    let net = Net::new();
+    let forged = net.with(|Inner { world, .. }| {
+        // Somebody else's, whole and well signed.
+        let other = world.create_account(KeyKind::K256);
+        world.genesis_frames(&other);
+        world.car(&other)
+    });
+    net.instead(PDS, "getRepo", Said::new(200, forged));
+    let (_, mut asker) = net.asker();
+    asker.asking.ask(Request::Repo { did: net.did(), held: None, attempt: 0, not_before: 0 });
+    for attempt in 1..=3 {
+        let Input::Postponed { did, postponed } = asker.hear().await else { panic!("it is put off") };
+        assert_eq!((did, postponed.attempt), (net.did(), attempt));
+    }
+    net.with(|inner| inner.instead.clear());
+    let Answer::Repo { repo, .. } = asker.answer().await else { panic!("a repository") };
+    assert_eq!(repo.head(), net.head());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_is_as_its_present_host_says() {
+    for (said, hosting) in [
+        (
+            Said::json(&json!({"did": "did:plc:x", "active": false, "status": "takendown"})),
+            Hosting::Takendown,
+        ),
+        (Said::error(400, "RepoDeactivated"), Hosting::Deactivated),
+        (Said::error(404, "RepoNotFound"), Hosting::Deleted),
+    ] {
+        let net = Net::new();
+        net.instead(PDS, "getRepoStatus", said);
+        let (_, mut asker) = net.asker();
+        asker.asking.ask(Request::Hosting { did: net.did() });
+        let Answer::Hosting { hosting: told, .. } = asker.answer().await else { panic!("an answer") };
+        assert_eq!(told, hosting);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whom_a_directory_calls_gone_is_deleted_and_no_host_is_asked() {
+    for request in [
+        |did, _| Request::Repo { did, held: None, attempt: 0, not_before: 0 },
+        |did, _| Request::Hosting { did },
+        |did, held| Request::Audit { did, held },
+    ] {
+        let net = Net::new();
+        net.with(|inner| inner.is_gone = true);
+        let (made_up, mut asker) = net.asker();
+        asker.asking.ask(request(net.did(), net.head()));
+        let Answer::Hosting { hosting, .. } = asker.answer().await else { panic!("an answer") };
+        assert_eq!(hosting, Hosting::Deleted);
+        assert_eq!(made_up.asked().len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hosting_that_nobody_can_tell_is_left_at_that() {
+    let net = Net::new();
+    net.instead(PDS, "getRepoStatus", Said::error(500, "InternalServerError"));
+    let (made_up, mut asker) = net.asker();
+    asker.asking.ask(Request::Hosting { did: net.did() });
+    assert!(asker.hear_within(secs(3600)).await.is_none());
+    assert_eq!(made_up.times("com.atproto.sync.getRepoStatus"), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_audit_tells_what_the_host_has() {
+    let net = Net::new();
+    let (made_up, mut asker) = net.asker();
+    let audit = |held| Request::Audit { did: net.did(), held };
+    let held = net.head();
+    asker.asking.ask(audit(held));
+    let Answer::Current { head, .. } = asker.answer().await else { panic!("it is current") };
+    assert_eq!(head, held);
+    net.commit("b");
+    asker.asking.ask(audit(held));
+    let Answer::Behind { rev, .. } = asker.answer().await else { panic!("it is behind") };
+    assert_eq!(rev, net.head().rev);
+    assert_eq!(made_up.times("com.atproto.sync.getRepo"), 0, "an audit fetches nothing");
+    assert_eq!(made_up.asked_of(outside::PLC).len(), 1, "who signs is known for an hour");
+
+    net.instead(PDS, "getLatestCommit", inactive());
+    asker.asking.ask(audit(held));
+    let Answer::Hosting { hosting, .. } = asker.answer().await else { panic!("an answer") };
+    assert_eq!(hosting, Hosting::Deactivated);
+    assert_eq!(made_up.asked_of(outside::PLC).len(), 2, "bad news is checked against the newest document");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_host_says_of_an_account_that_has_left_it_is_not_believed() {
+    for request in [
+        |did, held| Request::Audit { did, held },
+        |did, held| Request::Repo { did, held: Some(held), attempt: 0, not_before: 0 },
+    ] {
+        let net = Net::new();
+        let (made_up, mut asker) = net.asker();
+        asker.asking.ask(Request::Identity { did: net.did(), freshness: Freshness::Cached });
+        let _ = asker.answer().await;
+        // It leaves while the host is thinking.
+        let leaves = net.clone();
+        let leaving = tokio::spawn(async move {
+            tokio::time::sleep(secs(2)).await;
+            leaves.with(|Inner { world, whose, .. }| world.migrate(whose, OTHER));
+        });
+        net.instead(PDS, "getLatestCommit", inactive().after(secs(4)));
+        asker.asking.ask(request(net.did(), net.head()));
+        let Answer::Current { identity, .. } = asker.answer().await else {
+            panic!("it is current at its new host")
+        };
+        assert_eq!(identity.pds(), Some(OTHER));
+        assert_eq!(made_up.asked_of(OTHER).len(), 1);
+        leaving.await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_audit_that_nobody_answers_is_left_to_the_next() {
+    let net = Net::new();
+    net.instead(PDS, "getLatestCommit", Said::error(500, "InternalServerError"));
+    let (made_up, mut asker) = net.asker();
+    asker.asking.ask(Request::Audit { did: net.did(), held: net.head() });
+    let Answer::Unaudited { did } = asker.answer().await else { panic!("nobody was asked") };
+    assert_eq!(did, net.did());
+    assert_eq!(made_up.asked_of(PDS).len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_is_told_with_its_proof_or_not_at_all() {
+    let net = Net::new();
+    let path: appview_core::syntax::RepoPath = "dev.cocore.account.profile/self".parse().unwrap();
+    let car = net.with(|Inner { world, whose, .. }| world.car(whose));
+    net.instead(PDS, "getRecord", Said::new(200, car.clone()));
+    let (made_up, mut asker) = net.asker();
+    let request = || Request::Record { did: net.did(), path: path.clone() };
+    asker.asking.ask(request());
+    let Answer::Record { record, .. } = asker.answer().await else { panic!("a record") };
+    assert_eq!(record.head(), net.head());
+    assert!(matches!(record.change(), RecordChange::Put { .. }));
+    let asked = &made_up.asked_of(PDS)[0];
+    assert_eq!(asked.param("collection").as_deref(), Some("dev.cocore.account.profile"));
+    assert_eq!(asked.param("rkey").as_deref(), Some("self"));
+
+    let mut broken = car;
+    let last = broken.len() - 1;
+    broken[last] ^= 1;
+    for said in [Said::new(200, broken), Said::error(400, "RecordNotFound"), Said::refused(), Said::silence()]
+    {
+        net.instead(PDS, "getRecord", said);
+        asker.asking.ask(request());
+        assert!(asker.hear_within(secs(3600)).await.is_none());
+    }
+    assert_eq!(made_up.times("com.atproto.sync.getRecord"), 5, "once each: the repository is fetched anyway");
+}
+
+/// Lends its writer to a following.
+struct Lent(IndexWriter);
+
+impl AsRef<IndexWriter> for Lent {
+    fn as_ref(&self) -> &IndexWriter {
+        &self.0
+    }
+}
+
+impl Sink for Lent {
+    type Error = IndexError;
+
+    fn write(&mut self, batch: Batch) -> Result<(), IndexError> {
+        (&mut self.0).write(batch)
+    }
+}
+
+/// Follows nobody but `whose` for a time, with an index that outlives it; returns what that remembers of a fetch that
+/// failed.
+async fn live(made_up: &MadeUp, index: &Index, whose: &Did, time: Duration) -> Postponed {
+    let outside = made_up.outside();
+    let network = Network::new(&outside, outside::PLC, std::env::temp_dir(), Scope::default());
+    let answers = Answers::Network { network, collections: Vec::new() };
+    let following = Following::new(Vec::new(), answers, outside);
+    let orders = following.orders.clone();
+    let until = async {
+        // The first poll of it comes after the start.
+        tokio::task::yield_now().await;
+        orders.send(Input::Track(whose.clone())).await.unwrap();
+        tokio::time::sleep(time).await;
+    };
+    let writer = index.writer(Catalog::builtin().unwrap()).unwrap();
+    follow_in_place(Lent(writer), following, &Pulse::default(), until).await.unwrap();
+    let writer = index.writer(Catalog::builtin().unwrap()).unwrap();
+    let followed = writer.repo_states().map(Result::unwrap).next().unwrap();
+    followed.watch.postponed.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_back_off_outlives_the_process() {
+    let net = Net::new();
+    net.instead(PDS, "getRepo", Said::new(200, "no export"));
+    let made_up = net.made_up();
+    let folder = tempfile::tempdir().unwrap();
+    let index = Index::open(folder.path().join("index.db")).unwrap();
+    let before = live(&made_up, &index, &net.did(), secs(2 * 3600)).await;
+    let asked = made_up.asked().len();
+    assert!(before.attempt > 8 && before.until > made_up.now() + 1_000_000, "{before:?}");
+
+    let after = live(&made_up, &index, &net.did(), secs(2 * 3600)).await;
+    let first = &made_up.asked()[asked];
+    let due = Duration::from_micros(before.until - outside::BEGIN);
+    assert!(first.at >= due && first.at < due + secs(1), "{:?} instead of {due:?}", first.at);
+    assert!(after.attempt > before.attempt, "{after:?} goes on from {before:?}");
+}

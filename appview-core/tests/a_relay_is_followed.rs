@@ -133,10 +133,14 @@ impl Consumer {
         socket
     }
 
+    /// Answers the question for the cursor, before which there may have been another connection.
     async fn resume(&mut self, cursor: Option<i64>) {
-        match self.received.receive().await {
-            Some(Received::Resume { cursor: answer, .. }) => answer.send(cursor).unwrap(),
-            other => panic!("expected a question for the cursor, found {other:?}"),
+        loop {
+            match self.received.receive().await {
+                Some(Received::Resume { cursor: answer, .. }) => return answer.send(cursor).unwrap(),
+                Some(Received::Input(Input::Disconnected(_))) => {}
+                other => panic!("expected a question for the cursor, found {other:?}"),
+            }
         }
     }
 

@@ -117,7 +117,7 @@ impl Exchange {
             match self.inbox.receive().await.unwrap() {
                 Received::Resume { cursor: answer, .. } => answer.send(cursor).unwrap(),
                 Received::Input(Input::Connected(_)) => return self.calls.recv().await.unwrap(),
-                Received::Input(Input::Frame { .. }) => {}
+                Received::Input(Input::Frame { .. } | Input::Disconnected(_)) => {}
                 other => panic!("expected a connection, found {other:?}"),
             }
         }

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use appview_core::source::relay::RelayUrl;
 use appview_core::syntax::{Did, Nsid};
@@ -62,6 +63,18 @@ impl DataDir {
     pub fn index(&self) -> PathBuf {
         self.data_dir.join("index.db")
     }
+
+    /// What an operator said of single repositories.
+    #[must_use]
+    pub fn roster(&self) -> PathBuf {
+        self.data_dir.join("repos.txt")
+    }
+
+    /// Where a running daemon takes orders.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.data_dir.join("admin.sock")
+    }
 }
 
 /// How results are written.
@@ -92,21 +105,40 @@ pub enum Command {
     ///
     /// Asks the network who has records, proves each repository from its PDS, and goes on with what the relay brings.
     /// Goes on where it stopped: the cursor of each relay is kept with the rows it led to. Interrupt to stop; what was
-    /// received is written first.
+    /// received is written first. Interrupt again to leave at once.
     #[command(after_help = "Examples:  appviewd serve\n           \
-                            appviewd serve --relay wss://relay.example --data-dir /var/lib/appview\n\
-                            Then:      curl http://127.0.0.1:8080/healthz")]
-    Serve {
+                            appviewd serve --relay wss://relay.example --data-dir /var/lib/appview\n           \
+                            appviewd serve --source jetstream\n\
+                            Then:      appviewd status\n           \
+                            curl http://127.0.0.1:8080/readyz")]
+    Serve(Box<Serve>),
+    /// Tell how everything stands: streams, repositories, proofs, what is still to be fetched.
+    ///
+    /// Asks the daemon that serves from --data-dir, over a socket there. While none does, tells what the index knows.
+    #[command(after_help = "Example:  appviewd status --data-dir /var/lib/appview --json")]
+    Status {
         #[command(flatten)]
         data: DataDir,
-        /// Relay (or PDS) to follow; may be given more than once.
-        #[arg(long, value_name = "URL", default_value = "wss://bsky.network", env = "APPVIEWD_RELAY")]
-        relay: Vec<RelayUrl>,
-        /// Address to answer on.
-        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", env = "APPVIEWD_LISTEN")]
-        listen: SocketAddr,
         #[command(flatten)]
-        upstream: Upstream,
+        format: Format,
+    },
+    /// Ask about one repository, or order that it be followed, left out or proven anew.
+    Repo {
+        #[command(subcommand)]
+        what: Repo,
+    },
+    /// Have a running daemon close its streams and ask nobody, until `resume`.
+    ///
+    /// What was received is written, and queries are answered as before. Nothing is lost as long as the relays keep what
+    /// comes meanwhile: a day or more. A restart ends the pause.
+    Pause {
+        #[command(flatten)]
+        data: DataDir,
+    },
+    /// Have a paused daemon go on where it stopped.
+    Resume {
+        #[command(flatten)]
+        data: DataDir,
     },
     /// Play a recording into the index.
     ///
@@ -233,6 +265,133 @@ pub enum Command {
         /// What is written is JSON anyway: taken because every other command takes it.
         #[arg(long, hide = true)]
         json: bool,
+    },
+}
+
+/// What `serve` takes.
+#[derive(Debug, Clone, Args)]
+pub struct Serve {
+    /// Where the index is.
+    #[command(flatten)]
+    pub data: DataDir,
+    /// Relay (or PDS) to follow, and to ask who has records; may be given more than once.
+    #[arg(long, value_name = "URL", default_value = "wss://bsky.network", env = "APPVIEWD_RELAY")]
+    pub relay: Vec<RelayUrl>,
+    /// What to follow: relay, or jetstream for a thousandth of the bandwidth. A Jetstream only hints: what it names is
+    /// fetched from its PDS and proven, and --relay then says only whom to ask who has records.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHAT",
+        hide_possible_values = true,
+        default_value = "relay",
+        env = "APPVIEWD_SOURCE"
+    )]
+    pub source: Streams,
+    /// Jetstream to follow with --source jetstream.
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "wss://jetstream2.us-east.bsky.network",
+        env = "APPVIEWD_JETSTREAM"
+    )]
+    pub jetstream: RelayUrl,
+    /// Repository to follow, whether or not anyone names it; may be given more than once. For good: `repo track`.
+    #[arg(long, value_name = "DID")]
+    pub track: Vec<Did>,
+    /// Address to answer on.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", env = "APPVIEWD_LISTEN")]
+    pub listen: SocketAddr,
+    /// Address to tell numbers for Prometheus on, at /metrics; off for none.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9464", env = "APPVIEWD_METRICS_LISTEN")]
+    pub metrics_listen: MetricsListen,
+    /// How many seconds behind every stream is too far behind for /readyz.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "60", env = "APPVIEWD_READY_LAG")]
+    pub ready_lag: Duration,
+    /// How many seconds stopping may take; what is not written by then is received again at the next start.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "30", env = "APPVIEWD_STOP_WITHIN")]
+    pub stop_within: Duration,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub upstream: Upstream,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds) => Ok(Duration::from_secs(seconds)),
+        Err(_) => Err("expected a whole number of seconds".to_owned()),
+    }
+}
+
+/// What kind of stream is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Streams {
+    /// Relays, or PDSes: signed commits.
+    Relay,
+    /// A Jetstream: hints.
+    Jetstream,
+}
+
+/// Where numbers are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricsListen {
+    /// Nowhere.
+    Off,
+    /// On this address.
+    At(SocketAddr),
+}
+
+impl FromStr for MetricsListen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Off),
+            address => match address.parse() {
+                Ok(address) => Ok(Self::At(address)),
+                Err(_) => Err("expected an address like 127.0.0.1:9464, or off".to_owned()),
+            },
+        }
+    }
+}
+
+/// What can be asked and ordered of one repository.
+#[derive(Debug, Subcommand)]
+#[expect(missing_docs, reason = "flattened groups are described where they are defined")]
+pub enum Repo {
+    /// Tell what is held of it, and how well it is proven.
+    Status {
+        /// Whose.
+        did: Did,
+        #[command(flatten)]
+        data: DataDir,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Follow it from here on, whether or not anyone names it.
+    ///
+    /// The order is kept in repos.txt in --data-dir, and holds after a restart or a rebuild.
+    Track {
+        /// Whose.
+        did: Did,
+        #[command(flatten)]
+        data: DataDir,
+    },
+    /// Leave it out from here on, and erase what is held of it.
+    ///
+    /// The order is kept in repos.txt in --data-dir, and holds after a restart or a rebuild.
+    Untrack {
+        /// Whose.
+        did: Did,
+        #[command(flatten)]
+        data: DataDir,
+    },
+    /// Prove it anew from its PDS, whatever is held.
+    Resync {
+        /// Whose.
+        did: Did,
+        #[command(flatten)]
+        data: DataDir,
     },
 }
 

@@ -2,11 +2,15 @@
 //!
 //! A parsed command line enters; an exit code leaves, results on standard output, everything else on standard error.
 
+pub mod admin;
 pub mod command;
 pub mod config;
+pub mod engine;
 pub mod http;
+pub mod meter;
 pub mod progress;
 pub mod renewal;
+pub mod roster;
 pub mod telemetry;
 
 use std::process::ExitCode;
@@ -23,9 +27,11 @@ use config::{Cli, Command, Origin, SavedUpstream};
 pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Demo { listen, once } => command::demo::run(listen, once),
-        Command::Serve { data, relay, listen, upstream } => {
-            command::serve::run(&data, relay, listen, &upstream)
-        }
+        Command::Serve(options) => command::serve::run(&options),
+        Command::Status { data, format } => done(command::operate::status(&data, format)),
+        Command::Repo { what } => done(command::operate::repo(&what)),
+        Command::Pause { data } => done(command::operate::pause(&data)),
+        Command::Resume { data } => done(command::operate::resume(&data)),
         Command::Replay { frames, upstream, data, format } => {
             command::replay::run(&frames, &upstream, &data, format)
         }

@@ -14,6 +14,8 @@ use serde_json::{Value as Json, json};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::roster::Roster;
+
 /// Looks at what moved while the network is followed: each is shorter than the one before.
 const LOOKS: u32 = 3;
 
@@ -24,6 +26,8 @@ pub struct Renewal {
     pub path: PathBuf,
     /// Whom to ask.
     pub asked: Asked,
+    /// Whom an operator leaves out.
+    pub roster: Roster,
     /// Where the writer is borrowed.
     pub loans: mpsc::Sender<Loan>,
 }
@@ -84,7 +88,9 @@ impl Renewal {
             // Whoever listens slowly hears less.
             let _ = told.try_send(Told::Progress(progressed));
         };
-        let anew = Anew::build(&self.path, Catalog::builtin()?, self.asked.clone(), tell).await?;
+        let mut asked = self.asked.clone();
+        asked.network.scope = self.roster.scope();
+        let anew = Anew::build(&self.path, Catalog::builtin()?, asked, tell).await?;
         for _ in 0..LOOKS {
             if anew.catch_up().await? == 0 {
                 break;

@@ -9,7 +9,7 @@ use crate::config::{Cli, Command, LogFormat};
 /// Starts logging to standard error. Called once; a second call changes nothing.
 pub fn start(cli: &Cli) {
     // A command that ends says what there is to say by its results.
-    let level = if matches!(cli.command, Command::Serve { .. }) { "info" } else { "warn" };
+    let level = if matches!(cli.command, Command::Serve(_)) { "info" } else { "warn" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -8,11 +8,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use appview_core::index::Index;
-use appview_core::source::follow::{Answers, Following, Pulse, Source};
+use appview_core::source::follow::{Answers, Following, Source};
 use appview_core::source::replay::{Identities, Offline, RepoFolder};
 use appview_core::source::wire::{Outside, Reach};
 use appview_core::sync::Scope;
-use appviewd::command::serve::serve;
+use appviewd::command::serve::{Doors, Limits, serve};
+use appviewd::engine::Engine;
 use fixtures::recording::{self, Record};
 use serde_json::{Value as Json, json};
 use tokio::net::TcpListener;
@@ -60,7 +61,9 @@ impl Daemon {
         let outside = Outside::internet(Reach::Anywhere).unwrap();
         let sources = relays.iter().map(|relay| Source::Relay(relay.url().parse().unwrap())).collect();
         let following = Following::new(sources, Answers::Upstream(Box::new(upstream)), outside);
-        let serving = tokio::spawn(serve(index, following, listener, Pulse::default(), stopped));
+        let engine = Engine::of(index, &following);
+        let serving =
+            tokio::spawn(serve(engine, following, Doors::queries(listener), Limits::default(), stopped));
         Self { address, stop, serving }
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::{Fault, IndexError, RepoStates, schema, state};
-use crate::sync::{RepoState, StreamCursor};
+use crate::sync::{Followed, RepoState, StreamCursor};
 use crate::syntax::Did;
 
 /// One state of the index: whatever is written meanwhile, all questions to one reader are answered from the same.
@@ -45,6 +45,16 @@ impl IndexReader {
     /// Failing input or damage.
     pub fn repo_state(&self, did: &Did) -> Result<Option<RepoState>, IndexError> {
         self.query(|conn| Ok(state::find(conn, did.as_str())?.map(|(_, state, _)| state)))
+    }
+
+    /// The same, with what the index remembers for itself.
+    ///
+    /// # Errors
+    ///
+    /// Failing input or damage.
+    pub fn followed(&self, did: &Did) -> Result<Option<Followed>, IndexError> {
+        let found = self.query(|conn| state::find(conn, did.as_str()))?;
+        Ok(found.map(|(_, state, watch)| Followed { did: did.clone(), state, watch }))
     }
 
     /// What is remembered of every followed repository.

@@ -32,7 +32,7 @@ use super::wire::Outside;
 use crate::index::{Applied, IndexError, IndexWriter};
 use crate::sync::verifier::{Closing, Pace, Standing, StreamStanding, Tally};
 use crate::sync::{Scope, Verifier};
-use crate::syntax::Nsid;
+use crate::syntax::{Did, Nsid};
 
 /// Batches that may wait for the writer.
 const BATCHES: usize = 2;
@@ -54,6 +54,8 @@ pub struct Following {
     pub pace: Pace,
     /// What to index.
     pub scope: Scope,
+    /// Repositories to follow, whether or not anyone else names them.
+    pub tracked: Vec<Did>,
     /// Who answers about identities and repositories.
     pub answers: Answers,
     /// What carries bytes, and what time it is.
@@ -76,6 +78,7 @@ impl Following {
             sources,
             pace: Pace::default(),
             scope: Scope::default(),
+            tracked: Vec::new(),
             answers,
             outside,
             orders: Orders::default(),
@@ -93,6 +96,7 @@ impl Following {
             directories: self.directories.clone(),
             pace: self.pace,
             scope: self.scope.clone(),
+            tracked: self.tracked.clone(),
             answers: Answers::Network { network: network.clone(), collections: collections.clone() },
             outside: self.outside.clone(),
             orders: self.orders.clone(),
@@ -171,6 +175,8 @@ pub struct Beat {
     pub queued_bytes: usize,
     /// What was refused since following began, by the reason; of a flood not all is counted here.
     pub rejections: BTreeMap<&'static str, u64>,
+    /// When all but the cursors was read last, in microseconds since the Unix epoch; none before the pump has begun.
+    pub at: Option<u64>,
 }
 
 impl Pulse {
@@ -266,11 +272,12 @@ struct Started {
 }
 
 fn start(writer: &IndexWriter, following: Following) -> Result<Started, IndexError> {
-    let Following { sources, directories, pace, scope, answers, outside, orders } = following;
+    let Following { sources, directories, pace, scope, tracked, answers, outside, orders } = following;
     let followed = writer.repo_states().collect::<Result<Vec<_>, _>>()?;
     let cursors = writer.cursors()?;
     let mut verifier = Verifier::new(scope, followed);
     verifier.set_pace(pace);
+    tracked.into_iter().for_each(|did| verifier.track(did));
     let namespace = verifier.scope().as_str().to_owned();
     let (frames, inbox) = queue();
     orders.attach(frames.downgrade());
@@ -354,7 +361,7 @@ async fn pump<S: Sink>(
             None => {
                 // Nothing waits: write what there is, so that a quiet network is not a slow one.
                 pump.flush(clock.now())?;
-                report.write(&pump, &inbox);
+                report.write(&pump, &inbox, clock.now());
                 match inbox.receive().await {
                     Some(received) => received,
                     None => return Ok(()),
@@ -371,7 +378,7 @@ async fn pump<S: Sink>(
                     pulse.write(|beat| beat.last_frame = Some(at));
                 }
                 if is_tick {
-                    report.write(&pump, &inbox);
+                    report.write(&pump, &inbox, at);
                 }
             }
             Received::Resume { stream, cursor } => {
@@ -397,7 +404,7 @@ struct Report<'p> {
 }
 
 impl Report<'_> {
-    fn write<S: Sink>(&mut self, pump: &Pump<impl Upstream, S>, inbox: &Inbox) {
+    fn write<S: Sink>(&mut self, pump: &Pump<impl Upstream, S>, inbox: &Inbox, at: u64) {
         let tally = pump.tally();
         count(std::mem::replace(&mut self.told, tally), tally);
         self.pulse.write(|beat| {
@@ -407,6 +414,7 @@ impl Report<'_> {
             beat.standing = pump.verifier().standing();
             (beat.queued, beat.queued_bytes) = (inbox.len(), inbox.bytes());
             beat.rejections.clone_from(&self.rejections);
+            beat.at = Some(at);
         });
     }
 }

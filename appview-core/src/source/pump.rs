@@ -30,6 +30,8 @@ const CURSOR_PACE: u64 = 1_000_000;
 pub enum Input {
     /// A stream was connected.
     Connected(StreamId),
+    /// A stream's connection has ended, or could not be made.
+    Disconnected(StreamId),
     /// One message of a stream.
     Frame {
         /// Which stream.
@@ -303,6 +305,7 @@ impl<U: Upstream, S: Sink> Pump<U, S> {
     pub fn handle(&mut self, input: Input, now: u64) -> Result<(), S::Error> {
         match input {
             Input::Connected(stream) => self.verifier.handle_connected(stream),
+            Input::Disconnected(stream) => self.verifier.handle_disconnected(stream),
             Input::Frame { stream, frame } => return self.handle_frame(stream, &frame, now),
             Input::Answer(answer) => self.answer(answer, now),
             Input::Track(did) => self.verifier.track(did),

@@ -218,8 +218,11 @@ impl Line {
                 end = self.connection(cursor, belief) => end,
                 () = self.orders.paused() => ConnectionEnd::Paused,
             };
+            let ended = Received::Input(Input::Disconnected(self.stream));
+            if matches!(end, ConnectionEnd::Stopped) || self.output.send(ended).await.is_err() {
+                return;
+            }
             match end {
-                ConnectionEnd::Stopped => return,
                 ConnectionEnd::Paused => {
                     tracing::info!(endpoint = %self.url, "paused");
                     continue;

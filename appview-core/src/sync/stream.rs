@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::change::StreamCursor;
+use super::verifier::StreamStanding;
 
 /// One of the streams that a verifier listens to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,6 +42,7 @@ pub(super) enum Order {
 #[derive(Debug)]
 pub(super) struct Stream {
     endpoint: String,
+    is_connected: bool,
     /// Newest frame handled, on this connection or before it.
     newest: Option<i64>,
     /// Newest frame of this connection.
@@ -57,6 +59,7 @@ impl Stream {
     pub(super) const fn new(endpoint: String, cursor: Option<i64>) -> Self {
         Self {
             endpoint,
+            is_connected: false,
             newest: cursor,
             connection: None,
             newest_at: None,
@@ -65,30 +68,29 @@ impl Stream {
         }
     }
 
-    pub(super) fn endpoint(&self) -> &str {
-        &self.endpoint
-    }
-
     pub(super) const fn newest(&self) -> Option<i64> {
         self.newest
     }
 
-    pub(super) const fn newest_at(&self) -> Option<u64> {
-        self.newest_at
+    pub(super) fn standing(&self) -> StreamStanding {
+        StreamStanding {
+            endpoint: self.endpoint.clone(),
+            is_connected: self.is_connected,
+            newest: self.newest,
+            newest_at: self.newest_at,
+            read_at: self.read_at,
+        }
     }
 
     /// Whether it is time to read when an event happened: once a second is enough, and costs nothing.
-    pub(super) fn is_due(&mut self, now: u64) -> bool {
-        let is_due = self.read_at.is_none_or(|at| now.saturating_sub(at) >= 1_000_000);
-        if is_due {
-            self.read_at = Some(now);
-        }
-        is_due
+    pub(super) fn is_due(&self, now: u64) -> bool {
+        self.read_at.is_none_or(|at| now.saturating_sub(at) >= 1_000_000)
     }
 
-    /// Notes when the newest event happened.
-    pub(super) fn happened(&mut self, at: u64) {
+    /// Notes when the newest event happened, and when that was read.
+    pub(super) fn happened(&mut self, at: u64, now: u64) {
         self.newest_at = self.newest_at.max(Some(at));
+        self.read_at = Some(now);
     }
 
     /// Starts over at whatever comes next.
@@ -104,7 +106,12 @@ impl Stream {
     }
 
     pub(super) fn connect(&mut self) {
+        self.is_connected = true;
         self.connection = None;
+    }
+
+    pub(super) fn disconnect(&mut self) {
+        self.is_connected = false;
     }
 
     /// Notes that a frame is about to be handled.

@@ -16,10 +16,11 @@ use appview_core::source::rebuild::{Anew, Asked, Progressed};
 use appview_core::source::relay::RelayUrl;
 use serde_json::Value as Json;
 
-use super::{ADMIN_SOCKET, collections, make_folder, network, outside};
+use super::{collections, make_folder, network, outside};
 use crate::config::{DataDir, Format, NetworkAccess};
 use crate::progress::Progress;
 use crate::renewal::Outcome;
+use crate::roster::Roster;
 
 /// Builds, compares, and swaps in what is whole, or what there is if `partial`; 1 if the two indexes differ or anything
 /// could not be proven.
@@ -36,22 +37,20 @@ pub fn run(
 ) -> Result<ExitCode> {
     make_folder(data)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    #[cfg(unix)]
     if let Some(outcome) = runtime.block_on(ask_daemon(data, partial))? {
         return tell(&outcome, format);
     }
     let outside = outside(access)?;
-    let network = network(access, data, &outside);
+    let network = network(access, data, &outside, &Roster::open(data.roster())?);
     let asked = Asked { network, directories, collections: collections()?, orders: Orders::default() };
     let outcome = runtime.block_on(rebuild(&data.index(), asked, partial))?.to_json();
     tell(&outcome, format)
 }
 
 /// Has a daemon do it, if one runs on this folder.
-#[cfg(unix)]
 async fn ask_daemon(data: &DataDir, partial: bool) -> Result<Option<Json>> {
     use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-    let Ok(mut socket) = tokio::net::UnixStream::connect(data.data_dir.join(ADMIN_SOCKET)).await else {
+    let Ok(mut socket) = tokio::net::UnixStream::connect(data.socket()).await else {
         return Ok(None);
     };
     // By this version of HTTP, an answer ends where its connection ends.

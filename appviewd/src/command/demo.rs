@@ -25,7 +25,9 @@ use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 
+use super::serve::{Doors, Limits};
 use super::{listen, serve};
+use crate::engine::Engine;
 
 const FRAMES: &[u8] = include_bytes!("../../recording/frames-live.bin");
 const IDENTITIES: &str = include_str!("../../recording/plc.json");
@@ -82,12 +84,14 @@ pub fn run(address: SocketAddr, once: bool) -> Result<ExitCode> {
         introduce(frames.len(), &relay, folder.path(), address)?;
         tokio::spawn(serve_frames(relay_listener, frames));
 
-        let pulse = Pulse::default();
         let outside = Outside::internet(Reach::Anywhere)?;
         let sources = vec![Source::Relay(relay)];
         let following = Following::new(sources, Answers::Upstream(Box::new(upstream)), outside);
+        let engine = Engine::of(index.clone(), &following);
+        let pulse = engine.pulse.clone();
         let (stop, stopped) = watch::channel(false);
-        let serving = tokio::spawn(serve::serve(index.clone(), following, listener, pulse.clone(), stopped));
+        let doors = Doors::queries(listener);
+        let serving = tokio::spawn(serve::serve(engine, following, doors, Limits::default(), stopped));
         let complete = async {
             wait_for(&pulse, last).await?;
             conclude(&index, &pulse, address)

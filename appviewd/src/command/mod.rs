@@ -6,6 +6,7 @@ pub mod demo;
 pub mod export;
 pub mod fingerprint;
 pub mod inspect;
+pub mod operate;
 pub mod rebuild;
 pub mod record;
 pub mod replay;
@@ -25,9 +26,7 @@ use appview_core::syntax::Nsid;
 use tokio::net::TcpListener;
 
 use crate::config::{DataDir, NetworkAccess, SavedUpstream};
-
-/// Beside the index of a daemon: where it takes orders of whoever may write in that folder.
-const ADMIN_SOCKET: &str = "admin.sock";
+use crate::roster::Roster;
 
 /// Opens the index for writing, made if there is none.
 fn open(data: &DataDir) -> Result<Index> {
@@ -78,9 +77,9 @@ fn outside(access: &NetworkAccess) -> Result<Outside> {
     Ok(Outside::internet(reach)?)
 }
 
-/// The network, with large exports spooled beside the index.
-fn network(access: &NetworkAccess, data: &DataDir, outside: &Outside) -> Network {
-    Network::new(outside, access.plc.as_str(), data.data_dir.clone(), Scope::default())
+/// The network, without whom an operator leaves out, and with large exports spooled beside the index.
+fn network(access: &NetworkAccess, data: &DataDir, outside: &Outside, roster: &Roster) -> Network {
+    Network::new(outside, access.plc.as_str(), data.data_dir.clone(), roster.scope())
 }
 
 /// Every collection that relays are asked about.

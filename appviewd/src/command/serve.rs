@@ -1,110 +1,232 @@
-//! `serve`: relays into the index, the index to HTTP, until interrupted.
+//! `serve`: streams into the index, the index to HTTP, until interrupted. Everything that serving consists of meets here.
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, bail};
 use appview_core::index::{Index, IndexWriter};
 use appview_core::record::Catalog;
-use appview_core::source::follow::{Answers, Following, Pulse, Source, follow};
-use appview_core::source::relay::RelayUrl;
+use appview_core::source::follow::{Answers, Following, Source, follow};
 use appview_core::source::wire::Outside;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 
-use super::{ADMIN_SOCKET, collections, listen, network, open, outside};
-use crate::config::{DataDir, Upstream};
-use crate::http::{self, App, Health};
+use super::{collections, listen, network, open, outside};
+use crate::admin::{self, Socket};
+use crate::config::{self, DataDir, MetricsListen, Streams, Upstream};
+use crate::engine::Engine;
+use crate::http::{self, App};
+use crate::meter::Meter;
 use crate::renewal::{Loan, Renewal};
+use crate::roster::{Roster, Word};
+
+/// Where the daemon answers.
+#[derive(Debug)]
+pub struct Doors {
+    /// Queries.
+    pub queries: TcpListener,
+    /// Numbers, if anyone wants them.
+    pub metrics: Option<TcpListener>,
+    /// An operator, with what was said of single repositories.
+    pub operator: Option<(UnixListener, Roster)>,
+}
+
+impl Doors {
+    /// For queries alone.
+    #[must_use]
+    pub const fn queries(queries: TcpListener) -> Self {
+        Self { queries, metrics: None, operator: None }
+    }
+}
+
+/// What an operator chose.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How far behind every stream it may be and still be ready.
+    pub ready_lag: Duration,
+    /// How long stopping may take.
+    pub stop_within: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { ready_lag: Duration::from_secs(60), stop_within: Duration::from_secs(30) }
+    }
+}
 
 /// Follows and answers until interrupted.
 ///
 /// # Errors
 ///
-/// The address is taken, or the index cannot be opened or written.
-pub fn run(
-    data: &DataDir,
-    relays: Vec<RelayUrl>,
-    address: SocketAddr,
-    upstream: &Upstream,
-) -> Result<ExitCode> {
+/// An address is taken, another daemon serves from the folder, the index cannot be opened or written, or stopping took too long.
+pub fn run(options: &config::Serve) -> Result<ExitCode> {
+    let data = &options.data;
     let index = open(data)?;
-    let outside = outside(&upstream.network)?;
-    let answers = answers(upstream, data, &outside)?;
-    let sources = relays.into_iter().map(Source::Relay).collect();
-    let following = Following::new(sources, answers, outside);
+    let roster = Roster::open(data.roster())?;
+    let following = following(options, &roster)?;
+    let engine = Engine::of(index, &following);
+    Meter::global();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let listener = listen(address).await?;
-        tracing::info!(address = %listener.local_addr()?, "answering");
-        let (stop, stopped) = watch::channel(false);
-        tokio::spawn(async move {
-            interrupted().await;
-            tracing::info!("stopping: writing what was received");
-            // Nobody listens any more only when everything has ended already.
-            let _ = stop.send(true);
-        });
-        serve(index, following, listener, Pulse::default(), stopped).await?;
-        Ok(ExitCode::SUCCESS)
-    })
+    let result = runtime.block_on(async {
+        let (_socket, operator) = Socket::bind(&data.socket())?;
+        let queries = listen(options.listen).await?;
+        let metrics = match options.metrics_listen {
+            MetricsListen::Off => None,
+            MetricsListen::At(address) => {
+                let listener = TcpListener::bind(address).await.with_context(|| {
+                    format!(
+                        "cannot listen on {address}; choose another address with --metrics-listen, or off"
+                    )
+                })?;
+                tracing::info!(address = %listener.local_addr()?, "telling numbers");
+                Some(listener)
+            }
+        };
+        tracing::info!(address = %queries.local_addr()?, "answering");
+        let limits = Limits { ready_lag: options.ready_lag, stop_within: options.stop_within };
+        let doors = Doors { queries, metrics, operator: Some((operator, roster)) };
+        serve(engine, following, doors, limits, stop_when_interrupted()).await
+    });
+    // Whatever did not end within its time is not waited for.
+    runtime.shutdown_background();
+    result.map(|()| ExitCode::SUCCESS)
+}
+
+/// Turns true at the first interrupt; the second ends the process.
+fn stop_when_interrupted() -> watch::Receiver<bool> {
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        interrupted().await;
+        tracing::info!("stopping: writing what was received; interrupt again to leave at once");
+        // Nobody listens any more only when everything has ended already.
+        let _ = stop.send(true);
+        interrupted().await;
+        tracing::warn!("leaving at once; what was not written is received again at the next start");
+        std::process::exit(130);
+    });
+    stopped
+}
+
+fn following(options: &config::Serve, roster: &Roster) -> Result<Following> {
+    let upstream = &options.upstream;
+    let outside = outside(&upstream.network)?;
+    if let Some(did) = options.track.iter().find(|did| roster.word(did) == Some(Word::Untrack)) {
+        let file = options.data.roster();
+        bail!("--track {did}: {} leaves it out; take its line away there first", file.display());
+    }
+    let answers = answers(upstream, &options.data, roster, &outside)?;
+    let relays = || options.relay.iter().cloned();
+    let sources = match options.source {
+        Streams::Relay => relays().map(Source::Relay).collect(),
+        Streams::Jetstream => vec![Source::Jetstream(options.jetstream.clone())],
+    };
+    let tracked = roster.all(Word::Track).into_iter().chain(options.track.iter().cloned()).collect();
+    let directories = relays().collect();
+    Ok(Following { directories, tracked, scope: roster.scope(), ..Following::new(sources, answers, outside) })
 }
 
 /// The network, or the files that stand in for it.
-fn answers(upstream: &Upstream, data: &DataDir, outside: &Outside) -> Result<Answers> {
+fn answers(upstream: &Upstream, data: &DataDir, roster: &Roster, outside: &Outside) -> Result<Answers> {
     if let Some(identities) = &upstream.identities {
         let files = super::files(identities, upstream.repos.as_deref())?;
         return Ok(Answers::Upstream(Box::new(files)));
     }
-    let network = network(&upstream.network, data, outside);
+    let network = network(&upstream.network, data, outside, roster);
     Ok(Answers::Network { network, collections: collections()? })
 }
 
-/// Follows and answers until `stopped` turns true. Where the network is asked, the index can be built anew meanwhile.
+/// Follows and answers until `stopped` turns true. Then streams are closed, what was received is written, and answers that were
+/// begun are finished. Where there is an operator and the network is asked, the index can be built anew meanwhile.
 ///
 /// # Errors
 ///
-/// The index cannot be written, or the listener fails.
+/// The index cannot be written, or stopping takes longer than it may: nothing is lost by that, because cursors are written with
+/// the rows that they cover.
 pub async fn serve(
-    index: Index,
+    engine: Engine,
     following: Following,
-    listener: TcpListener,
-    pulse: Pulse,
+    doors: Doors,
+    limits: Limits,
     stopped: watch::Receiver<bool>,
 ) -> Result<()> {
-    let mut writer = index.writer(Catalog::builtin()?)?;
-    let (loans, mut asked_for) = mpsc::channel(1);
-    if let Some(asked) = following.asked() {
-        take_rebuilds(&index, Renewal { path: index.path().into(), asked, loans }, until(stopped.clone()));
+    let writer = engine.index.writer(Catalog::builtin()?)?;
+    let (close, closed) = watch::channel(false);
+    let mut answering = JoinSet::new();
+    let app = App::new(engine.clone(), limits.ready_lag);
+    answering.spawn(http::serve(doors.queries, http::routes(app), closed.clone()));
+    if let Some(listener) = doors.metrics {
+        answering.spawn(http::serve(listener, http::metrics_route(engine.clone()), closed.clone()));
     }
-    let app = App::new(index.clone(), Health { pulse: pulse.clone() });
-    let answering = tokio::spawn(http::serve(listener, app, until(stopped.clone())));
-    let mut next = Some(following);
-    while let Some(following) = next {
-        next = following.again();
-        let (mut loan, may_lend) = (None, next.is_some());
-        let end = async {
-            tokio::select! {
-                () = until(stopped.clone()) => {}
-                Some(asked_for) = asked_for.recv(), if may_lend => loan = Some(asked_for),
-            }
-        };
-        let followed = follow(writer, following, pulse.clone(), end).await;
-        // An index that cannot be written ends the answering too.
-        if followed.is_err() {
-            answering.abort();
+    let (loans, asked_for) = mpsc::channel(1);
+    let lending = Lending { asked_for, roster: doors.operator.as_ref().map(|(_, roster)| roster.clone()) };
+    if let Some((listener, roster)) = doors.operator {
+        let mut routes = admin::routes(engine.clone(), roster.clone());
+        if let Some(asked) = following.asked() {
+            let renewal = Renewal { path: engine.index.path().into(), asked, roster, loans };
+            routes = routes.merge(http::rebuild::routes(renewal));
         }
-        writer = followed?;
-        match loan {
-            Some(loan) => writer = lend(writer, loan, &index).await?,
-            None => break,
-        }
+        answering.spawn(http::serve(listener, routes, closed));
     }
-    answering.await??;
+    let late = async {
+        until(stopped.clone()).await;
+        tokio::time::sleep(limits.stop_within).await;
+    };
+    let followed = tokio::select! {
+        followed = follow_on(writer, &engine, following, lending, &stopped) => followed,
+        () = late => {
+            let waiting = engine.pulse.read().queued;
+            let within = limits.stop_within.as_secs();
+            bail!(
+                "stopped without writing everything within {within} s: {waiting} messages waited; they are received again \
+                 at the next start (--stop-within allows more)"
+            );
+        }
+    };
+    // An index that cannot be written ends the answering too.
+    close.send_replace(true);
+    let mut writer = followed?;
+    while answering.join_next().await.is_some() {}
     // The log goes back into the file, so that what is left behind is one file.
     if let Err(error) = writer.write_back_log() {
         tracing::debug!(%error, "the log stays beside the index");
     }
     Ok(())
+}
+
+/// Who borrows the writer, and whose word is heeded when it is back.
+struct Lending {
+    asked_for: mpsc::Receiver<Loan>,
+    roster: Option<Roster>,
+}
+
+/// Follows, lends the writer to whoever has built the index anew, and follows on.
+async fn follow_on(
+    mut writer: IndexWriter,
+    engine: &Engine,
+    mut following: Following,
+    mut lending: Lending,
+    stopped: &watch::Receiver<bool>,
+) -> Result<IndexWriter> {
+    loop {
+        let next = following.again();
+        let (mut loan, may_lend) = (None, next.is_some());
+        let end = async {
+            tokio::select! {
+                () = until(stopped.clone()) => {}
+                Some(asked_for) = lending.asked_for.recv(), if may_lend => loan = Some(asked_for),
+            }
+        };
+        writer = follow(writer, following, engine.pulse.clone(), end).await?;
+        let (Some(loan), Some(next)) = (loan, next) else { return Ok(writer) };
+        writer = lend(writer, loan, &engine.index).await?;
+        following = next;
+        // An operator may have spoken since.
+        if let Some(roster) = &lending.roster {
+            following.scope = roster.scope();
+            following.tracked.extend(roster.all(Word::Track));
+        }
+    }
 }
 
 /// Lends the writer, and waits until it, or one of the index in its place, is back.
@@ -118,56 +240,18 @@ async fn lend(writer: IndexWriter, Loan { lend, back }: Loan, index: &Index) -> 
     }
 }
 
-/// Answers whoever asks for a rebuild at the socket beside the index. Following does not depend on it.
-#[cfg(unix)]
-fn take_rebuilds(index: &Index, renewal: Renewal, shutdown: impl Future<Output = ()> + Send + 'static) {
-    use std::os::unix::fs::PermissionsExt as _;
-    let path = index.path().with_file_name(ADMIN_SOCKET);
-    let listen = || -> std::io::Result<_> {
-        // The index has no other writer, so that whoever left it there is gone.
-        if path.exists() {
-            std::fs::remove_file(&path)?;
-        }
-        let listener = tokio::net::UnixListener::bind(&path)?;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-        Ok(listener)
-    };
-    match listen() {
-        Ok(listener) => {
-            let routes = http::rebuild::routes(renewal);
-            tokio::spawn(async move {
-                tokio::select! {
-                    ended = axum::serve(listener, routes) => {
-                        tracing::warn!(?ended, "nobody can ask for a rebuild any more");
-                    }
-                    () = shutdown => {}
-                }
-                // The next start would remove it as well.
-                let _ = std::fs::remove_file(path);
-            });
-        }
-        Err(error) => tracing::warn!(path = %path.display(), %error, "nobody can ask for a rebuild"),
-    }
-}
-
-#[cfg(not(unix))]
-fn take_rebuilds(_: &Index, _: Renewal, _: impl Future<Output = ()>) {}
-
 async fn until(mut stopped: watch::Receiver<bool>) {
     // An error means that the sender is gone, which stops us as well.
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
-/// Completes at the first interrupt or request to terminate.
+/// Completes at the next interrupt or request to terminate.
 pub(super) async fn interrupted() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = terminate.recv() => return,
-                _ = tokio::signal::ctrl_c() => return,
-            }
+    use tokio::signal::unix::{SignalKind, signal};
+    if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+        tokio::select! {
+            _ = terminate.recv() => return,
+            _ = tokio::signal::ctrl_c() => return,
         }
     }
     let _ = tokio::signal::ctrl_c().await;

@@ -6,31 +6,36 @@
 mod compute;
 mod error;
 mod health;
+mod listen;
+mod measure;
 pub mod rebuild;
 
-use std::future::Future;
+use std::time::Duration;
 
-use appview_core::index::{Index, IndexReader};
+use appview_core::index::IndexReader;
 use appview_core::query::QueryError;
-use axum::Router;
+use axum::http::header;
 use axum::routing::get;
-use tokio::net::TcpListener;
+use axum::{Router, middleware};
 
 pub use error::XrpcError;
-pub use health::Health;
+pub use listen::serve;
+
+use crate::engine::Engine;
+use crate::meter::{self, Meter};
 
 /// What every handler has.
 #[derive(Debug, Clone)]
 pub struct App {
-    index: Index,
-    health: Health,
+    engine: Engine,
+    ready_lag: Duration,
 }
 
 impl App {
-    /// Answers from `index`; `health` tells how following it goes.
+    /// Answers from the engine's index, and about the engine; `ready_lag` is how far behind it may be and still be ready.
     #[must_use]
-    pub const fn new(index: Index, health: Health) -> Self {
-        Self { index, health }
+    pub const fn new(engine: Engine, ready_lag: Duration) -> Self {
+        Self { engine, ready_lag }
     }
 
     /// Asks the newest snapshot of the index something.
@@ -42,7 +47,7 @@ impl App {
         &self,
         ask: impl FnOnce(&IndexReader) -> Result<T, QueryError> + Send + 'static,
     ) -> Result<T, XrpcError> {
-        let index = self.index.clone();
+        let index = self.engine.index.clone();
         let asked = tokio::task::spawn_blocking(move || ask(&index.reader()?));
         match asked.await {
             Ok(answer) => answer.map_err(|error: QueryError| XrpcError::from(error)),
@@ -55,22 +60,20 @@ impl App {
 pub fn routes(app: App) -> Router {
     Router::new()
         .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
         .route("/xrpc/dev.cocore.compute.listProviders", get(compute::list_providers))
         .route("/xrpc/dev.cocore.compute.listReceipts", get(compute::list_receipts))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(middleware::from_fn(measure::measure))
         .with_state(app)
 }
 
-/// Answers until `shutdown` completes, then finishes what was begun.
-///
-/// # Errors
-///
-/// The listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    app: App,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    axum::serve(listener, routes(app)).with_graceful_shutdown(shutdown).await
+/// `/metrics`, which has a listener of its own: numbers are for whoever runs the service.
+pub fn metrics_route(engine: Engine) -> Router {
+    let answer = async move || {
+        meter::read(&engine, appview_core::source::now());
+        ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], Meter::global().render())
+    };
+    Router::new().route("/metrics", get(answer)).fallback(error::not_found)
 }

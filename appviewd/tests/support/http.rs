@@ -14,19 +14,25 @@ pub struct Answer {
     pub body: Json,
 }
 
-pub async fn ask(address: SocketAddr, verb: &str, path: &str) -> Answer {
+/// An answer as it came: its head and its body.
+pub async fn text(address: SocketAddr, verb: &str, path: &str) -> (String, String) {
     let mut socket = TcpStream::connect(address).await.unwrap();
     let request = format!("{verb} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     socket.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     socket.read_to_string(&mut answer).await.unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.to_owned(), body.to_owned())
+}
+
+pub async fn ask(address: SocketAddr, verb: &str, path: &str) -> Answer {
+    let (head, body) = text(address, verb, path).await;
     let kind =
         head.lines().filter_map(|line| line.split_once(": ")).find(|(name, _)| *name == "content-type");
     Answer {
         status: head.split(' ').nth(1).unwrap().parse().unwrap(),
         kind: kind.unwrap().1.to_owned(),
-        body: serde_json::from_str(body).unwrap(),
+        body: serde_json::from_str(&body).unwrap(),
     }
 }
 

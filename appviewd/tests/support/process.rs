@@ -4,7 +4,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, ChildStderr, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,17 +20,36 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Process {
     child: Child,
     pub address: SocketAddr,
+    /// Where numbers are told.
+    pub metrics: SocketAddr,
     log: Log,
 }
 
 impl Process {
     /// Starts it with these further arguments, on a free port.
     pub fn serve(scenario: &Scenario, arguments: &[&str]) -> Self {
-        let common = ["--log", "json", "serve", "--listen", "127.0.0.1:0"];
+        let common = ["--log", "json", "serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"];
         let mut child = scenario.command(&common).args(arguments).stderr(Stdio::piped()).spawn().unwrap();
         let log = Log::of(child.stderr.take().unwrap());
-        let answering = log.hear("answering");
-        Self { child, address: answering["address"].as_str().unwrap().parse().unwrap(), log }
+        let address = |message| log.hear(message)["address"].as_str().unwrap().parse().unwrap();
+        let (metrics, address) = (address("telling numbers"), address("answering"));
+        Self { child, address, metrics, log }
+    }
+
+    /// Asks it to stop, as a service's supervisor does.
+    pub fn terminate(&self) {
+        let kill = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(kill.success());
+    }
+
+    /// Waits until it has ended, and gives its exit code.
+    pub fn wait(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
+    /// Everything that it wrote to standard error so far.
+    pub fn told(&self) -> String {
+        self.log.all.lock().unwrap().clone()
     }
 
     /// Waits for the next line of its log with this message, and gives its fields.

@@ -70,7 +70,7 @@ impl Verifier {
         self.tally.hints = self.tally.hints.saturating_add(1);
         if let Some(stream) = self.streams.get_mut(stream.0) {
             stream.pass(at);
-            stream.happened(at.max(0).cast_unsigned());
+            stream.happened(at.max(0).cast_unsigned(), now);
         }
         match hint {
             Hint::Record { did, path, rev } => self.hear_of(did, path, rev, now),

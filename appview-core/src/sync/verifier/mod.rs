@@ -187,6 +187,13 @@ impl Verifier {
         }
     }
 
+    /// Notes that a stream's connection has ended, or could not be made.
+    pub fn handle_disconnected(&mut self, stream: StreamId) {
+        if let Some(stream) = self.streams.get_mut(stream.0) {
+            stream.disconnect();
+        }
+    }
+
     /// Handles one message of a stream. `now` is in microseconds since the Unix epoch.
     pub fn handle_frame(&mut self, stream: StreamId, frame: &[u8], now: u64) -> Handled {
         self.tally.frames = self.tally.frames.saturating_add(1);
@@ -195,7 +202,7 @@ impl Verifier {
             && stream.is_due(now)
             && let Some(at) = happened_at(frame)
         {
-            stream.happened(at);
+            stream.happened(at, now);
         }
         let glanced = glance(frame, &self.scope.namespace);
         let decoded = match &glanced {
@@ -309,12 +316,7 @@ impl Verifier {
     /// How each stream stands.
     #[must_use]
     pub fn streams(&self) -> Vec<StreamStanding> {
-        let standing = |stream: &Stream| StreamStanding {
-            endpoint: stream.endpoint().to_owned(),
-            newest: stream.newest(),
-            newest_at: stream.newest_at(),
-        };
-        self.streams.iter().map(standing).collect()
+        self.streams.iter().map(Stream::standing).collect()
     }
 
     /// What was counted.

@@ -180,10 +180,15 @@ impl Standing {
 pub struct StreamStanding {
     /// Its endpoint.
     pub endpoint: String,
+    /// Whether there is a connection.
+    pub is_connected: bool,
     /// The newest frame that has been handled.
     pub newest: Option<i64>,
     /// When that event happened, by the service's word and to about a second, in microseconds since the Unix epoch.
     pub newest_at: Option<u64>,
+    /// When that was read, by our clock: to about a second when the newest frame was handled. In microseconds since the Unix
+    /// epoch.
+    pub read_at: Option<u64>,
 }
 
 /// Why there is no identity for a DID.

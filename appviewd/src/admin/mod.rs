@@ -1,0 +1,133 @@
+//! What an operator may ask and order of a running daemon, over a socket in its data folder.
+//!
+//! Requests of whoever may open `admin.sock` enter, which the file's mode leaves to its owner; JSON leaves, and orders to the
+//! engine. Nothing that changes anything listens on a network, so that there is no token to lose and no page that could ask in a
+//! browser's name. Deliberately absent: what an order leads to.
+
+mod client;
+mod socket;
+mod status;
+
+use appview_core::source::now;
+use appview_core::source::orders::NotFollowing;
+use appview_core::source::pump::Input;
+use appview_core::syntax::Did;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::json;
+
+use crate::engine::Engine;
+use crate::roster::{Roster, Word};
+
+pub use client::{AdminError, Client};
+pub use socket::{Socket, SocketError};
+pub use status::{Counts, Fetching, RepoStatus, Repos, Retry, Status, StreamStatus};
+
+/// What every handler has.
+#[derive(Debug, Clone)]
+struct Desk {
+    engine: Engine,
+    roster: Roster,
+}
+
+/// Everything that can be asked and ordered.
+pub fn routes(engine: Engine, roster: Roster) -> Router {
+    Router::new()
+        .route("/status", get(status))
+        .route("/pause", post(pause))
+        .route("/resume", post(resume))
+        .route("/repo/{did}", get(repo))
+        .route("/repo/{did}/track", post(track))
+        .route("/repo/{did}/untrack", post(untrack))
+        .route("/repo/{did}/resync", post(resync))
+        .with_state(Desk { engine, roster })
+}
+
+/// Why something was not done: told as `{"message": …}`.
+#[derive(Debug)]
+struct Refusal(StatusCode, String);
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let body = json!({"message": self.1}).to_string();
+        (self.0, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+    }
+}
+
+impl From<NotFollowing> for Refusal {
+    fn from(error: NotFollowing) -> Self {
+        Self(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+    }
+}
+
+fn fault(error: impl std::fmt::Display) -> Refusal {
+    tracing::error!(%error, "an order could not be carried out");
+    Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+}
+
+async fn status(State(desk): State<Desk>) -> Json<Status> {
+    Json(Status::of(&desk.engine, now()))
+}
+
+async fn pause(State(desk): State<Desk>) -> Json<serde_json::Value> {
+    desk.engine.orders.pause();
+    tracing::info!("paused by an operator");
+    Json(json!({"paused": true}))
+}
+
+async fn resume(State(desk): State<Desk>) -> Json<serde_json::Value> {
+    desk.engine.orders.resume();
+    tracing::info!("resumed by an operator");
+    Json(json!({"paused": false}))
+}
+
+async fn repo(State(desk): State<Desk>, Path(did): Path<String>) -> Result<Json<RepoStatus>, Refusal> {
+    let did = parse(&did)?;
+    let word = desk.roster.word(&did);
+    let read = tokio::task::spawn_blocking(move || RepoStatus::read(&desk.engine.index, &did, word));
+    read.await.map_err(fault)?.map(Json).map_err(fault)
+}
+
+async fn track(State(desk): State<Desk>, Path(did): Path<String>) -> Result<StatusCode, Refusal> {
+    let did = parse(&did)?;
+    desk.say(Word::Track, &did).await?;
+    desk.engine.orders.send(Input::Include(did)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn untrack(State(desk): State<Desk>, Path(did): Path<String>) -> Result<StatusCode, Refusal> {
+    let did = parse(&did)?;
+    desk.say(Word::Untrack, &did).await?;
+    desk.engine.orders.send(Input::Exclude(did)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn resync(State(desk): State<Desk>, Path(did): Path<String>) -> Result<StatusCode, Refusal> {
+    let did = parse(&did)?;
+    let (index, whose) = (desk.engine.index.clone(), did.clone());
+    let read = tokio::task::spawn_blocking(move || RepoStatus::read(&index, &whose, None));
+    if !read.await.map_err(fault)?.map_err(fault)?.followed {
+        let message = format!("{did} is not followed; `appviewd repo track {did}` follows it");
+        return Err(Refusal(StatusCode::NOT_FOUND, message));
+    }
+    desk.engine.orders.send(Input::Doubt(did)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+impl Desk {
+    /// Has an order on disk before it is given: one that is followed and then forgotten would be worse than none.
+    async fn say(&self, word: Word, did: &Did) -> Result<(), Refusal> {
+        let (roster, whose) = (self.roster.clone(), did.clone());
+        let said = tokio::task::spawn_blocking(move || roster.say(word, &whose));
+        said.await.map_err(fault)?.map_err(fault)?;
+        tracing::info!(%did, order = %word, "ordered by an operator");
+        Ok(())
+    }
+}
+
+fn parse(did: &str) -> Result<Did, Refusal> {
+    did.parse().map_err(|error| Refusal(StatusCode::BAD_REQUEST, format!("{did:?}: {error}")))
+}

@@ -1,0 +1,389 @@
+//! What an operator asks and orders of a daemon that runs, and what is told about it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use appviewd::meter::{FAMILIES, Family};
+use fixtures::recording;
+use serde_json::{Value as Json, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+use support::http::{ask, get, text};
+use support::process::Process;
+use support::relay::Relay;
+use support::{Scenario, fingerprint, listed, repo};
+
+/// How long anything here may take before something must be wrong.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An account of the recording with records at its end.
+const SOMEONE: &str = "did:plc:2772a7bv57z4lhimh7z466vo";
+
+/// The recording, told by a relay and followed by a process.
+struct Running {
+    scenario: Scenario,
+    relay: Relay,
+    process: Process,
+}
+
+impl Running {
+    async fn start() -> Self {
+        Self::start_told(216).await
+    }
+
+    async fn start_told(upto: usize) -> Self {
+        let relay =
+            Relay::start(recording::frames_live().into_iter().map(<[u8]>::to_vec).collect(), upto).await;
+        let scenario = Scenario::new();
+        let process = serve(&scenario, &relay, &[]);
+        Self { scenario, relay, process }
+    }
+
+    async fn followed() -> Self {
+        let running = Self::start().await;
+        running.stored(216).await;
+        running
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.process.address
+    }
+
+    /// Waits until the stored cursor has come to `seq`.
+    async fn stored(&self, seq: i64) {
+        eventually(async || get(self.address(), "/healthz").await["cursors"][self.relay.url()] == seq).await;
+    }
+
+    fn status(&self) -> Json {
+        json_of(&self.scenario, &["status", "--json"])
+    }
+
+    fn repo(&self, did: &str) -> Json {
+        json_of(&self.scenario, &["repo", "status", did, "--json"])
+    }
+
+    /// Stops it and starts it again.
+    fn restart(self) -> Self {
+        let Self { scenario, relay, mut process } = self;
+        process.terminate();
+        assert_eq!(process.wait(), Some(0));
+        drop(process);
+        let process = serve(&scenario, &relay, &[]);
+        Self { scenario, relay, process }
+    }
+}
+
+fn serve(scenario: &Scenario, relay: &Relay, more: &[&str]) -> Process {
+    let url = relay.url();
+    let arguments = ["--relay", &url, "--identities", "plc.json", "--repos", "repos"];
+    Process::serve(scenario, &[&arguments, more].concat())
+}
+
+fn json_of(scenario: &Scenario, arguments: &[&str]) -> Json {
+    serde_json::from_str(&scenario.succeed(arguments)).unwrap()
+}
+
+/// Asks until it is so.
+async fn eventually(so: impl AsyncFn() -> bool) {
+    let asked = async {
+        while !so().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asked).await.expect("it becomes so");
+}
+
+/// The numbers without labels that a daemon tells, and every line.
+async fn numbers(address: SocketAddr) -> (BTreeMap<String, f64>, String) {
+    let (head, body) = text(address, "GET", "/metrics").await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    let samples = body.lines().filter(|line| !line.starts_with('#'));
+    let samples = samples.map(|line| line.rsplit_once(' ').unwrap());
+    (samples.map(|(name, value)| (name.to_owned(), value.parse().unwrap())).collect(), body.clone())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_daemon_tells_how_everything_stands() {
+    let running = Running::followed().await;
+    // Repositories are looked through every few seconds.
+    eventually(async || running.status()["repos"]["followed"] == 11).await;
+    let status = running.status();
+    assert_eq!((&status["running"], &status["paused"]), (&json!(true), &json!(false)));
+    let stream = &status["streams"][0];
+    assert_eq!((&stream["endpoint"], &stream["connected"]), (&json!(running.relay.url()), &json!(true)));
+    assert_eq!((&stream["newest"], &stream["stored"]), (&json!(216), &json!(216)));
+    assert_eq!(status["counts"]["frames"], 216);
+    assert!(status["provenShare"].as_f64().is_some_and(|share| (0.0..=1.0).contains(&share)), "{status}");
+    let repos = &status["repos"];
+    let count = |name: &str| repos[name].as_u64().unwrap();
+    assert_eq!(count("hosted") + count("hidden"), count("followed"), "{repos}");
+
+    let told = running.scenario.succeed(&["status"]);
+    for word in ["appviewd   running\n", ", connected", "at 216, stored 216", "11 followed: 8 hosted, 3 hidden", "216 frames"] {
+        assert!(told.contains(word), "{word}: {told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_repository_can_be_asked_about_whether_or_not_a_daemon_runs() {
+    let mut running = Running::followed().await;
+    let status = running.repo(SOMEONE);
+    assert_eq!((&status["followed"], &status["operator"]), (&json!(true), &Json::Null));
+    let listed = listed();
+    let own = listed.values().filter(|record| repo(&record.uri) == SOMEONE);
+    assert_eq!(status["fingerprint"], fingerprint(own));
+    assert_eq!(running.repo("did:web:nobody.example")["followed"], false);
+
+    running.process.terminate();
+    assert_eq!(running.process.wait(), Some(0));
+    assert_eq!(running.repo(SOMEONE), status);
+    let all = running.status();
+    assert_eq!((&all["running"], &all["repos"]["followed"]), (&json!(false), &json!(11)));
+    assert_eq!(all["streams"][0]["stored"], 216);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_out_is_erased_and_stays_so_until_it_is_tracked_again() {
+    let running = Running::followed().await;
+    let whole = running.scenario.succeed(&["fingerprint"]);
+    let told = running.scenario.succeed(&["repo", "untrack", SOMEONE]);
+    assert!(told.starts_with(&format!("{SOMEONE} is left out")), "{told}");
+    eventually(async || running.repo(SOMEONE)["followed"] == false).await;
+    assert_eq!(running.repo(SOMEONE)["operator"], "untrack");
+    let of = ["export", "--repo", SOMEONE];
+    assert_eq!(running.scenario.succeed(&of), "");
+
+    // The relay tells everything once more to a daemon without an index.
+    let mut running = running;
+    running.process.terminate();
+    assert_eq!(running.process.wait(), Some(0));
+    std::fs::remove_file(running.scenario.path("appview-data/index.db")).unwrap();
+    let Running { scenario, relay, process } = running;
+    drop(process);
+    let process = serve(&scenario, &relay, &[]);
+    let running = Running { scenario, relay, process };
+    running.stored(216).await;
+    assert_eq!(running.repo(SOMEONE)["followed"], false);
+    assert_eq!(running.scenario.succeed(&of), "");
+
+    running.scenario.succeed(&["repo", "track", SOMEONE]);
+    eventually(async || running.scenario.succeed(&["fingerprint"]) == whole).await;
+    assert_eq!(running.repo(SOMEONE)["operator"], "track");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_that_nobody_names_is_followed_when_an_operator_does() {
+    let relay = Relay::start(Vec::new(), 0).await;
+    let scenario = Scenario::new();
+    let process = serve(&scenario, &relay, &["--track", SOMEONE]);
+    let running = Running { scenario, relay, process };
+    eventually(async || running.repo(SOMEONE)["proof"] == "full").await;
+    let other = "did:plc:bjxq26mtdagze6oktnfzvhoe";
+    assert_eq!(running.repo(other)["followed"], false);
+    running.scenario.succeed(&["repo", "track", other]);
+    eventually(async || running.repo(other)["proof"] == "full").await;
+    // What was given for one run is not kept, what was ordered is.
+    let running = running.restart();
+    assert_eq!(running.repo(SOMEONE)["operator"], Json::Null);
+    assert_eq!(running.repo(other)["operator"], "track");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resync_proves_a_repository_anew() {
+    let running = Running::followed().await;
+    let proven = async || numbers(running.process.metrics).await.0["appview_repos_total"];
+    let before = proven().await;
+    running.scenario.succeed(&["repo", "resync", SOMEONE]);
+    eventually(async || proven().await == before + 1.0).await;
+    let told = running.scenario.fail(1, &["repo", "resync", "did:web:nobody.example"]);
+    assert!(told.contains("is not followed; `appviewd repo track"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_closes_streams_answers_queries_and_loses_nothing() {
+    let running = Running::start_told(100).await;
+    running.stored(100).await;
+    running.scenario.succeed(&["pause"]);
+    running.process.hear("paused");
+    running.relay.tell(216);
+    let ready = ask(running.address(), "GET", "/readyz").await;
+    assert_eq!((ready.status, &ready.body["reasons"]), (503, &json!(["paused"])));
+    assert_eq!(running.status()["paused"], true);
+    assert!(running.scenario.succeed(&["status"]).starts_with("appviewd   running, paused\n"));
+    get(running.address(), "/xrpc/dev.cocore.compute.listProviders").await;
+
+    running.scenario.succeed(&["resume"]);
+    running.stored(216).await;
+    assert_eq!(running.relay.cursors(), [None, Some(100)]);
+    let all = running.scenario.succeed(&["fingerprint"]);
+    assert!(all.contains(&fingerprint(listed().values())), "{all}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_ready_while_a_stream_is_connected_and_alive_in_any_case() {
+    let running = Running::followed().await;
+    let ready = async || ask(running.address(), "GET", "/readyz").await;
+    eventually(async || ready().await.status == 200).await;
+    assert_eq!(ready().await.body["streams"][0]["connected"], true);
+
+    let scenario = Scenario::new();
+    // Nobody listens there.
+    let process = Process::serve(&scenario, &["--relay", "ws://127.0.0.1:9", "--identities", "plc.json"]);
+    eventually(async || {
+        let answer = ask(process.address, "GET", "/readyz").await;
+        answer.status == 503 && answer.body["reasons"] == json!(["no stream is connected"])
+    })
+    .await;
+    assert_eq!(get(process.address, "/healthz").await["ok"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_are_told_as_prometheus_reads_them() {
+    let running = Running::followed().await;
+    get(running.address(), "/xrpc/dev.cocore.compute.listProviders?limit=1").await;
+    ask(running.address(), "GET", "/a/path/of/a/stranger").await;
+    let (numbers, body) = numbers(running.process.metrics).await;
+    for Family { name, kind, help, .. } in FAMILIES {
+        assert!(body.contains(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n")), "{name}");
+    }
+    let number = |name: &str| *numbers.get(name).unwrap_or_else(|| panic!("{name}: {body}"));
+    assert_eq!(number("appview_frames_total"), 216.0);
+    assert_eq!(number("appview_frames_foreign_total"), 21.0);
+    assert_eq!(number("appview_commits_total"), 120.0);
+    assert!(number("appview_index_bytes") > 100_000.0);
+    let labelled = |name: &str| number(&format!("{name}{{endpoint=\"{}\"}}", running.relay.url()));
+    assert_eq!(labelled("appview_stream_cursor_seq"), 216.0);
+    assert_eq!(labelled("appview_stream_connected"), 1.0);
+    let route = "route=\"/xrpc/dev.cocore.compute.listProviders\"";
+    assert_eq!(number(&format!("appview_http_requests_total{{{route},status=\"200\"}}")), 1.0);
+    assert_eq!(number(&format!("appview_http_seconds_count{{{route}}}")), 1.0);
+    assert_eq!(number("appview_http_requests_total{route=\"none\",status=\"404\"}"), 1.0);
+    assert!(!body.contains("did:") && !body.contains("stranger"), "{body}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_hangs_does_not_hold_a_stop() {
+    let mut running = Running::followed().await;
+    let mut hanging = TcpStream::connect(running.address()).await.unwrap();
+    hanging.write_all(b"GET /healthz HTTP/1.1\r\nHost: a").await.unwrap();
+    let idle = TcpStream::connect(running.address()).await.unwrap();
+    // Both are accepted before whoever comes later is answered.
+    get(running.address(), "/healthz").await;
+    running.process.terminate();
+    let (sender, ended) = tokio::sync::oneshot::channel();
+    let mut process = running.process;
+    std::thread::spawn(move || sender.send(process.wait()));
+    let code = tokio::time::timeout(PATIENCE, ended).await.expect("it stops").unwrap();
+    assert_eq!(code, Some(0));
+    drop((hanging, idle));
+    assert!(!running.scenario.path("appview-data/admin.sock").exists());
+    let told = running.scenario.succeed(&["fingerprint"]);
+    assert!(told.contains(&fingerprint(listed().values())), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_that_takes_too_long_ends_says_so_and_loses_nothing() {
+    let frames = recording::frames_live().into_iter().map(<[u8]>::to_vec).collect();
+    let relay = Relay::start(frames, 100).await;
+    let scenario = Scenario::new();
+    let process = serve(&scenario, &relay, &["--stop-within", "1"]);
+    let mut running = Running { scenario, relay, process };
+    running.stored(100).await;
+    // Somebody else has the file locked: nothing can be written.
+    let file = rusqlite::Connection::open(running.scenario.path("appview-data/index.db")).unwrap();
+    file.execute_batch("begin immediate").unwrap();
+    running.relay.tell(216);
+    eventually(async || get(running.address(), "/healthz").await["frames"] == 216).await;
+    running.process.terminate();
+    assert_eq!(running.process.wait(), Some(1));
+    eventually(async || running.process.told().contains("stopped without writing everything within 1 s"))
+        .await;
+    drop(file);
+
+    let Running { scenario, relay, process } = running;
+    drop(process);
+    let process = serve(&scenario, &relay, &[]);
+    let running = Running { scenario, relay, process };
+    running.stored(216).await;
+    let told = running.scenario.succeed(&["fingerprint"]);
+    assert!(told.contains(&fingerprint(listed().values())), "{told}");
+}
+
+#[test]
+fn without_a_daemon_an_order_says_what_to_do() {
+    let scenario = Scenario::new();
+    for order in [&["pause"][..], &["resume"], &["repo", "track", SOMEONE], &["repo", "untrack", SOMEONE]] {
+        let told = scenario.fail(1, order);
+        assert!(
+            told.contains("no appviewd serves from ./appview-data; start it with `appviewd serve`"),
+            "{told}"
+        );
+    }
+    let told = scenario.fail(1, &["status"]);
+    assert!(told.contains("there is no index at ./appview-data/index.db"), "{told}");
+    let told = scenario.fail(2, &["repo", "track", "ada.example"]);
+    assert!(told.contains("invalid value 'ada.example' for '<DID>'"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_daemons_do_not_serve_from_one_folder_and_a_bad_list_is_named() {
+    let running = Running::start().await;
+    let told = running.scenario.fail(1, &["serve", "--listen", "127.0.0.1:0", "--metrics-listen", "off"]);
+    assert!(told.contains("another appviewd serves from this folder"), "{told}");
+
+    let scenario = Scenario::new();
+    std::fs::create_dir(scenario.path("appview-data")).unwrap();
+    std::fs::write(scenario.path("appview-data/repos.txt"), "forget everyone\n").unwrap();
+    let told = scenario.fail(1, &["serve", "--listen", "127.0.0.1:0", "--metrics-listen", "off"]);
+    assert!(told.contains("repos.txt, line 1: expected `track DID`"), "{told}");
+}
+
+/// Every name of a number in the sources.
+fn names_in(folder: &Path, names: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            names_in(&path, names);
+        } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("family.rs")
+        {
+            let source = std::fs::read_to_string(path).unwrap();
+            // Tests count under names of their own.
+            let source = source.split("\n#[cfg(test)]").next().unwrap();
+            let quoted = source.split("\"appview_").skip(1).map(|rest| rest.split('"').next().unwrap());
+            names.extend(quoted.map(|rest| format!("appview_{rest}")));
+        }
+    }
+}
+
+#[test]
+fn every_number_is_listed_and_every_listed_one_is_told() {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut used = BTreeSet::new();
+    names_in(&project.join("src"), &mut used);
+    names_in(&project.join("../appview-core/src"), &mut used);
+    let listed: BTreeSet<String> = FAMILIES.iter().map(|family| family.name.to_owned()).collect();
+    assert_eq!(used, listed);
+    assert_eq!(listed.len(), FAMILIES.len(), "no name stands twice");
+}
+
+#[test]
+fn every_number_is_documented() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ARCHITECTURE.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let numbers = page.split("\n## Numbers\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let told: Vec<&str> = numbers.lines().filter(|line| line.starts_with("| `")).collect();
+    let listed: Vec<String> = FAMILIES.iter().map(row).collect();
+    assert_eq!(told, listed);
+}
+
+/// A family as a line of the table.
+fn row(Family { name, kind, labels, help }: &Family) -> String {
+    let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
+    format!("| `{name}` | {kind} | {} | {help} |", labels.join(", "))
+}

@@ -153,7 +153,7 @@ pub async fn serve(
     let writer = engine.index.writer(Catalog::builtin()?)?;
     let (close, closed) = watch::channel(false);
     let mut answering = JoinSet::new();
-    let app = App::new(engine.clone(), limits.ready_lag);
+    let app = App::new(engine.clone(), limits.ready_lag, stopped.clone());
     answering.spawn(http::serve(doors.queries, http::routes(app), closed.clone()));
     if let Some(listener) = doors.metrics {
         answering.spawn(http::serve(listener, http::metrics_route(engine.clone()), closed.clone()));

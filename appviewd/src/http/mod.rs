@@ -17,6 +17,7 @@ use appview_core::query::QueryError;
 use axum::http::header;
 use axum::routing::get;
 use axum::{Router, middleware};
+use tokio::sync::watch;
 
 pub use error::XrpcError;
 pub use listen::serve;
@@ -29,13 +30,15 @@ use crate::meter::{self, Meter};
 pub struct App {
     engine: Engine,
     ready_lag: Duration,
+    stopped: watch::Receiver<bool>,
 }
 
 impl App {
-    /// Answers from the engine's index, and about the engine; `ready_lag` is how far behind it may be and still be ready.
+    /// Answers from the engine's index, and about the engine; `ready_lag` is how far behind it may be and still be ready, which it
+    /// is no more once `stopped` is true.
     #[must_use]
-    pub const fn new(engine: Engine, ready_lag: Duration) -> Self {
-        Self { engine, ready_lag }
+    pub const fn new(engine: Engine, ready_lag: Duration, stopped: watch::Receiver<bool>) -> Self {
+        Self { engine, ready_lag, stopped }
     }
 
     /// Asks the newest snapshot of the index something.

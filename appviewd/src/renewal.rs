@@ -14,8 +14,6 @@ use serde_json::{Value as Json, json};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::roster::Roster;
-
 /// Looks at what moved while the network is followed: each is shorter than the one before.
 const LOOKS: u32 = 3;
 
@@ -26,8 +24,6 @@ pub struct Renewal {
     pub path: PathBuf,
     /// Whom to ask.
     pub asked: Asked,
-    /// Whom an operator leaves out.
-    pub roster: Roster,
     /// Where the writer is borrowed.
     pub loans: mpsc::Sender<Loan>,
 }
@@ -88,9 +84,7 @@ impl Renewal {
             // Whoever listens slowly hears less.
             let _ = told.try_send(Told::Progress(progressed));
         };
-        let mut asked = self.asked.clone();
-        asked.network.scope = self.roster.scope();
-        let anew = Anew::build(&self.path, Catalog::builtin()?, asked, tell).await?;
+        let anew = Anew::build(&self.path, Catalog::builtin()?, self.asked.clone(), tell).await?;
         for _ in 0..LOOKS {
             if anew.catch_up().await? == 0 {
                 break;

@@ -94,9 +94,9 @@ impl Following {
         Some(Self {
             sources: self.sources.clone(),
             directories: self.directories.clone(),
+            tracked: self.tracked.clone(),
             pace: self.pace,
             scope: self.scope.clone(),
-            tracked: self.tracked.clone(),
             answers: Answers::Network { network: network.clone(), collections: collections.clone() },
             outside: self.outside.clone(),
             orders: self.orders.clone(),
@@ -173,7 +173,8 @@ pub struct Beat {
     pub queued: usize,
     /// Bytes that those take, with the one that is being handled.
     pub queued_bytes: usize,
-    /// What was refused since following began, by the reason; of a flood not all is counted here.
+    /// What was refused since following began, by the reason, with what was no newer than what is held; of a flood not all is
+    /// counted here.
     pub rejections: BTreeMap<&'static str, u64>,
     /// When all but the cursors was read last, in microseconds since the Unix epoch; none before the pump has begun.
     pub at: Option<u64>,

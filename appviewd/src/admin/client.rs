@@ -1,6 +1,6 @@
 //! The other end of the socket: one request for each command.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -67,38 +67,63 @@ impl Client {
         self.request("POST", path).map(|_| ())
     }
 
+    /// Orders something that takes its time, and is told how it goes, a line each.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`].
+    pub fn post_and_listen(
+        &self,
+        path: &str,
+    ) -> Result<impl Iterator<Item = Result<String, AdminError>> + use<>, AdminError> {
+        let answer = self.open("POST", path)?;
+        let this = self.clone();
+        answer.get_ref().set_read_timeout(None).map_err(|error| self.failed(error))?;
+        Ok(answer.lines().map(move |line| line.map_err(|error| this.failed(error))))
+    }
+
     fn request(&self, verb: &str, path: &str) -> Result<String, AdminError> {
+        let mut body = String::new();
+        self.open(verb, path)?.read_to_string(&mut body).map_err(|error| self.failed(error))?;
+        Ok(body)
+    }
+
+    /// Sends a request without a body, and reads the head of its answer. By HTTP/1.0, whose answers end where the connection
+    /// does and are not cut into chunks.
+    fn open(&self, verb: &str, path: &str) -> Result<BufReader<UnixStream>, AdminError> {
         let mut socket = UnixStream::connect(&self.socket).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
                 AdminError::Nobody(self.folder.clone())
             }
             _ => self.failed(error),
         })?;
-        let answer = exchange(&mut socket, verb, path).map_err(|error| self.failed(error))?;
-        let (head, body) = answer.split_once("\r\n\r\n").ok_or(AdminError::Answer)?;
-        match head.split(' ').nth(1) {
-            Some("200" | "204") => Ok(body.to_owned()),
+        let path = path.replace('%', "%25");
+        let sent = socket.set_read_timeout(Some(PATIENCE)).and_then(|()| {
+            write!(socket, "{verb} {path} HTTP/1.0\r\nHost: appviewd\r\nContent-Length: 0\r\n\r\n")
+        });
+        sent.map_err(|error| self.failed(error))?;
+        let mut answer = BufReader::new(socket);
+        let status = self.line(&mut answer)?;
+        while !self.line(&mut answer)?.is_empty() {}
+        match status.split(' ').nth(1) {
+            Some("200" | "204") => Ok(answer),
             _ => {
-                let told: Json = serde_json::from_str(body).map_err(|_| AdminError::Answer)?;
-                Err(AdminError::Refused(told["message"].as_str().ok_or(AdminError::Answer)?.to_owned()))
+                let told: Json = serde_json::from_reader(answer).map_err(|_| AdminError::Answer)?;
+                let message = told.get("message").and_then(Json::as_str).ok_or(AdminError::Answer)?;
+                Err(AdminError::Refused(message.to_owned()))
             }
+        }
+    }
+
+    fn line(&self, answer: &mut BufReader<UnixStream>) -> Result<String, AdminError> {
+        let mut line = String::new();
+        match answer.read_line(&mut line).map_err(|error| self.failed(error))? {
+            0 => Err(AdminError::Answer),
+            _ => Ok(line.trim_end().to_owned()),
         }
     }
 
     fn failed(&self, error: io::Error) -> AdminError {
         AdminError::Io { path: self.socket.clone(), error }
     }
-}
-
-/// One request of HTTP/1.1 without a body. The daemon gives the length of its answers, and closes after one.
-fn exchange(socket: &mut UnixStream, verb: &str, path: &str) -> io::Result<String> {
-    socket.set_read_timeout(Some(PATIENCE))?;
-    let path = path.replace('%', "%25");
-    write!(
-        socket,
-        "{verb} {path} HTTP/1.1\r\nHost: appviewd\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-    )?;
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer)?;
-    Ok(answer)
 }

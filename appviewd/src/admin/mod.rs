@@ -5,6 +5,7 @@
 //! browser's name. Deliberately absent: what an order leads to.
 
 mod client;
+mod rebuild;
 mod socket;
 mod status;
 
@@ -20,6 +21,7 @@ use axum::{Json, Router};
 use serde_json::json;
 
 use crate::engine::Engine;
+use crate::renewal::Renewal;
 use crate::roster::{Roster, Word};
 
 pub use client::{AdminError, Client};
@@ -31,10 +33,12 @@ pub use status::{Counts, Fetching, RepoStatus, Repos, Retry, Status, StreamStatu
 struct Desk {
     engine: Engine,
     roster: Roster,
+    /// None where files stand in for the network.
+    renewal: Option<Renewal>,
 }
 
 /// Everything that can be asked and ordered.
-pub fn routes(engine: Engine, roster: Roster) -> Router {
+pub fn routes(engine: Engine, roster: Roster, renewal: Option<Renewal>) -> Router {
     Router::new()
         .route("/status", get(status))
         .route("/pause", post(pause))
@@ -43,7 +47,8 @@ pub fn routes(engine: Engine, roster: Roster) -> Router {
         .route("/repo/{did}/track", post(track))
         .route("/repo/{did}/untrack", post(untrack))
         .route("/repo/{did}/resync", post(resync))
-        .with_state(Desk { engine, roster })
+        .route("/rebuild", post(rebuild::rebuild))
+        .with_state(Desk { engine, roster, renewal })
 }
 
 /// Why something was not done: told as `{"message": …}`.

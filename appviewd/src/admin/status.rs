@@ -41,7 +41,7 @@ pub struct Status {
     pub queued: u64,
     /// Bytes that those take, with the one that is being handled.
     pub queued_bytes: u64,
-    /// What was refused, by the reason.
+    /// What was refused, by the reason, with what was no newer than what is held.
     pub rejections: BTreeMap<String, u64>,
     /// Size of the index, with its log.
     pub index_bytes: u64,
@@ -276,8 +276,10 @@ impl fmt::Display for Status {
             let Counts { frames, hints, commits, repos, audits, audit_differences, rejected } = self.counts;
             writeln!(f, "received   {frames} frames, {hints} hints, {} messages queued", self.queued)?;
             writeln!(f, "verified   {commits} commits, {repos} repositories; {rejected} refused")?;
-            for (reason, count) in &self.rejections {
-                writeln!(f, "           {count} {reason}")?;
+            let reasons: Vec<_> =
+                self.rejections.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+            if !reasons.is_empty() {
+                writeln!(f, "reasons    {}", reasons.join(", "))?;
             }
             writeln!(f, "audits     {audits} found nothing, {audit_differences} found a difference")?;
         }

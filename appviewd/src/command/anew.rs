@@ -17,6 +17,7 @@ use appview_core::source::relay::RelayUrl;
 use serde_json::Value as Json;
 
 use super::{collections, make_folder, network, outside};
+use crate::admin::{AdminError, Client};
 use crate::config::{DataDir, Format, NetworkAccess};
 use crate::progress::Progress;
 use crate::renewal::Outcome;
@@ -36,10 +37,10 @@ pub fn run(
     format: Format,
 ) -> Result<ExitCode> {
     make_folder(data)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    if let Some(outcome) = runtime.block_on(ask_daemon(data, partial))? {
+    if let Some(outcome) = ask_daemon(data, partial)? {
         return tell(&outcome, format);
     }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outside = outside(access)?;
     let network = network(access, data, &outside, &Roster::open(data.roster())?);
     let asked = Asked { network, directories, collections: collections()?, orders: Orders::default() };
@@ -48,24 +49,15 @@ pub fn run(
 }
 
 /// Has a daemon do it, if one runs on this folder.
-async fn ask_daemon(data: &DataDir, partial: bool) -> Result<Option<Json>> {
-    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-    let Ok(mut socket) = tokio::net::UnixStream::connect(data.socket()).await else {
-        return Ok(None);
+fn ask_daemon(data: &DataDir, partial: bool) -> Result<Option<Json>> {
+    let client = Client::new(&data.socket());
+    let lines = match client.post_and_listen(&format!("/rebuild?partial={partial}")) {
+        Err(AdminError::Nobody(_)) => return Ok(None),
+        lines => lines?,
     };
-    // By this version of HTTP, an answer ends where its connection ends.
-    let request =
-        format!("POST /rebuild?partial={partial} HTTP/1.0\r\nHost: appviewd\r\nContent-Length: 0\r\n\r\n");
-    socket.write_all(request.as_bytes()).await?;
-    let mut lines = BufReader::new(socket).lines();
-    let status = lines.next_line().await?.unwrap_or_default();
-    if status.split(' ').nth(1) != Some("200") {
-        bail!("the daemon that runs on this folder does not rebuild: {status}");
-    }
     let mut progress = Progress::start("found", "repositories", None);
-    while let Some(line) = lines.next_line().await? {
-        // The head of the answer.
-        let Ok(mut told) = serde_json::from_str::<Json>(&line) else { continue };
+    for line in lines {
+        let mut told: Json = serde_json::from_str(&line?)?;
         if let Some(error) = told["error"].as_str() {
             bail!("the daemon could not rebuild: {error}");
         }

@@ -10,11 +10,10 @@ use appview_core::source::follow::{Answers, Following, Source, follow};
 use appview_core::source::wire::Outside;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
 
 use super::{collections, listen, network, open, outside};
 use crate::admin::{self, Socket};
-use crate::config::{self, DataDir, MetricsListen, Streams, Upstream};
+use crate::config::{self, MetricsListen, Streams, Upstream};
 use crate::engine::Engine;
 use crate::http::{self, App};
 use crate::meter::Meter;
@@ -115,7 +114,7 @@ fn following(options: &config::Serve, roster: &Roster) -> Result<Following> {
         let file = options.data.roster();
         bail!("--track {did}: {} leaves it out; take its line away there first", file.display());
     }
-    let answers = answers(upstream, &options.data, roster, &outside)?;
+    let answers = answers(upstream, options, roster, &outside)?;
     let relays = || options.relay.iter().cloned();
     let sources = match options.source {
         Streams::Relay => relays().map(Source::Relay).collect(),
@@ -127,17 +126,22 @@ fn following(options: &config::Serve, roster: &Roster) -> Result<Following> {
 }
 
 /// The network, or the files that stand in for it.
-fn answers(upstream: &Upstream, data: &DataDir, roster: &Roster, outside: &Outside) -> Result<Answers> {
+fn answers(
+    upstream: &Upstream,
+    options: &config::Serve,
+    roster: &Roster,
+    outside: &Outside,
+) -> Result<Answers> {
     if let Some(identities) = &upstream.identities {
         let files = super::files(identities, upstream.repos.as_deref())?;
         return Ok(Answers::Upstream(Box::new(files)));
     }
-    let network = network(&upstream.network, data, outside, roster);
+    let network = network(&upstream.network, &options.data, outside, roster);
     Ok(Answers::Network { network, collections: collections()? })
 }
 
 /// Follows and answers until `stopped` turns true. Then streams are closed, what was received is written, and answers that were
-/// begun are finished. Where there is an operator and the network is asked, the index can be built anew meanwhile.
+/// begun are finished.
 ///
 /// # Errors
 ///
@@ -150,40 +154,61 @@ pub async fn serve(
     limits: Limits,
     stopped: watch::Receiver<bool>,
 ) -> Result<()> {
-    let writer = engine.index.writer(Catalog::builtin()?)?;
+    let mut writer = engine.index.writer(Catalog::builtin()?)?;
+    let (loans, mut asked_for) = mpsc::channel(1);
     let (close, closed) = watch::channel(false);
-    let mut answering = JoinSet::new();
+    let mut answering = tokio::task::JoinSet::new();
     let app = App::new(engine.clone(), limits.ready_lag, stopped.clone());
     answering.spawn(http::serve(doors.queries, http::routes(app), closed.clone()));
     if let Some(listener) = doors.metrics {
         answering.spawn(http::serve(listener, http::metrics_route(engine.clone()), closed.clone()));
     }
-    let (loans, asked_for) = mpsc::channel(1);
-    let lending = Lending { asked_for, roster: doors.operator.as_ref().map(|(_, roster)| roster.clone()) };
+    let roster = doors.operator.as_ref().map(|(_, roster)| roster.clone());
     if let Some((listener, roster)) = doors.operator {
-        let mut routes = admin::routes(engine.clone(), roster.clone());
-        if let Some(asked) = following.asked() {
-            let renewal = Renewal { path: engine.index.path().into(), asked, roster, loans };
-            routes = routes.merge(http::rebuild::routes(renewal));
-        }
-        answering.spawn(http::serve(listener, routes, closed));
+        let path = engine.index.path().into();
+        let renewal = following.asked().map(|asked| Renewal { path, asked, loans });
+        answering.spawn(http::serve(listener, admin::routes(engine.clone(), roster, renewal), closed));
     }
-    let late = async {
+    let following = async {
+        let mut next = Some(following);
+        while let Some(mut following) = next {
+            // An operator may have spoken since the last time.
+            if let Some(roster) = &roster {
+                following.scope = roster.scope();
+                following.tracked.extend(roster.all(Word::Track));
+            }
+            next = following.again();
+            let (mut loan, may_lend) = (None, next.is_some());
+            let end = async {
+                tokio::select! {
+                    () = until(stopped.clone()) => {}
+                    Some(asked_for) = asked_for.recv(), if may_lend => loan = Some(asked_for),
+                }
+            };
+            writer = follow(writer, following, engine.pulse.clone(), end).await?;
+            match loan {
+                Some(loan) => writer = lend(writer, loan, &engine.index).await?,
+                None => break,
+            }
+        }
+        anyhow::Ok(writer)
+    };
+    let until_late = async {
         until(stopped.clone()).await;
         tokio::time::sleep(limits.stop_within).await;
     };
     let followed = tokio::select! {
-        followed = follow_on(writer, &engine, following, lending, &stopped) => followed,
-        () = late => {
+        followed = following => followed,
+        () = until_late => {
             let waiting = engine.pulse.read().queued;
             let within = limits.stop_within.as_secs();
             bail!(
-                "stopped without writing everything within {within} s: {waiting} messages waited; they are received again \
-                 at the next start (--stop-within allows more)"
+                "stopped without writing everything within {within} s: {waiting} messages waited; they are received again at \
+                 the next start (--stop-within allows more)"
             );
         }
     };
-    // An index that cannot be written ends the answering too.
+    // Whether or not the index could be written, nothing is answered from here on.
     close.send_replace(true);
     let mut writer = followed?;
     while answering.join_next().await.is_some() {}
@@ -192,41 +217,6 @@ pub async fn serve(
         tracing::debug!(%error, "the log stays beside the index");
     }
     Ok(())
-}
-
-/// Who borrows the writer, and whose word is heeded when it is back.
-struct Lending {
-    asked_for: mpsc::Receiver<Loan>,
-    roster: Option<Roster>,
-}
-
-/// Follows, lends the writer to whoever has built the index anew, and follows on.
-async fn follow_on(
-    mut writer: IndexWriter,
-    engine: &Engine,
-    mut following: Following,
-    mut lending: Lending,
-    stopped: &watch::Receiver<bool>,
-) -> Result<IndexWriter> {
-    loop {
-        let next = following.again();
-        let (mut loan, may_lend) = (None, next.is_some());
-        let end = async {
-            tokio::select! {
-                () = until(stopped.clone()) => {}
-                Some(asked_for) = lending.asked_for.recv(), if may_lend => loan = Some(asked_for),
-            }
-        };
-        writer = follow(writer, following, engine.pulse.clone(), end).await?;
-        let (Some(loan), Some(next)) = (loan, next) else { return Ok(writer) };
-        writer = lend(writer, loan, &engine.index).await?;
-        following = next;
-        // An operator may have spoken since.
-        if let Some(roster) = &lending.roster {
-            following.scope = roster.scope();
-            following.tracked.extend(roster.all(Word::Track));
-        }
-    }
 }
 
 /// Lends the writer, and waits until it, or one of the index in its place, is back.

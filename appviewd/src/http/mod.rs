@@ -8,7 +8,6 @@ mod error;
 mod health;
 mod listen;
 mod measure;
-pub mod rebuild;
 
 use std::time::Duration;
 

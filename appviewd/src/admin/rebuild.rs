@@ -1,32 +1,30 @@
 //! `POST /rebuild`: a new index from the network, and how it goes, as lines of JSON.
-//!
-//! For whoever may use the socket in the data folder, never for the public.
 
 use std::convert::Infallible;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Query, State};
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use axum::routing::post;
 use futures_util::stream;
 
-use crate::renewal::Renewal;
+use super::{Desk, Refusal};
 
 /// `partial=true` swaps in what could be proven.
-pub fn routes(renewal: Renewal) -> Router {
-    Router::new().route("/rebuild", post(rebuild)).with_state(renewal)
-}
-
-async fn rebuild(
-    State(renewal): State<Renewal>,
+pub(super) async fn rebuild(
+    State(desk): State<Desk>,
     Query(parameters): Query<Vec<(String, String)>>,
-) -> impl IntoResponse {
+) -> Result<impl IntoResponse, Refusal> {
+    let Some(mut renewal) = desk.renewal else {
+        let message = "files stand in for the network here; rebuild from them, without the daemon".to_owned();
+        return Err(Refusal(StatusCode::CONFLICT, message));
+    };
+    // What is left out since the daemon began is left out here as well.
+    renewal.asked.network.scope = desk.roster.scope();
     let partial = parameters.iter().any(|(name, value)| name == "partial" && value == "true");
     let lines = stream::unfold(renewal.begin(partial), |mut told| async {
         let line = format!("{}\n", told.recv().await?.to_json());
         Some((Ok::<_, Infallible>(line), told))
     });
-    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines))
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)))
 }

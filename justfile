@@ -29,6 +29,11 @@ demo *args:
 real-network:
     cargo test --locked --workspace --test real_network -- --ignored
 
+# Let the engine live in simulated networks, as many as wanted of both kinds, e.g. `just simulate 5000` or `just simulate 7..8`.
+simulate seeds='10000':
+    APPVIEW_SEEDS={{ if seeds =~ '\.\.' { seeds } else { '0..' + seeds } }} \
+        cargo test --locked --release -p appview-core --features net --test simulation -- --nocapture --test-threads 1
+
 # Plant faults of one line, one by one, and see a test turn red for each. Words of a story choose some.
 mutants *words:
     cargo run --locked --quiet -p fixtures --bin mutants -- {{words}}

@@ -19,15 +19,16 @@ use appview_core::record::Catalog;
 use appview_core::source::now;
 use appview_core::source::pump::Pump;
 use appview_core::source::replay::{Identities, Offline, Recording, RepoFolder, prove_export};
-use appview_core::sync::{Change, Scope, Verifier};
+use appview_core::sync::{Change, Scope, StreamCursor, Verifier};
 use tempfile::TempDir;
 
 /// Where the child finds its folder.
 const FOLDER: &str = "CRASH_TEST_FOLDER";
-/// What it is to do there: [`REPLAY`] or [`REBUILD`].
+/// What it is to do there: [`REPLAY`], [`REBUILD`] or [`RENEW`].
 const WORK: &str = "CRASH_TEST_WORK";
 const REPLAY: &str = "replay";
 const REBUILD: &str = "rebuild";
+const RENEW: &str = "renew";
 /// What it says when it begins.
 const BEGUN: &str = "begun";
 /// `<name of a point> <how many times it is passed first>`
@@ -100,6 +101,32 @@ fn rebuild(folder: &Path) {
     .unwrap();
 }
 
+/// The same under a writer of the old index, which is one of the new index afterwards.
+fn renew(folder: &Path) {
+    let identities = Identities::open(folder.join("plc.json")).unwrap();
+    let cars = RepoFolder::new(folder.join("repos")).cars().unwrap();
+    let catalog = Arc::new(Catalog::builtin().unwrap());
+    let path = folder.join("index.db");
+    let writer = Index::open(&path).unwrap().writer(Arc::clone(&catalog)).unwrap();
+    tell_begun();
+    let mut building = Index::build(&path, Arc::clone(&catalog)).unwrap();
+    let (last, first) = cars.split_last().unwrap();
+    for car in first {
+        let (repo, _) = prove_export(car, &identities, &Scope::default()).unwrap();
+        building.writer().apply(&[Change::Repo(repo)], &[], 0).unwrap();
+    }
+    let rebuilt = building.finish().unwrap();
+    // What was late is written as a live writer does, and must not stay behind in a log.
+    let (repo, _) = prove_export(last, &identities, &Scope::default()).unwrap();
+    let cursor = StreamCursor { endpoint: "recording".to_owned(), seq: 1 };
+    let mut late = rebuilt.index().writer(catalog).unwrap();
+    late.apply(&[Change::Repo(repo)], &[cursor], 0).unwrap();
+    drop(late);
+    let mut writer = rebuilt.swap(writer).unwrap();
+    let cursor = StreamCursor { endpoint: "recording".to_owned(), seq: 2 };
+    writer.apply(&[], &[cursor], 0).unwrap();
+}
+
 /// Past the harness, which keeps what is printed for itself.
 fn tell_begun() {
     let mut out = std::io::stdout();
@@ -125,6 +152,7 @@ fn the_child_works_when_it_is_asked_to() {
     match std::env::var(WORK).unwrap().as_str() {
         REPLAY => replay(Path::new(&folder)),
         REBUILD => rebuild(Path::new(&folder)),
+        RENEW => renew(Path::new(&folder)),
         other => panic!("unknown work {other}"),
     }
 }
@@ -307,8 +335,8 @@ fn prepare_rebuild(folder: &Path, old: &Old) -> String {
 }
 
 /// The next rebuild gets through, and leaves nothing beside the index.
-fn assert_rebuilds(folder: &Path, new: &str) {
-    assert!(child(folder, REBUILD).status().unwrap().success());
+fn assert_rebuilds(folder: &Path, work: &str, new: &str) {
+    assert!(child(folder, work).status().unwrap().success());
     assert_eq!(sound_fingerprint(folder), new);
     for entry in std::fs::read_dir(folder).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
@@ -321,13 +349,23 @@ fn a_rebuild_stopped_before_or_after_the_swap_leaves_the_old_index_or_the_new_on
     let (folder, old) = (tempfile::tempdir().unwrap(), Old::new());
     let folder = folder.path();
     let new = prepare_rebuild(folder, &old);
-    for (point, is_new) in SWAP_POINTS {
+    for (work, (point, is_new)) in
+        [REBUILD, RENEW].into_iter().flat_map(|work| SWAP_POINTS.map(|point| (work, point)))
+    {
         old.put(folder);
-        let stopped = child(folder, REBUILD).env(POINT, format!("{point} 0")).status().unwrap();
+        let stopped = child(folder, work).env(POINT, format!("{point} 0")).status().unwrap();
         assert!(!stopped.success(), "{point} was not reached");
-        assert_eq!(&sound_fingerprint(folder), if is_new { &new } else { &old.fingerprint }, "{point}");
-        assert_rebuilds(folder, &new);
+        assert_eq!(
+            &sound_fingerprint(folder),
+            if is_new { &new } else { &old.fingerprint },
+            "{work}, {point}"
+        );
+        if work == RENEW && is_new {
+            assert_eq!(stored_cursor(folder), Some(1), "what was noted came with the file");
+        }
+        assert_rebuilds(folder, work, &new);
     }
+    assert_eq!(stored_cursor(folder), Some(2), "the writer that comes back writes the new index");
 }
 
 #[test]
@@ -355,5 +393,5 @@ fn a_rebuild_killed_at_random_moments_leaves_the_old_index_or_the_new_one() {
     }
     println!("{kills} kills, {amid} amid a rebuild of {duration:?}");
     assert!(amid >= REBUILD_KILLS / 3, "only {amid} of {kills} kills found a rebuild under way");
-    assert_rebuilds(folder, &new);
+    assert_rebuilds(folder, REBUILD, &new);
 }

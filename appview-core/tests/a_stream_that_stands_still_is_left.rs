@@ -184,6 +184,7 @@ async fn a_cursor_in_a_future_that_does_not_come_is_asked_about_once_and_then_lo
     let second = only.connect(Some(1_000)).await;
     assert!(second.url.ends_with("?cursor=999"), "{}", second.url);
     tokio::spawn(stay_alive(second));
+    assert!(matches!(only.inbox.receive().await, Some(Received::Input(Input::Disconnected(_)))));
     assert!(matches!(only.inbox.receive().await, Some(Received::Input(Input::Lost(_)))));
     let third = only.connect(None).await;
     assert!(third.url.ends_with("subscribeRepos"), "{}", third.url);
@@ -213,6 +214,7 @@ async fn a_pause_closes_the_stream_and_its_end_opens_it_again_where_it_was() {
     assert!(matches!(only.inbox.receive().await, Some(Received::Input(Input::Frame { .. }))));
     only.orders.pause();
     call.say.closed().await;
+    assert!(matches!(only.inbox.receive().await, Some(Received::Input(Input::Disconnected(_)))));
     let hours = Duration::from_secs(6 * 60 * 60);
     assert!(tokio::time::timeout(hours, only.inbox.receive()).await.is_err());
     only.orders.resume();

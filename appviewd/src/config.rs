@@ -305,6 +305,12 @@ pub struct Serve {
     /// Address to tell numbers for Prometheus on, at /metrics; off for none.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9464", env = "APPVIEWD_METRICS_LISTEN")]
     pub metrics_listen: MetricsListen,
+    /// Within how many minutes each repository is shown to be what its PDS has.
+    #[arg(long, value_name = "MINUTES", value_parser = minutes, default_value = "15", env = "APPVIEWD_AUDIT_WITHIN")]
+    pub audit_within: Duration,
+    /// For how many days the records of a hidden account are kept before they are erased.
+    #[arg(long, value_name = "DAYS", value_parser = days, default_value = "30", env = "APPVIEWD_KEEP_HIDDEN")]
+    pub keep_hidden: Duration,
     /// How many seconds behind every stream is too far behind for /readyz.
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "60", env = "APPVIEWD_READY_LAG")]
     pub ready_lag: Duration,
@@ -320,6 +326,20 @@ fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse() {
         Ok(seconds) => Ok(Duration::from_secs(seconds)),
         Err(_) => Err("expected a whole number of seconds".to_owned()),
+    }
+}
+
+fn minutes(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(minutes @ 1..=10_080) => Ok(Duration::from_secs(60 * minutes)),
+        _ => Err("expected a whole number of minutes from 1 to 10080, which is a week".to_owned()),
+    }
+}
+
+fn days(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(days @ 0..=36_500) => Ok(Duration::from_secs(24 * 60 * 60 * days)),
+        _ => Err("expected a whole number of days from 0 to 36500".to_owned()),
     }
 }
 

@@ -136,6 +136,7 @@ async fn a_running_daemon_tells_how_everything_stands() {
         "at 216, stored 216",
         "11 followed: 8 hosted, 3 hidden",
         "216 frames",
+        ", stale-rev ",
     ] {
         assert!(told.contains(word), "{word}: {told}");
     }

@@ -4,6 +4,7 @@
 //! only loop; [`replay`] reads recordings, DID documents and exports from disk. The feature `net` adds `relay`, a WebSocket
 //! to a relay, and `jetstream`, what is said on one to a Jetstream; `directory`, `pds` and `discovery`, which ask over `http` who signs, what a repository holds and who has
 //! records; `network`, which answers the pump with them; `queue`, the one way to the pump; `orders`, an operator's;
+//! `rebuild`, which fills an index anew;
 //! `wire` and `clock`, which are all of the world outside and can be a test's; and `follow`, which runs it all. This is
 //! the one room of the library that may ask for the time. Deliberately absent: any judgement about what was received.
 //!

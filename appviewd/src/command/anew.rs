@@ -57,14 +57,14 @@ fn ask_daemon(data: &DataDir, partial: bool) -> Result<Option<Json>> {
     };
     let mut progress = Progress::start("found", "repositories", None);
     for line in lines {
-        let mut told: Json = serde_json::from_str(&line?)?;
-        if let Some(error) = told["error"].as_str() {
+        let told: Json = serde_json::from_str(&line?)?;
+        if let Some(error) = told.get("error").and_then(Json::as_str) {
             bail!("the daemon could not rebuild: {error}");
         }
-        if told["result"].is_object() {
-            return Ok(Some(told["result"].take()));
+        if let Some(outcome) = told.get("result") {
+            return Ok(Some(outcome.clone()));
         }
-        let count = |name: &str| told["progress"][name].as_u64();
+        let count = |name: &str| told.get("progress")?.get(name)?.as_u64();
         let progressed = Progressed {
             found: count("found").unwrap_or_default(),
             settled: count("settled").unwrap_or_default(),
@@ -132,32 +132,40 @@ fn tell(outcome: &Json, format: Format) -> Result<ExitCode> {
     } else {
         write(&mut out, outcome)?;
     }
-    let agrees = outcome["agrees"] != false;
-    Ok(if agrees && outcome["whole"] == true { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let is_whole = is(outcome, "whole") == Some(true);
+    Ok(if is_whole && is(outcome, "agrees") != Some(false) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn is(outcome: &Json, name: &str) -> Option<bool> {
+    outcome.get(name)?.as_bool()
 }
 
 fn write(out: &mut impl std::io::Write, outcome: &Json) -> Result<()> {
-    let text = |name: &str| outcome[name].as_str();
+    let text = |name: &str| outcome.get(name)?.as_str();
+    let agrees = is(outcome, "agrees");
     writeln!(out, "fingerprint     {}", text("fingerprint").unwrap_or_default())?;
     match text("before") {
-        Some(_) if outcome["agrees"] == true => writeln!(out, "                as before")?,
+        Some(_) if agrees == Some(true) => writeln!(out, "                as before")?,
         Some(before) => writeln!(out, "before          {before}")?,
         None => {}
     }
     for (label, name) in
         [("differs", "differs"), ("moved", "moved"), ("not proven", "failed"), ("not asked", "unread")]
     {
-        for item in outcome[name].as_array().into_iter().flatten() {
+        for item in outcome.get(name).and_then(Json::as_array).into_iter().flatten() {
             writeln!(out, "{label:<16}{}", item.as_str().unwrap_or_default())?;
         }
     }
-    Ok(match (outcome["swapped"] == true, outcome["agrees"] == false) {
-        (false, _) => writeln!(
+    match (is(outcome, "swapped"), agrees) {
+        (Some(true), Some(false)) => {
+            writeln!(out, "The new index is in place: what it shows is proven.")?;
+        }
+        (Some(true), _) => {}
+        _ => writeln!(
             out,
             "The index stays as it was, because the new one would not be whole. Try again later, or swap in what could \
              be proven with --partial."
         )?,
-        (true, true) => writeln!(out, "The new index is in place: what it shows is proven.")?,
-        (true, false) => {}
-    })
+    }
+    Ok(())
 }

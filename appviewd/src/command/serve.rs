@@ -8,6 +8,7 @@ use appview_core::index::{Index, IndexWriter};
 use appview_core::record::Catalog;
 use appview_core::source::follow::{Answers, Following, Source, follow};
 use appview_core::source::wire::Outside;
+use appview_core::sync::verifier::Pace;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
 
@@ -122,7 +123,10 @@ fn following(options: &config::Serve, roster: &Roster) -> Result<Following> {
     };
     let tracked = roster.all(Word::Track).into_iter().chain(options.track.iter().cloned()).collect();
     let directories = relays().collect();
-    Ok(Following { directories, tracked, scope: roster.scope(), ..Following::new(sources, answers, outside) })
+    let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    let pace = Pace { audit: micros(options.audit_within), keep_hidden: micros(options.keep_hidden) };
+    let scope = roster.scope();
+    Ok(Following { directories, tracked, scope, pace, ..Following::new(sources, answers, outside) })
 }
 
 /// The network, or the files that stand in for it.

@@ -7,6 +7,7 @@ pub mod network;
 pub mod npm;
 pub mod process;
 pub mod relay;
+pub mod town;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,0 +1,167 @@
+//! A relay, a directory and a PDS on one port of the loopback, all from one world of signed repositories.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::ws::{Message, WebSocketUpgrade};
+use axum::extract::{Path, RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use fixtures::recording::Record;
+use fixtures::world::Did;
+use fixtures::{KeyKind, World, Write};
+use serde_json::{Value as Json, json};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+
+#[derive(Clone)]
+pub struct Town(Arc<Inner>);
+
+struct Inner {
+    address: SocketAddr,
+    world: Mutex<World>,
+    frames: Mutex<Vec<(i64, Vec<u8>)>>,
+    told: watch::Sender<()>,
+    /// An export is given for each permit; how many were asked for.
+    exports: Semaphore,
+    asked: watch::Sender<usize>,
+}
+
+impl Town {
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let town = Self(Arc::new(Inner {
+            address: listener.local_addr().unwrap(),
+            world: Mutex::new(World::new(5)),
+            frames: Mutex::default(),
+            told: watch::channel(()).0,
+            exports: Semaphore::new(Semaphore::MAX_PERMITS),
+            asked: watch::channel(0).0,
+        }));
+        let routes = Router::new()
+            .route("/{did}", get(document))
+            .route("/xrpc/com.atproto.sync.subscribeRepos", get(subscribe))
+            .route("/xrpc/com.atproto.sync.{method}", get(sync))
+            .with_state(town.clone());
+        tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+        town
+    }
+
+    pub fn relay(&self) -> String {
+        format!("ws://{}", self.0.address)
+    }
+
+    pub fn http(&self) -> String {
+        format!("http://{}", self.0.address)
+    }
+
+    pub fn account(&self) -> Did {
+        self.0.world.lock().unwrap().create_account_at(KeyKind::K256, &self.http())
+    }
+
+    /// Signs a commit, and has the relay tell of it.
+    pub fn commit(&self, did: &Did, writes: Vec<Write>) {
+        let mut world = self.0.world.lock().unwrap();
+        world.advance(1_000_000);
+        let frame = world.commit(did, writes);
+        self.0.frames.lock().unwrap().push((i64::try_from(frame.seq.unwrap()).unwrap(), frame.bytes));
+        self.0.told.send_replace(());
+    }
+
+    /// What was signed and is in scope.
+    pub fn records(&self) -> Vec<Record> {
+        let world = self.0.world.lock().unwrap();
+        let of = |did: &Did| {
+            let records = world.records(did).into_iter().filter(|(path, _)| path.starts_with("dev.cocore."));
+            let record = |(path, cid): (String, fixtures::Cid)| Record {
+                uri: format!("at://{did}/{path}"),
+                cid: cid.to_string(),
+                value: Json::Null,
+                rev: None,
+            };
+            records.map(record).collect::<Vec<_>>()
+        };
+        world.dids().flat_map(of).collect()
+    }
+
+    /// Gives no export until they are [released](Self::release).
+    pub fn hold(&self) {
+        self.0.exports.forget_permits(usize::MAX);
+    }
+
+    pub fn release(&self) {
+        self.0.exports.add_permits(Semaphore::MAX_PERMITS / 2);
+    }
+
+    /// Waits until more exports were asked for than these, and says how many.
+    pub async fn asked_for_more_than(&self, exports: usize) -> usize {
+        *self.0.asked.subscribe().wait_for(|asked| *asked > exports).await.unwrap()
+    }
+}
+
+async fn document(State(town): State<Town>, Path(did): Path<String>) -> Response {
+    let world = town.0.world.lock().unwrap();
+    match world.dids().any(|known| **known == *did) {
+        true => axum::Json(world.did_document(&did)).into_response(),
+        false => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+async fn subscribe(
+    State(town): State<Town>,
+    RawQuery(query): RawQuery,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    let cursor = query.as_deref().and_then(|query| query.strip_prefix("cursor="));
+    let mut sent: i64 = cursor.map_or(0, |cursor| cursor.parse().unwrap());
+    upgrade.on_upgrade(move |mut socket| async move {
+        let mut told = town.0.told.subscribe();
+        loop {
+            let frames: Vec<_> =
+                town.0.frames.lock().unwrap().iter().filter(|(seq, _)| *seq > sent).cloned().collect();
+            for (seq, frame) in frames {
+                if socket.send(Message::Binary(frame.into())).await.is_err() {
+                    return;
+                }
+                sent = seq;
+            }
+            tokio::select! {
+                _ = told.changed() => {}
+                message = socket.recv() => if !matches!(message, Some(Ok(_))) { return },
+            }
+        }
+    })
+}
+
+async fn sync(State(town): State<Town>, Path(method): Path<String>, RawQuery(query): RawQuery) -> Response {
+    let query = query.unwrap_or_default();
+    let parameter =
+        |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)).unwrap_or_default();
+    match method.as_str() {
+        "listReposByCollection" => {
+            let world = town.0.world.lock().unwrap();
+            let collections = |did: &Did| -> BTreeSet<String> {
+                world.records(did).keys().map(|path| path.split('/').next().unwrap().to_owned()).collect()
+            };
+            let has = |did: &&Did| collections(did).contains(parameter("collection="));
+            let repos: Vec<Json> = world.dids().filter(has).map(|did| json!({"did": **did})).collect();
+            axum::Json(json!({ "repos": repos })).into_response()
+        }
+        "getLatestCommit" => {
+            let world = town.0.world.lock().unwrap();
+            let head = world.head(parameter("did="));
+            axum::Json(json!({"cid": head.commit.to_string(), "rev": head.rev})).into_response()
+        }
+        "getRepo" => {
+            town.0.asked.send_modify(|asked| *asked += 1);
+            town.0.exports.acquire().await.unwrap().forget();
+            town.0.world.lock().unwrap().car(parameter("did=")).into_response()
+        }
+        _ => StatusCode::NOT_IMPLEMENTED.into_response(),
+    }
+}

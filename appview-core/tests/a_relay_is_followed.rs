@@ -436,6 +436,14 @@ impl Follower {
         }
     }
 
+    /// Completes when every stream is connected. Whatever is told before a stream without a cursor is proven again.
+    async fn connected(&self, streams: usize) {
+        let connected = || self.pulse.read().streams.iter().filter(|stream| stream.is_connected).count();
+        while connected() < streams {
+            tokio::task::yield_now().await;
+        }
+    }
+
     async fn stop(self) {
         self.stop.send(()).unwrap();
         drop(self.task.await.unwrap());
@@ -486,6 +494,7 @@ async fn each_relay_has_a_cursor_of_its_own_and_a_start_resumes_all_of_them() {
     let follower = network.follow(&[&one, &two], network.upstream());
     let (mut first, _) = one.accept().await;
     let (mut second, _) = two.accept().await;
+    clock.until(STEP, follower.connected(2)).await;
     send(&mut first, &network.frames, None, 20).await;
     send(&mut second, &network.frames, None, 13).await;
     clock.until(STEP, follower.stored(&one, 20)).await;

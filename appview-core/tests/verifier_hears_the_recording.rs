@@ -69,7 +69,7 @@ fn play(frames: &[&[u8]], pds: Pds) -> (BTreeMap<String, String>, Verifier) {
                         let repo = verify_repo(archive, &identity, Scope::default().as_str(), NOW).unwrap();
                         verifier.handle_repo(repo, Arc::new(identity), NOW);
                     }
-                    None => verifier.handle_hosting(&did, Hosting::Inactive),
+                    None => verifier.handle_hosting(&did, Hosting::Inactive, NOW),
                 },
                 _ => {}
             }

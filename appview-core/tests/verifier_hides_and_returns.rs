@@ -80,6 +80,24 @@ fn a_return_that_was_missed_with_other_events_is_asked_for() {
 }
 
 #[test]
+fn what_a_pds_said_before_a_return_is_asked_again() {
+    let (mut listener, account) = Listener::following(5);
+    let asked_at = listener.world.now_micros();
+    listener.world.advance(1_000_000);
+    account_event(&mut listener, &account, false, Some("takendown"));
+    account_event(&mut listener, &account, true, None);
+    let late = |listener: &mut Listener, hosting| {
+        listener.verifier.handle_hosting(&did(&account), hosting, asked_at);
+        listener.said()
+    };
+    assert_eq!(late(&mut listener, Hosting::Deleted), ["fetch"], "nobody may be fetching any more");
+    listener.settle();
+    assert_eq!(late(&mut listener, Hosting::Takendown), ["confirm hosting"]);
+    assert_eq!(listener.shown(&account), listener.truth(&account));
+    assert_eq!(listener.confirm(&account, Hosting::Takendown), ["hosting takendown"]);
+}
+
+#[test]
 fn a_deletion_erases_only_when_the_pds_confirms_it() {
     let (mut listener, account) = Listener::following(5);
     account_event(&mut listener, &account, false, Some("deleted"));

@@ -242,7 +242,9 @@ fn pds(asked: &Asked, accounts: usize, rev: &str) -> Said {
             let number = number(&whose);
             let other = ["app.bsky.feed.post", "dev.cocorex.other"];
             let ours = ["app.bsky.feed.post", "dev.cocore.compute.job"];
-            Said::json(&json!({"did": whose, "collections": if number % 10 == 0 { ours } else { other }}))
+            Said::json(
+                &json!({"did": whose, "collections": if number.is_multiple_of(10) { ours } else { other }}),
+            )
         }
         other => panic!("{other}"),
     }
@@ -254,7 +256,7 @@ async fn where_only_a_pds_is_at_hand_all_its_repositories_are_looked_at_within_i
     let made_up = MadeUp::new(|asked| pds(asked, ACCOUNTS, "3mx22tmmvc22b"));
     let mut round = Round::begin(&made_up);
     let expected: BTreeSet<Did> =
-        (0..ACCOUNTS).filter(|number| number % 10 == 0 && number % 7 != 3).map(did).collect();
+        (0..ACCOUNTS).filter(|number| number.is_multiple_of(10) && number % 7 != 3).map(did).collect();
     assert_eq!(round.found().await.into_iter().collect::<BTreeSet<_>>(), expected);
     let asked = made_up.asked();
     assert!(most_within(secs(300), &asked) <= 2_000, "{}", most_within(secs(300), &asked));

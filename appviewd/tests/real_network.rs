@@ -20,7 +20,7 @@ use support::process::Process;
 use support::{Scenario, fingerprint, repo};
 
 /// How long the daemon may need to catch up before something must be wrong.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Between two looks at it: Node and the daemon are to have the machine.
 const PACE: Duration = Duration::from_millis(20);
 

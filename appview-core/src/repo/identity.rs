@@ -228,7 +228,7 @@ mod tests {
     fn a_pds_is_a_host_and_nothing_more() {
         let pds = |endpoint: &str| {
             let mut document = document();
-            document["service"][1]["serviceEndpoint"] = endpoint.into();
+            *document.pointer_mut("/service/1/serviceEndpoint").unwrap() = endpoint.into();
             let identity = Identity::from_document(&"did:plc:abc".parse().unwrap(), &document).unwrap();
             identity.pds().map(str::to_owned)
         };

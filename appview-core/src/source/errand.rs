@@ -21,6 +21,8 @@ pub(super) struct Errand {
     pub(super) what: What,
     /// When it was asked for, in microseconds since the Unix epoch.
     pub(super) asked_at: u64,
+    /// When it last came to a place, in microseconds since the Unix epoch.
+    pub(super) came_at: u64,
     /// How often it has failed.
     pub(super) attempt: u32,
     /// Which identities will do.

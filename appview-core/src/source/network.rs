@@ -3,8 +3,8 @@
 //! Requests enter without waiting; answers leave as inputs of the pump. A repository is answered for, however long that
 //! takes: each failure is told, with the moment of the next try, so that it can outlive the process. An identity is
 //! answered for after three tries at the latest, as unreachable; a hosting that three tries cannot find out, and a record
-//! that one cannot prove, not at all. Requests wait as errands (`errand`) before the places where they have to go; what is
-//! done there is in `visit`. Deliberately absent: any judgement of repositories; that is
+//! that one cannot prove, not at all. Requests wait as errands (`errand`) before the places where they have to go;
+//! what is done there is in `visit`. Deliberately absent: any judgement of repositories; that is
 //! [`verify_repo`](crate::sync::verify::verify_repo)'s.
 
 use std::future::Future;
@@ -190,6 +190,7 @@ impl Work {
             did,
             what,
             asked_at: now,
+            came_at: now,
             attempt,
             wanted: network.directory.wanted(freshness),
             identity: None,

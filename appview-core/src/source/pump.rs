@@ -166,6 +166,8 @@ pub enum Answer {
         did: Did,
         /// What it says.
         hosting: Hosting,
+        /// When it was asked, in microseconds since the Unix epoch.
+        asked_at: u64,
     },
 }
 
@@ -450,7 +452,9 @@ impl<U: Upstream, S: Sink> Pump<U, S> {
             Answer::Record { record, identity } => self.verifier.handle_record(record, identity),
             Answer::Behind { did, rev, identity } => self.verifier.handle_behind(&did, rev, identity, now),
             Answer::Unaudited { did } => self.verifier.handle_unaudited(&did),
-            Answer::Hosting { did, hosting } => self.verifier.handle_hosting(&did, hosting),
+            Answer::Hosting { did, hosting, asked_at } => {
+                self.verifier.handle_hosting(&did, hosting, asked_at)
+            }
         }
     }
 }

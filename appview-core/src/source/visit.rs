@@ -83,6 +83,7 @@ impl Failure {
 impl Desk {
     pub(super) async fn visit(&self, mut errand: Errand) -> Ended {
         self.orders.running().await;
+        errand.came_at = self.network.clock.now();
         let Some(mut identity) = errand.identity.clone() else {
             let found = self.network.directory.find(&errand.did, errand.wanted, errand.urgency()).await;
             return match found {
@@ -206,7 +207,8 @@ impl Desk {
             What::Audit { .. } => count("appview_audits_total", "not-hosted"),
             What::Identity | What::Hosting | What::Record { .. } => {}
         }
-        self.answer(Answer::Hosting { did: errand.did, hosting }).await
+        // Whatever it takes to check who was asked, it was said then.
+        self.answer(Answer::Hosting { did: errand.did, hosting, asked_at: errand.came_at }).await
     }
 
     /// Puts an errand off that need not succeed, or leaves it at that.

@@ -147,7 +147,7 @@ impl Listener {
 
     /// Answers with what the account's PDS says of its hosting.
     pub fn confirm(&mut self, account: &str, hosting: Hosting) -> Vec<String> {
-        self.verifier.handle_hosting(&did(account), hosting);
+        self.verifier.handle_hosting(&did(account), hosting, self.world.now_micros());
         self.said()
     }
 

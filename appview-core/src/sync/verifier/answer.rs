@@ -100,7 +100,23 @@ impl Verifier {
 
     /// Handles what an account's PDS says about its hosting, in answer to [`Output::ConfirmHosting`] or to a fetch that
     /// was refused for it. The PDS decides: a deletion that it confirms erases.
-    pub fn handle_hosting(&mut self, did: &Did, hosting: Hosting) {
+    ///
+    /// `asked_at` says when it was asked, in microseconds since the Unix epoch. If a stream has told of a return since then, what
+    /// was said before is out of date, and it is asked again.
+    pub fn handle_hosting(&mut self, did: &Did, hosting: Hosting, asked_at: u64) {
+        if let Some(tracked) = self.repos.get(did)
+            && tracked.state.hosting.is_hosted()
+            && !hosting.is_hosted()
+            && asked_at < tracked.turned_at
+        {
+            let (held, attempt) = (tracked.state.head, tracked.attempt);
+            self.outputs.push_back(match tracked.phase {
+                // It may have been the export that was refused.
+                Phase::Fetching => Output::FetchRepo { did: did.clone(), held, attempt, not_before: 0 },
+                Phase::Ready | Phase::Resolving(_) => Output::ConfirmHosting { did: did.clone() },
+            });
+            return;
+        }
         match hosting {
             Hosting::Deleted => {
                 let erased = RepoState::erased(hosting);

@@ -33,6 +33,8 @@ pub(super) struct Tracked {
     pub(super) watch: Watch,
     /// When its PDS was last asked about it without need.
     pub(super) asked_at: u64,
+    /// When a stream last said how its account is hosted.
+    pub(super) turned_at: u64,
     /// When it is to be asked again, because it had something else and the stream may bring that.
     pub(super) recheck_at: Option<u64>,
     /// The revision that its PDS was found to have then.
@@ -160,6 +162,9 @@ impl Verifier {
             return;
         };
         let held = tracked.state.hosting;
+        if witness == Witness::Stream {
+            tracked.turned_at = self.now;
+        }
         match (held, hosting) {
             (Hosting::Active | Hosting::Returning, Hosting::Active) => {}
             (held, said) if held == said => {}
@@ -246,6 +251,7 @@ impl Tracked {
             written: true,
             watch,
             asked_at: 0,
+            turned_at: 0,
             recheck_at: None,
             behind: None,
             hinted: Hinted::default(),

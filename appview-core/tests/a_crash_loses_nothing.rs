@@ -7,6 +7,8 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
+mod consumer;
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -20,6 +22,7 @@ use appview_core::source::now;
 use appview_core::source::pump::Pump;
 use appview_core::source::replay::{Identities, Offline, Recording, RepoFolder, prove_export};
 use appview_core::sync::{Change, Scope, StreamCursor, Verifier};
+use consumer::{Consumer, Hidden, served};
 use tempfile::TempDir;
 
 /// Where the child finds its folder.
@@ -229,6 +232,18 @@ fn sound_fingerprint(folder: &Path) -> String {
     reader.fingerprint(&FingerprintOf::Whole).unwrap().to_string()
 }
 
+/// Has a consumer of the feed read on, and leave off at some event.
+fn read_feed(consumer: &mut Consumer, folder: &Path, most: usize) {
+    consumer.read(&Index::open(folder.join("index.db")).unwrap().reader().unwrap(), most);
+}
+
+/// After everything that the feed has, a consumer holds what is served.
+fn assert_missed_nothing(mut consumer: Consumer, folder: &Path) {
+    let reader = Index::open(folder.join("index.db")).unwrap().reader().unwrap();
+    consumer.read_all(&reader);
+    assert_eq!(consumer.shown(), served(&reader));
+}
+
 /// Where a replay that nothing disturbs ends.
 fn undisturbed() -> String {
     let folder = tempfile::tempdir().unwrap();
@@ -256,12 +271,14 @@ fn killed_at_random_moments_and_continued_it_ends_at_the_same_fingerprint() {
     remove_index(folder);
     let mut moments = Moments(0x9e37_79b9_7f4a_7c15);
     let (mut kills, mut amid, mut rounds, mut start) = (0, 0, 0, None);
+    let mut consumer = Consumer::new(Hidden::Forgotten);
     while kills < KILLS {
         if killed(folder, REPLAY, moments.below(duration)) {
             let cursor = stored_cursor(folder);
             kills += 1;
             amid += u64::from(start < cursor && cursor < end);
             start = cursor;
+            read_feed(&mut consumer, folder, kills as usize % 9);
         } else {
             // It got through: that must have led to the same place. Start over.
             assert_eq!(sound_fingerprint(folder), expected);
@@ -272,6 +289,7 @@ fn killed_at_random_moments_and_continued_it_ends_at_the_same_fingerprint() {
     }
     assert!(child(folder, REPLAY).status().unwrap().success());
     assert_eq!(sound_fingerprint(folder), expected);
+    assert_missed_nothing(consumer, folder);
     println!("{kills} kills, {amid} amid a replay of {duration:?}, {rounds} rounds completed between them");
     assert!(amid >= KILLS / 3, "only {amid} of {kills} kills found a replay under way");
 }
@@ -283,14 +301,18 @@ fn stopped_at_each_named_point_and_continued_it_ends_at_the_same_fingerprint() {
         let folder = tempfile::tempdir().unwrap();
         prepare(folder.path());
         let mut fired = 0;
-        for passed in [0, 1, 2, 3, 5, 8, 13] {
+        let mut consumer = Consumer::new(Hidden::Kept);
+        for passed in [0, 1, 2, 3, 5, 8, 13_usize] {
             let stopped =
                 child(folder.path(), REPLAY).env(POINT, format!("{point} {passed}")).status().unwrap();
             fired += u32::from(!stopped.success());
+            read_feed(&mut consumer, folder.path(), passed);
         }
         assert!(fired > 2, "{point} was reached {fired} times only");
         assert!(child(folder.path(), REPLAY).status().unwrap().success());
         assert_eq!(sound_fingerprint(folder.path()), expected, "{point}");
+        assert_eq!(consumer.gaps, 0, "{point}");
+        assert_missed_nothing(consumer, folder.path());
     }
 }
 

@@ -117,7 +117,7 @@ impl Exchange {
             match self.inbox.receive().await.unwrap() {
                 Received::Resume { cursor: answer, .. } => answer.send(cursor).unwrap(),
                 Received::Input(Input::Connected(_)) => return self.calls.recv().await.unwrap(),
-                Received::Input(Input::Frame { .. } | Input::Disconnected(_)) => {}
+                Received::Input(Input::Frames { .. } | Input::Disconnected(_)) => {}
                 other => panic!("expected a connection, found {other:?}"),
             }
         }
@@ -200,7 +200,7 @@ async fn a_quiet_service_that_repeats_its_newest_event_is_believed() {
     tokio::spawn(stay_alive(first));
     let second = only.connect(Some(1_000)).await;
     second.say.send(Message::Binary(vec![1].into())).unwrap();
-    assert!(matches!(only.inbox.receive().await, Some(Received::Input(Input::Frame { .. }))));
+    assert!(matches!(only.inbox.receive().await, Some(Received::Input(Input::Frames { .. }))));
     tokio::spawn(stay_alive(second));
     let hours = Duration::from_secs(6 * 60 * 60);
     assert!(tokio::time::timeout(hours, only.inbox.receive()).await.is_err(), "nothing is lost");
@@ -211,7 +211,7 @@ async fn a_pause_closes_the_stream_and_its_end_opens_it_again_where_it_was() {
     let mut only = Exchange::follow(Dialect::Frames, Traffic::default());
     let call = only.connect(None).await;
     call.say.send(Message::Binary(vec![1].into())).unwrap();
-    assert!(matches!(only.inbox.receive().await, Some(Received::Input(Input::Frame { .. }))));
+    assert!(matches!(only.inbox.receive().await, Some(Received::Input(Input::Frames { .. }))));
     only.orders.pause();
     call.say.closed().await;
     assert!(matches!(only.inbox.receive().await, Some(Received::Input(Input::Disconnected(_)))));

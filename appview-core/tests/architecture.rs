@@ -37,7 +37,7 @@ const MAY_IMPORT: [(&str, &[&str]); 8] = [
             "sync::Watch",
         ],
     ),
-    ("query", &["syntax", "block", "record", "index", "limits"]),
+    ("query", &["syntax", "block", "record", "index", "limits", "sync::Hosting"]),
 ];
 
 /// Rooms that import what they like, and that nobody imports.

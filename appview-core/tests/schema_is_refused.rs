@@ -150,6 +150,7 @@ fn a_check_finds_what_a_stray_hand_did() {
         let scratch = Scratch::told(&business.told);
         let conn = Connection::open(scratch.index.path()).unwrap();
         conn.pragma_update(None, "foreign_keys", false).unwrap();
+        conn.pragma_update(None, "ignore_check_constraints", true).unwrap();
         assert!(conn.execute(sql, []).unwrap() > 0, "{sql}");
         drop(conn);
         let checked = scratch.reader().check(|_| ()).unwrap();
@@ -173,6 +174,8 @@ fn a_check_finds_what_a_stray_hand_did() {
 
     let hidden = tamper(&format!("update record set served = 0 where id = {one}"));
     assert!(hidden.iter().any(|damage| matches!(damage, Damage::Served { .. })), "{hidden:?}");
+    let untold = tamper(&format!("update record set seq = null where id = {one}"));
+    assert!(matches!(&untold[..], [Damage::Served { .. }]), "{untold:?}");
     let untyped = tamper(&format!("delete from receipt where record = {one}"));
     assert!(matches!(&untyped[..], [Damage::Typed { .. }]), "{untyped:?}");
     let moved = tamper(&format!("update record set rkey = 'elsewhere' where id = {one}"));

@@ -126,6 +126,25 @@ fn a_hidden_account_is_asked_about_too_and_shown_again_when_its_pds_says_so() {
 }
 
 #[test]
+fn whom_only_a_stream_calls_deleted_is_asked_about_until_the_pds_agrees() {
+    let (mut listener, _) = Listener::following(7);
+    let account = listener.world.create_account(fixtures::KeyKind::K256);
+    listener.verifier.track(did(&account));
+    listener.said();
+    // Nothing of it has been proven, and its PDS does not answer.
+    let frame = listener.world.account(&account, false, Some("deleted"));
+    assert_eq!(listener.hear(&frame), ["hosting deleted", "confirm hosting"]);
+    for _ in 0..3 {
+        assert!(pass(&mut listener, 16 * MINUTE).contains(&"confirm hosting".to_owned()));
+    }
+    listener.confirm(&account, Hosting::Deleted);
+    for _ in 0..80 {
+        assert!(!pass(&mut listener, 16 * MINUTE).contains(&"confirm hosting".to_owned()));
+    }
+    assert!(pass(&mut listener, 4 * 60 * MINUTE).contains(&"confirm hosting".to_owned()), "once a day");
+}
+
+#[test]
 fn the_records_of_a_hidden_account_are_kept_for_a_time_and_then_erased() {
     for (status, hosting) in [("deactivated", Hosting::Deactivated), ("deleted", Hosting::Deleted)] {
         let (mut listener, account) = Listener::following(8);

@@ -6,12 +6,18 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use appview_core::index::FEED_RETENTION;
 use appview_core::source::relay::RelayUrl;
 use appview_core::syntax::{Did, Nsid};
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
+use crate::http::Terms;
+
 /// Where records are kept unless `--data-dir` says otherwise.
 const DATA_DIR: &str = "./appview-data";
+
+/// Seconds.
+const DAY: u64 = 24 * 60 * 60;
 
 /// An AppView for dev.cocore.*: follows the network, proves every record, answers over XRPC.
 ///
@@ -317,6 +323,9 @@ pub struct Serve {
     /// How many seconds stopping may take; what is not written by then is received again at the next start.
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "30", env = "APPVIEWD_STOP_WITHIN")]
     pub stop_within: Duration,
+    /// What others are told.
+    #[command(flatten)]
+    pub feed: Feed,
     /// Whom to ask.
     #[command(flatten)]
     pub upstream: Upstream,
@@ -503,6 +512,40 @@ impl FromStr for DirectoryUrl {
         } else {
             Err(error())
         }
+    }
+}
+
+/// How `serve` tells others what changes, at `/subscribe`.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Feed {
+    /// Most subscribers to the feed at a time; 0 for none.
+    #[arg(long, value_name = "N", default_value_t = Self::MOST_SUBSCRIBERS, env = "APPVIEWD_MAX_SUBSCRIBERS")]
+    pub max_subscribers: u32,
+    /// For how many days the feed tells of deletions. Who stays away for longer may miss some.
+    #[arg(long, value_name = "DAYS", default_value_t = Self::DAYS, env = "APPVIEWD_FEED_DAYS")]
+    pub feed_days: u32,
+}
+
+impl Feed {
+    const MOST_SUBSCRIBERS: u32 = 100;
+    const DAYS: u32 = (FEED_RETENTION.as_secs() / DAY) as u32;
+
+    /// For how long deletions are told.
+    #[must_use]
+    pub fn retention(self) -> Duration {
+        Duration::from_secs(u64::from(self.feed_days) * DAY)
+    }
+
+    /// How subscribers are served.
+    #[must_use]
+    pub fn terms(self) -> Terms {
+        Terms { most: self.max_subscribers, ..Terms::default() }
+    }
+}
+
+impl Default for Feed {
+    fn default() -> Self {
+        Self { max_subscribers: Self::MOST_SUBSCRIBERS, feed_days: Self::DAYS }
     }
 }
 

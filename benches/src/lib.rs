@@ -217,7 +217,8 @@ fn export(world: &World, did: &Did, records: u64) -> Export {
 }
 
 /// A receipt of the usual size whose job bears a mark to be overwritten.
-fn receipt_template(requester: &str) -> Vec<u8> {
+#[must_use]
+pub fn receipt_template(requester: &str) -> Vec<u8> {
     let of = |uri: String| StrongRef { uri, cid: value::cid_of(b"a record of someone") };
     let served = Served {
         job: of(format!("at://{requester}/{}/{FILL_MARK}", records::JOB)),
@@ -229,7 +230,11 @@ fn receipt_template(requester: &str) -> Vec<u8> {
 }
 
 /// A record like those that a fill makes.
-fn write(world: &mut World, collection: &str, template: &[u8], number: u128) -> Write {
+///
+/// # Panics
+///
+/// If `template` bears no mark.
+pub fn write(world: &mut World, collection: &str, template: &[u8], number: u128) -> Write {
     let mark = FILL_MARK.as_bytes();
     let number = format!("{number:032x}").into_bytes();
     let at = template.windows(mark.len()).position(|window| window == mark).expect("a template has a mark");

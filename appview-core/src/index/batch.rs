@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, named_params};
 
+use super::feed::FeedSeq;
 use super::intern::Interned;
 use super::project::Place;
 use super::record::{InCollection, Stored};
@@ -48,6 +49,8 @@ pub(super) struct Batch<'w> {
     pub(super) tallies: &'w mut Tallies,
     /// The moment of the transaction, in microseconds since the Unix epoch.
     pub(super) now: u64,
+    /// The place of the newest change that the feed tells.
+    pub(super) newest: FeedSeq,
     pub(super) applied: Applied,
     /// Scratch: the sum of one record.
     pub(super) sum: Fingerprint,
@@ -70,10 +73,11 @@ impl<'w> Batch<'w> {
         interned: &'w mut Interned,
         tallies: &'w mut Tallies,
         now: u64,
+        newest: FeedSeq,
     ) -> Self {
         let applied = Applied::default();
         let (sum, block) = (Fingerprint::default(), Vec::new());
-        Self { conn, catalog, interned, tallies, now, applied, sum, block }
+        Self { conn, catalog, interned, tallies, now, newest, applied, sum, block }
     }
 }
 
@@ -106,10 +110,10 @@ impl Batch<'_> {
             return self.desynchronized(did);
         }
         let mut repo = self.found_or_followed(known, did)?;
+        self.prove(&mut repo, head, Proof::Full);
         for change in commit.changes() {
             self.record_change(&repo, change)?;
         }
-        self.prove(&mut repo, head, Proof::Full);
         self.set_state(&repo)
     }
 
@@ -123,6 +127,7 @@ impl Batch<'_> {
             return Ok(());
         }
         let mut repo = self.found_or_followed(known, did)?;
+        repo.state.prove(head, verified.proof());
         // In the order of `collection/rkey`, the keys of one collection stand together, and in their own order. Across
         // collections that order is not the order of pairs ("a.b-c/k" comes before "a.b/k"), so each is merged alone.
         let mut present = HashSet::new();
@@ -140,7 +145,6 @@ impl Batch<'_> {
                 self.put_collection(&repo, gone, &[], verified)?;
             }
         }
-        self.prove(&mut repo, head, verified.proof());
         self.set_state(&repo)
     }
 
@@ -218,7 +222,9 @@ impl Batch<'_> {
     /// with it what the next commit must follow, stays.
     fn record(&mut self, verified: &VerifiedRecord) -> Result<(), Fault> {
         match self.find(verified.did())? {
-            Some(repo) if repo.state.head.is_some() && !repo.is_past(verified.head()) => {
+            Some(mut repo) if repo.state.head.is_some() && !repo.is_past(verified.head()) => {
+                // The feed tells the revision at which the record is so.
+                repo.state.head = Some(verified.head());
                 self.record_change(&repo, verified.change())
             }
             _ => {
@@ -241,6 +247,9 @@ impl Batch<'_> {
         repo.state.hosting = hosting;
         repo.watch.hidden_at =
             if hosting.is_hosted() { None } else { repo.watch.hidden_at.or(Some(self.now)) };
+        if was != hosting {
+            self.tell_account(&repo)?;
+        }
         if was.is_visible() && !hosting.is_visible() {
             self.hide(&repo)?;
         } else if !was.is_visible() && hosting.is_visible() {
@@ -278,12 +287,14 @@ impl Batch<'_> {
         repo.state = RepoState::erased(hosting);
         let hidden_at = repo.watch.hidden_at.or(Some(self.now));
         repo.watch = Watch { hidden_at, ..Watch::default() };
+        self.tell_erasure(&repo)?;
         self.set_state(&repo)
     }
 
     fn forget(&mut self, did: &Did) -> Result<(), Fault> {
         if let Some(repo) = self.find(did)? {
             self.remove_records(&repo)?;
+            self.tell_erasure(&repo)?;
             self.conn.prepare_cached(REMOVE_REPO)?.execute(named_params! {":id": repo.id})?;
         }
         Ok(())
@@ -319,6 +330,7 @@ impl Batch<'_> {
     }
 
     pub(super) fn take_applied(&mut self) -> Applied {
+        self.applied.feed = self.newest;
         std::mem::take(&mut self.applied)
     }
 
@@ -351,8 +363,7 @@ impl Batch<'_> {
         let moment = |micros: u64| micros.min(i64::MAX as u64).cast_signed();
         self.conn.prepare_cached(SET_REPO)?.execute(named_params! {
             ":id": repo.id,
-            // A TID has 63 bits.
-            ":rev": head.map(|head| head.rev.bits().cast_signed()),
+            ":rev": repo.rev(),
             ":data": head.map(|head| head.data.to_bytes()),
             ":hosting": repo.state.hosting.code(),
             ":proof": repo.state.proof.code(),
@@ -391,6 +402,11 @@ impl Repo<'_> {
     /// Whether a change that leads to `head` has been overtaken.
     fn is_past(&self, head: RepoHead) -> bool {
         self.is_erased() || self.state.head.is_some_and(|stored| head.rev <= stored.rev)
+    }
+
+    /// The revision of the head, as a row has it: the one that proves what is being written. A TID has 63 bits.
+    pub(super) fn rev(&self) -> Option<i64> {
+        self.state.head.map(|head| head.rev.bits().cast_signed())
     }
 
     pub(super) fn place<'a>(&'a self, record: i64, rkey: &'a str) -> Place<'a> {

@@ -19,7 +19,7 @@ const STEP: u64 = 1_000;
 const LIST_COLLECTIONS: &str = "select id, nsid from collection order by id";
 
 const LIST_RECORDS: &str = "
-    select record.id, did, rkey, cid, verdict, served, hosting, body
+    select record.id, did, rkey, cid, verdict, served, seq, hosting, body
       from repo
       cross join did on did.id = repo.id
       cross join record on record.repo = repo.id and record.collection = :collection";
@@ -64,7 +64,7 @@ pub enum Damage {
         /// The CID of the bytes.
         found: Cid,
     },
-    /// A record is marked as served when it is not to be, or not marked when it is.
+    /// A record is marked as served when it is not to be, or not marked when it is, or the feed has it when it is not to.
     Served {
         /// The record.
         uri: String,
@@ -222,13 +222,15 @@ fn check_collection(
             Verdict::from_code(row.get("verdict")?).ok_or(Fault::Row("a verdict that has no meaning"))?;
         let visible = state::hosting(row.get("hosting")?)?.is_visible();
         let served: bool = row.get("served")?;
+        // A connection that only reads does not know the constraints of its tables.
+        let is_told = row.get::<_, Option<i64>>("seq")?.is_some();
         let body = row.get_ref("body")?;
         let body = body.as_blob().map_err(|_| Fault::Row("a body that is no blob"))?;
 
         if !cid.addresses(body) {
             checked.add(Damage::Block { uri: uri(), expected: cid, found: Cid::of(body) });
         }
-        if served != (visible && verdict != Verdict::Quarantined) {
+        if served != (visible && verdict != Verdict::Quarantined) || served != is_told {
             checked.add(Damage::Served { uri: uri() });
         }
         if let Some(collection) = collection

@@ -8,6 +8,7 @@
 mod batch;
 mod check;
 mod error;
+mod feed;
 mod fingerprint;
 mod intern;
 mod lock;
@@ -27,12 +28,15 @@ use std::sync::Arc;
 pub use check::{Checked, Damage};
 pub(crate) use error::Fault;
 pub use error::IndexError;
+pub use feed::{FEED_RETENTION, FeedSeq};
+pub(crate) use feed::{floor as feed_floor, newest as feed_newest};
 pub use fingerprint::Fingerprint;
 pub(crate) use project::link_hash;
 pub use reader::IndexReader;
 pub use rebuild::{Building, Rebuilt};
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
 pub use state::RepoStates;
+pub(crate) use state::{hosting, tid};
 pub use writer::{Applied, IndexWriter, Refused};
 
 use crate::record::Catalog;

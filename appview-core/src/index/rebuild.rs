@@ -11,7 +11,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::lock::{RebuildLock, SwapLock, WriterLock, companion};
-use super::{Fault, Index, IndexError, IndexReader, IndexWriter, schema};
+use super::{Fault, Index, IndexError, IndexReader, IndexWriter, feed, schema};
 use crate::record::Catalog;
 
 /// What SQLite may leave beside a file.
@@ -102,8 +102,7 @@ impl Index {
         let _lock = WriterLock::acquire(path)?;
         let mut building = Self::build(path, catalog)?;
         fill(building.writer())?;
-        let Rebuilt { beside, .. } = building.finish()?;
-        swap(&beside.file, path)?;
+        building.finish()?.put()?;
         Ok(Self { path: path.into() })
     }
 }
@@ -164,6 +163,7 @@ impl Rebuilt {
     }
 
     fn put(&self) -> Result<(), IndexError> {
+        go_on_after(&self.beside.index, &self.beside.file)?;
         // What was written since it was checked.
         seal(&self.beside.file)?;
         swap(&self.beside.file, &self.beside.index)
@@ -192,6 +192,18 @@ fn drop_late_indexes(conn: &Connection) -> Result<String, Fault> {
         late.push(';');
     }
     Ok(late)
+}
+
+/// Moves the feed of the file beside behind that of the old one, which may have gone on meanwhile: a place in the one is
+/// never taken for a place in the other, and whoever has one of the old is told everything again.
+fn go_on_after(path: &Path, beside: &Path) -> Result<(), IndexError> {
+    // A file without a feed that can be read has no consumers that could be told anything.
+    let Some(newest) = schema::connect_replaced(path)?.and_then(|old| feed::newest(&old).ok()) else {
+        return Ok(());
+    };
+    let mut conn = schema::connect_writer(beside)?;
+    feed::move_after(&mut conn, newest).map_err(Fault::at(beside))?;
+    close(beside, conn)
 }
 
 /// Leaves bulk mode for good and waits until the file is on disk.

@@ -17,13 +17,15 @@ const FIND_RECORD: &str = "
      where repo = :repo and collection = :collection and rkey = :rkey";
 
 const ADD_RECORD: &str = "
-    insert into record (repo, collection, rkey, cid, verdict, served, body)
-    values (:repo, :collection, :rkey, :cid, :verdict, :served, :body)";
+    insert into record (repo, collection, rkey, cid, verdict, served, seq, rev, updated, body)
+    values (:repo, :collection, :rkey, :cid, :verdict, :served, :seq, :rev, 0, :body)";
 
 const SET_RECORD: &str = "
-    update record set cid = :cid, verdict = :verdict, served = :served, body = :body where id = :id";
+    update record
+       set cid = :cid, verdict = :verdict, served = :served, seq = :seq, rev = :rev, updated = :updated, body = :body
+     where id = :id";
 
-const SERVE_RECORD: &str = "update record set served = :served where id = :id";
+const SERVE_RECORD: &str = "update record set served = :served, seq = :seq, updated = 0 where id = :id";
 
 const REMOVE_RECORD: &str = "delete from record where id = :id";
 
@@ -101,6 +103,7 @@ impl Batch<'_> {
         let judgement = self.judge(collection.nsid, rkey.as_str(), block, value.as_ref());
         let verdict = judgement.verdict;
         let served = repo.is_visible() && verdict != Verdict::Quarantined;
+        let seq = self.seq_if(served)?;
         let id = match stored {
             None => {
                 self.applied.created += 1;
@@ -111,6 +114,8 @@ impl Batch<'_> {
                     ":cid": cid.to_bytes(),
                     ":verdict": verdict.code(),
                     ":served": served,
+                    ":seq": seq,
+                    ":rev": repo.rev(),
                     ":body": block,
                 })?
             }
@@ -126,8 +131,14 @@ impl Batch<'_> {
                     ":cid": cid.to_bytes(),
                     ":verdict": verdict.code(),
                     ":served": served,
+                    ":seq": seq,
+                    ":rev": repo.rev(),
+                    ":updated": served && stored.verdict != Verdict::Quarantined,
                     ":body": block,
                 })?;
+                if verdict == Verdict::Quarantined && stored.verdict != Verdict::Quarantined {
+                    self.tell_deletion(repo.id, collection, rkey.as_str(), repo.rev())?;
+                }
                 stored.id
             }
         };
@@ -156,6 +167,9 @@ impl Batch<'_> {
         }
         // Findings and typed rows go with it.
         self.conn.prepare_cached(REMOVE_RECORD)?.execute(named_params! {":id": stored.id})?;
+        if stored.verdict != Verdict::Quarantined {
+            self.tell_deletion(repo.id, collection, rkey, repo.rev())?;
+        }
         Ok(())
     }
 
@@ -293,8 +307,11 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn set_served(&self, record: i64, served: bool) -> Result<(), Fault> {
-        self.conn.prepare_cached(SERVE_RECORD)?.execute(named_params! {":id": record, ":served": served})?;
+    pub(super) fn set_served(&mut self, record: i64, served: bool) -> Result<(), Fault> {
+        let seq = self.seq_if(served)?;
+        self.conn
+            .prepare_cached(SERVE_RECORD)?
+            .execute(named_params! {":id": record, ":served": served, ":seq": seq})?;
         Ok(())
     }
 

@@ -16,15 +16,14 @@ const SET_JUDGED: &str = "
     on conflict do update set schema_set = :schema_set, through = :through";
 
 const LIST_UNJUDGED: &str = "
-    select record.id, repo, collection, did, nsid, rkey, verdict, served, hosting, body
+    select record.id, repo, collection, did, nsid, rkey, record.rev, verdict, hosting, body
       from record
       join did on did.id = repo
       join repo on repo.id = record.repo
       join collection on collection.id = record.collection
      where record.id > :through order by record.id limit 1000";
 
-const GRADE_RECORD: &str = "
-    update record set verdict = :verdict, served = :served where id = :id";
+const GRADE_RECORD: &str = "update record set verdict = :verdict where id = :id";
 
 impl Batch<'_> {
     /// Judges the next records again, or marks that all are judged; returns whether more may follow.
@@ -70,6 +69,7 @@ impl Batch<'_> {
                 did: row.get("did")?,
                 nsid: row.get("nsid")?,
                 rkey: row.get("rkey")?,
+                rev: row.get("rev")?,
                 verdict: verdict(row.get("verdict")?)?,
                 hosting: state::hosting(row.get("hosting")?)?,
                 block: row.get("body")?,
@@ -92,17 +92,21 @@ impl Batch<'_> {
         self.conn.prepare_cached(GRADE_RECORD)?.execute(named_params! {
             ":id": record.id,
             ":verdict": judgement.verdict.code(),
-            ":served": served,
         })?;
         if visible {
             self.tallies.regrade(self.conn, record.collection, record.verdict, judgement.verdict)?;
         }
+        let collection = InCollection { id: record.collection, nsid: &record.nsid };
         if served && !was_served {
+            self.set_served(record.id, true)?;
             let place = Place { record: record.id, repo: record.repo, did: &record.did, rkey: &record.rkey };
             self.add_typed(place, &record.nsid, value.as_ref())?;
         } else if !served && was_served {
-            let collection = InCollection { id: record.collection, nsid: &record.nsid };
+            self.set_served(record.id, false)?;
             self.remove_typed(collection, record.id)?;
+        }
+        if judgement.verdict == Verdict::Quarantined {
+            self.tell_deletion(record.repo, collection, &record.rkey, Some(record.rev))?;
         }
         Ok(())
     }
@@ -116,6 +120,7 @@ struct Judged {
     did: String,
     nsid: String,
     rkey: String,
+    rev: i64,
     verdict: Verdict,
     hosting: Hosting,
     block: Vec<u8>,

@@ -1,8 +1,9 @@
 -- The whole schema of an index file. There are no migrations: whoever finds another number in `user_version` rebuilds.
 --
--- Written by the files of `index/` alone, read by `query/`. Nothing that is served, ordered or
--- added up comes from our clock or from the order of arrival. The integers that stand for names differ between two indexes
--- of the same repositories, so no list sorts by them and nobody outside ever sees one.
+-- Written by the files of `index/` alone, read by `query/`. Nothing that is listed, ordered or added up comes from our clock or
+-- from the order of arrival. The integers that stand for names differ between two indexes of the same repositories, so no
+-- list sorts by them and nobody outside ever sees one. And the feed is about this index: when and in which order it learned
+-- of changes. No list and no sum looks at `record.seq`, `record.rev`, `record.updated` or the tables `feed` and `feed_floor`.
 --
 -- Each secondary index costs some 4 microseconds a row, growing with the tree, and is therefore named with the question
 -- that it answers. Bulk filling drops those that are not unique and makes them again at the end.
@@ -51,7 +52,9 @@ create table repo (
 -- One row: a record of a followed repository, shown or not. `cid` is binary, `body` is the block as it was signed.
 -- `served` is 1 exactly while the repository is active and the verdict (0 valid, 1 marked, 2 quarantined) is not 2. It
 -- follows from `repo.hosting` and `verdict`, and is written out because a list would otherwise walk over the records of
--- every hidden repository, of which a spammer can leave millions.
+-- every hidden repository, of which a spammer can leave millions. `seq` is the place in the feed of the last change of
+-- what is served, null while it is not; `updated` is 1 if that change replaced a record that was served. `rev` is the
+-- revision at which the record was proven here: its commit's, or that of the export which brought it.
 create table record (
     id         integer primary key,
     repo       integer not null references repo (id),
@@ -60,7 +63,11 @@ create table record (
     cid        blob    not null check (length(cid) = 36),
     verdict    integer not null check (verdict in (0, 1, 2)),
     served     integer not null check (served in (0, 1)),
-    body       blob    not null
+    seq        integer,
+    rev        integer not null,
+    updated    integer not null check (updated in (0, 1)),
+    body       blob    not null,
+    check ((seq is null) = (served = 0))
 ) strict;
 
 -- Which record stands here? What does this repository hold, in the order of keys?
@@ -68,6 +75,38 @@ create unique index record_place on record (repo, collection, rkey);
 
 -- What is the newest of this collection, over all repositories?
 create index record_served on record (collection, rkey, repo) where served = 1;
+
+-- What has changed after this place in the feed? Collection and repository are there so that a filter need not look at
+-- the record.
+create index record_seq on record (seq, collection, repo) where served = 1;
+
+-- One row: a change that no record can tell, because it is gone or because it is about a whole account. Either a
+-- deletion, with the place of the record and the revision without it, or what an account became: `hosting` is the code
+-- of `Hosting`, and `erased` is 1 if its records are gone for good. `seq` is a place in the feed, as `record.seq` is:
+-- microseconds since 1970, and no two are equal. Rows are removed when they are old, and with the account they are about.
+create table feed (
+    seq        integer primary key,
+    repo       integer not null references did (id),
+    collection integer references collection (id),
+    rkey       text,
+    rev        integer,
+    hosting    integer,
+    erased     integer not null default 0 check (erased in (0, 1)),
+    check ((collection is null) = (hosting is not null)),
+    check ((rkey is null) = (hosting is not null)),
+    check ((rev is null) = (hosting is not null)),
+    check (erased = 0 or hosting is not null)
+) strict;
+
+-- What is told of this account, all of which goes when it is erased?
+create index feed_repo on feed (repo);
+
+-- The one row, there from the first change on: whoever has read the feed to a place before `seq` may have missed
+-- deletions, because their rows were removed, or because that place was in the feed of another file.
+create table feed_floor (
+    only_row integer primary key check (only_row = 1),
+    seq      integer not null
+) strict;
 
 -- One row: a breach of its lexicon by a marked or quarantined record, at most 16 for each.
 create table finding (

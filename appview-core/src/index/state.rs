@@ -75,12 +75,13 @@ fn proof(code: i64) -> Result<Proof, Fault> {
         .ok_or(Fault::Row("a state of proof that has no meaning"))
 }
 
-fn tid(bits: i64) -> Result<Tid, Fault> {
+/// The revision that a number stands for.
+pub(crate) fn tid(bits: i64) -> Result<Tid, Fault> {
     u64::try_from(bits).ok().and_then(Tid::from_bits).ok_or(Fault::Row("a revision that is no tid"))
 }
 
 /// The hosting that a number stands for.
-pub(super) fn hosting(code: i64) -> Result<Hosting, Fault> {
+pub(crate) fn hosting(code: i64) -> Result<Hosting, Fault> {
     Hosting::ALL
         .into_iter()
         .find(|known| known.code() == code)

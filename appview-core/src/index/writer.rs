@@ -6,10 +6,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::batch::Batch;
+use super::feed::{self, FEED_RETENTION, FeedSeq};
 use super::intern::Interned;
 use super::lock::WriterLock;
 use super::tally::Tallies;
@@ -34,6 +36,9 @@ pub struct Applied {
     /// Changes that do not follow what is stored. Nothing of them was written but that the repository has to be proven
     /// anew.
     pub refused: Vec<Refused>,
+    /// The place of the newest change that the feed tells, be it of this call or an earlier one: whoever has read that
+    /// far has read everything.
+    pub feed: FeedSeq,
 }
 
 /// A change that does not follow what is stored.
@@ -57,6 +62,9 @@ pub struct IndexWriter {
     catalog: Arc<Catalog>,
     interned: Interned,
     tallies: Tallies,
+    /// Where the feed stands after the last transaction; none before the first.
+    newest: Option<FeedSeq>,
+    feed_retention: Duration,
     mode: Mode,
 }
 
@@ -94,6 +102,8 @@ impl IndexWriter {
             catalog,
             interned: Interned::default(),
             tallies: Tallies::default(),
+            newest: None,
+            feed_retention: FEED_RETENTION,
             mode,
         }
     }
@@ -115,6 +125,7 @@ impl IndexWriter {
         now: u64,
     ) -> Result<Applied, IndexError> {
         fail::fail_point!("index::before-begin");
+        let retention = self.feed_retention;
         let applied = self.transaction(now, |batch| {
             for change in changes {
                 batch.change(change)?;
@@ -123,10 +134,18 @@ impl IndexWriter {
             for cursor in cursors {
                 batch.set_cursor(cursor)?;
             }
+            batch.prune_feed(retention)?;
             Ok(batch.take_applied())
         })?;
         fail::fail_point!("index::after-commit");
         Ok(applied)
+    }
+
+    /// For how long the feed tells of deletions and of what became of accounts; [`FEED_RETENTION`] if this is never
+    /// called. A consumer that stays away for longer is told that it has missed some. What is older is removed bit by
+    /// bit, whenever something is written.
+    pub const fn set_feed_retention(&mut self, retention: Duration) {
+        self.feed_retention = retention;
     }
 
     /// What is remembered of one repository; nothing if it is not followed.
@@ -213,11 +232,18 @@ impl IndexWriter {
         work: impl FnOnce(&mut Batch<'_>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let transaction = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut batch = Batch::new(&transaction, &self.catalog, &mut self.interned, &mut self.tallies, now);
+        let newest = match self.newest {
+            Some(newest) => newest,
+            None => feed::newest(&transaction)?,
+        };
+        let (catalog, interned, tallies) = (&self.catalog, &mut self.interned, &mut self.tallies);
+        let mut batch = Batch::new(&transaction, catalog, interned, tallies, now, newest);
         let done = work(&mut batch)?;
+        let newest = batch.newest;
         self.tallies.flush(&transaction)?;
         fail::fail_point!("index::before-commit");
         transaction.commit()?;
+        self.newest = Some(newest);
         Ok(done)
     }
 

@@ -9,6 +9,7 @@
 mod compare;
 mod count;
 mod export;
+mod feed;
 mod fingerprint;
 mod friend;
 mod job;
@@ -21,6 +22,7 @@ mod settlement;
 
 pub use count::{Counts, RepoCounts, VerdictCounts};
 pub use export::ExportFilter;
+pub use feed::{CollectionPattern, Feed, FeedCursor, FeedError, FeedEvent, FeedFilter, FeedPage};
 pub use fingerprint::{FingerprintOf, Scope};
 pub use friend::FriendFilter;
 pub use page::{Limit, Page, PageCursor, QueryError};

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::clock::Clock;
@@ -29,7 +30,7 @@ use super::queue::{Inbox, Outbox, WeakOutbox, queue};
 use super::rebuild::Asked;
 use super::relay::{Dialect, Line, Received, RelayUrl, Traffic};
 use super::wire::Outside;
-use crate::index::{Applied, IndexError, IndexWriter};
+use crate::index::{Applied, FeedSeq, IndexError, IndexWriter};
 use crate::sync::verifier::{Closing, Pace, Standing, StreamStanding, Tally};
 use crate::sync::{Scope, Verifier};
 use crate::syntax::{Did, Nsid};
@@ -152,7 +153,10 @@ pub enum Answers {
 
 /// How following goes; cheap to clone, read by whoever reports.
 #[derive(Debug, Clone, Default)]
-pub struct Pulse(Arc<Mutex<Beat>>);
+pub struct Pulse {
+    beat: Arc<Mutex<Beat>>,
+    feed: watch::Sender<FeedSeq>,
+}
 
 /// One reading of a [`Pulse`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -184,11 +188,17 @@ impl Pulse {
     /// Reads it.
     #[must_use]
     pub fn read(&self) -> Beat {
-        self.0.lock().map(|beat| beat.clone()).unwrap_or_default()
+        self.beat.lock().map(|beat| beat.clone()).unwrap_or_default()
+    }
+
+    /// The place of the newest change that has been committed; wakes whoever waits for more of the feed.
+    #[must_use]
+    pub fn feed(&self) -> watch::Receiver<FeedSeq> {
+        self.feed.subscribe()
     }
 
     fn write(&self, change: impl FnOnce(&mut Beat)) {
-        if let Ok(mut beat) = self.0.lock() {
+        if let Ok(mut beat) = self.beat.lock() {
             change(&mut beat);
         }
     }
@@ -361,21 +371,21 @@ async fn pump<S: Sink>(
             Some(received) => received,
             None => {
                 // Nothing waits: write what there is, so that a quiet network is not a slow one.
-                pump.flush(clock.now())?;
+                pump.rest(clock.now())?;
                 report.write(&pump, &inbox, clock.now());
                 match inbox.receive().await {
                     Some(received) => received,
-                    None => return Ok(()),
+                    None => return pump.flush(clock.now()),
                 }
             }
         };
         match received {
             Received::Input(input) => {
-                let is_frame = matches!(input, Input::Frame { .. } | Input::Hint { .. });
+                let is_event = matches!(input, Input::Frames { .. } | Input::Hint { .. });
                 let is_tick = matches!(input, Input::Tick);
                 let at = clock.now();
                 pump.handle(input, at)?;
-                if is_frame {
+                if is_event {
                     pulse.write(|beat| beat.last_frame = Some(at));
                 }
                 if is_tick {
@@ -467,6 +477,7 @@ fn spawn_writer(mut writer: IndexWriter, inbox: WeakOutbox, pulse: Pulse) -> (To
             let applied = write_patiently(&mut writer, &batch)?;
             metrics::histogram!("appview_write_seconds").record(began.elapsed());
             metrics::counter!("appview_changes_written_total").increment(batch.changes.len() as u64);
+            pulse.feed.send_if_modified(|newest| std::mem::replace(newest, applied.feed) < applied.feed);
             for refused in applied.refused {
                 tell_refused(&refused);
                 // At the end there may be nobody left to ask; the next start will.

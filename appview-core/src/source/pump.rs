@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::burst::Burst;
 use crate::index::{IndexError, IndexWriter, Refused};
 use crate::repo::Identity;
 use crate::sync::verifier::{Closing, Handled, Hint, Keys, Tally, Unresolved};
@@ -32,12 +33,12 @@ pub enum Input {
     Connected(StreamId),
     /// A stream's connection has ended, or could not be made.
     Disconnected(StreamId),
-    /// One message of a stream.
-    Frame {
+    /// Messages of a stream.
+    Frames {
         /// Which stream.
         stream: StreamId,
-        /// Its bytes.
-        frame: Vec<u8>,
+        /// Those that arrived together.
+        burst: Burst,
     },
     /// The answer to a request that could not be answered at once.
     Answer(Answer),
@@ -258,7 +259,8 @@ pub struct Notice {
     pub closing: Closing,
 }
 
-/// The loop's state. Hand it inputs with [`Pump::handle`], and call [`Pump::flush`] when there are no more for now.
+/// The loop's state. Hand it inputs with [`Pump::handle`], call [`Pump::rest`] when there are no more for now, and
+/// [`Pump::flush`] when there are no more at all.
 #[derive(Debug)]
 pub struct Pump<U, S> {
     verifier: Verifier,
@@ -308,7 +310,9 @@ impl<U: Upstream, S: Sink> Pump<U, S> {
         match input {
             Input::Connected(stream) => self.verifier.handle_connected(stream),
             Input::Disconnected(stream) => self.verifier.handle_disconnected(stream),
-            Input::Frame { stream, frame } => return self.handle_frame(stream, &frame, now),
+            Input::Frames { stream, burst } => {
+                return burst.frames().try_for_each(|frame| self.handle_frame(stream, frame, now));
+            }
             Input::Answer(answer) => self.answer(answer, now),
             Input::Track(did) => self.verifier.track(did),
             Input::Doubt(did) => self.verifier.doubt(&did),
@@ -334,7 +338,17 @@ impl<U: Upstream, S: Sink> Pump<U, S> {
         }
         fail::fail_point!("pump::verified");
         self.turn(now)?;
-        if self.batch.is_empty() && now.saturating_sub(self.saved_at) >= CURSOR_PACE {
+        if self.batch.is_empty() { self.rest(now) } else { Ok(()) }
+    }
+
+    /// Writes what has been gathered, for now there is no more. Cursors alone are written from time to time only: an event
+    /// that led to nothing is not worth a transaction, and at worst it is heard again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pump::handle`].
+    pub fn rest(&mut self, now: u64) -> Result<(), S::Error> {
+        if !self.batch.is_empty() || now.saturating_sub(self.saved_at) >= CURSOR_PACE {
             self.flush(now)?;
         }
         Ok(())

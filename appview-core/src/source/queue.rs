@@ -1,7 +1,8 @@
 //! The one queue towards the pump, bounded by messages and by the memory that they take (feature `net`).
 //!
 //! [`Received`] enters from many tasks, each of which waits while the queue is full; it leaves on the pump's thread, in
-//! order. A message's room is free again when the next one is asked for, that is when it has been handled. Deliberately
+//! order. A message's room is free again some time after it has been handled: room is given back in pieces, because each
+//! time wakes whoever waits for it, and a thread woken for every message costs more than most messages. Deliberately
 //! absent: what messages mean.
 
 use std::sync::Arc;
@@ -11,10 +12,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use super::pump::{Answer, Input};
 use super::relay::Received;
 
-/// Messages that may wait. At the network's average size of frames this is some 16 MB.
-const MESSAGES: usize = 4_096;
+/// Messages that may wait.
+const MESSAGES: u32 = 4_096;
 /// Bytes that may wait, in frames and in repositories. A larger message waits until it is alone.
 const BYTES: u32 = 64 << 20;
+/// Bytes that are given back at once. When nothing waits, all are.
+const PIECE: usize = BYTES as usize / 16;
 
 /// Nobody receives any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -24,24 +27,34 @@ pub struct Stopped;
 /// Where messages are put; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Outbox {
-    messages: mpsc::Sender<Queued>,
-    room: Arc<Semaphore>,
+    messages: mpsc::UnboundedSender<Queued>,
+    room: Room,
 }
 
 /// An [`Outbox`] that keeps nobody receiving.
 #[derive(Debug, Clone)]
 pub struct WeakOutbox {
-    messages: mpsc::WeakSender<Queued>,
-    room: Arc<Semaphore>,
+    messages: mpsc::WeakUnboundedSender<Queued>,
+    room: Room,
 }
 
 /// Where messages are taken.
 #[derive(Debug)]
 pub struct Inbox {
-    messages: mpsc::Receiver<Queued>,
-    room: Arc<Semaphore>,
+    messages: mpsc::UnboundedReceiver<Queued>,
+    room: Room,
     /// That of the message handed out last.
     taken: Option<OwnedSemaphorePermit>,
+    /// That of messages handled before it.
+    handled: Option<OwnedSemaphorePermit>,
+}
+
+/// What bounds the queue: as many permits as bytes may wait.
+#[derive(Debug, Clone)]
+struct Room {
+    bytes: Arc<Semaphore>,
+    /// What the smallest message takes, so that messages are bounded in number too.
+    least: u32,
 }
 
 #[derive(Debug)]
@@ -56,13 +69,14 @@ pub fn queue() -> (Outbox, Inbox) {
     queue_for(MESSAGES)
 }
 
-/// A queue for this many messages: at least one.
+/// A queue for this many messages, the one that is being handled included: at least one.
 #[must_use]
-pub fn queue_for(messages: usize) -> (Outbox, Inbox) {
-    let (sender, receiver) = mpsc::channel(messages.max(1));
-    let room = Arc::new(Semaphore::new(BYTES as usize));
-    let outbox = Outbox { messages: sender, room: Arc::clone(&room) };
-    (outbox, Inbox { messages: receiver, room, taken: None })
+pub fn queue_for(messages: u32) -> (Outbox, Inbox) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let least = BYTES / messages.clamp(1, BYTES);
+    let room = Room { bytes: Arc::new(Semaphore::new(BYTES as usize)), least };
+    let outbox = Outbox { messages: sender, room: room.clone() };
+    (outbox, Inbox { messages: receiver, room, taken: None, handled: None })
 }
 
 impl Outbox {
@@ -72,15 +86,15 @@ impl Outbox {
     ///
     /// [`Stopped`], also for whoever waits.
     pub async fn send(&self, received: Received) -> Result<(), Stopped> {
-        let room = Arc::clone(&self.room).acquire_many_owned(bytes(&received));
+        let room = Arc::clone(&self.room.bytes).acquire_many_owned(self.room.of(&received));
         let room = room.await.map_err(|_| Stopped)?;
-        self.messages.send(Queued { received, room }).await.map_err(|_| Stopped)
+        self.messages.send(Queued { received, room }).map_err(|_| Stopped)
     }
 
     /// Puts a message in if there is room for it; returns whether there was.
     pub fn try_send(&self, received: Received) -> bool {
-        let room = Arc::clone(&self.room).try_acquire_many_owned(bytes(&received));
-        room.is_ok_and(|room| self.messages.try_send(Queued { received, room }).is_ok())
+        let room = Arc::clone(&self.room.bytes).try_acquire_many_owned(self.room.of(&received));
+        room.is_ok_and(|room| self.messages.send(Queued { received, room }).is_ok())
     }
 
     /// Waits until nobody receives any more.
@@ -97,7 +111,7 @@ impl Outbox {
     /// The same queue, for one who may outlive it.
     #[must_use]
     pub fn downgrade(&self) -> WeakOutbox {
-        WeakOutbox { messages: self.messages.downgrade(), room: Arc::clone(&self.room) }
+        WeakOutbox { messages: self.messages.downgrade(), room: self.room.clone() }
     }
 }
 
@@ -106,23 +120,30 @@ impl WeakOutbox {
     #[must_use]
     pub fn upgrade(&self) -> Option<Outbox> {
         let messages = self.messages.upgrade()?;
-        Some(Outbox { messages, room: Arc::clone(&self.room) })
+        Some(Outbox { messages, room: self.room.clone() })
     }
 }
 
 impl Inbox {
     /// The next message, once there is one; none when every [`Outbox`] is gone.
     pub async fn receive(&mut self) -> Option<Received> {
-        self.taken = None;
-        let queued = self.messages.recv().await;
-        self.hand_out(queued)
+        if let Some(received) = self.try_receive() {
+            return Some(received);
+        }
+        let queued = self.messages.recv().await?;
+        Some(self.hand_out(queued))
     }
 
     /// The next message if one waits.
     pub fn try_receive(&mut self) -> Option<Received> {
-        self.taken = None;
-        let queued = self.messages.try_recv().ok();
-        self.hand_out(queued)
+        self.give_back();
+        match self.messages.try_recv() {
+            Ok(queued) => Some(self.hand_out(queued)),
+            Err(_) => {
+                self.handled = None;
+                None
+            }
+        }
     }
 
     /// How many messages wait.
@@ -134,7 +155,7 @@ impl Inbox {
     /// Bytes that those take, with the message that was handed out last.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        (BYTES as usize).saturating_sub(self.room.available_permits())
+        (BYTES as usize).saturating_sub(self.room.bytes.available_permits())
     }
 
     /// Whether none waits.
@@ -143,40 +164,52 @@ impl Inbox {
         self.messages.is_empty()
     }
 
-    fn hand_out(&mut self, queued: Option<Queued>) -> Option<Received> {
-        let Queued { received, room } = queued?;
+    fn hand_out(&mut self, Queued { received, room }: Queued) -> Received {
         self.taken = Some(room);
-        Some(received)
+        received
+    }
+
+    /// The message handed out last has been handled.
+    fn give_back(&mut self) {
+        match (&mut self.handled, self.taken.take()) {
+            (Some(handled), Some(taken)) => handled.merge(taken),
+            (handled @ None, taken) => *handled = taken,
+            (Some(_), None) => {}
+        }
+        self.handled.take_if(|handled| handled.num_permits() >= PIECE);
     }
 }
 
 impl Drop for Inbox {
     fn drop(&mut self) {
         // Whoever waits for room would wait for ever.
-        self.room.close();
+        self.room.bytes.close();
     }
 }
 
-/// Bytes of memory that a message takes, as far as senders decide it.
-fn bytes(received: &Received) -> u32 {
-    let bytes = match received {
-        Received::Input(Input::Frame { frame, .. }) => frame.len(),
-        Received::Input(Input::Answer(Answer::Repo { repo, .. })) => repo.memory_bytes(),
-        Received::Input(_) | Received::Resume { .. } => 0,
-    };
-    u32::try_from(bytes).unwrap_or(BYTES).min(BYTES)
+impl Room {
+    /// Bytes of memory that a message takes, as far as senders decide it.
+    fn of(&self, received: &Received) -> u32 {
+        let bytes = match received {
+            Received::Input(Input::Frames { burst, .. }) => burst.bytes(),
+            Received::Input(Input::Answer(Answer::Repo { repo, .. })) => repo.memory_bytes(),
+            Received::Input(_) | Received::Resume { .. } => 0,
+        };
+        u32::try_from(bytes).unwrap_or(BYTES).clamp(self.least, BYTES)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::task::{Context, Poll, Waker};
 
+    use super::super::burst::Burst;
     use super::*;
     use crate::sync::{Scope, Verifier};
 
     fn frame(bytes: usize) -> Received {
         let stream = Verifier::new(Scope::default(), []).add_stream("wss://relay.example", None);
-        Received::Input(Input::Frame { stream, frame: vec![0; bytes] })
+        Received::Input(Input::Frames { stream, burst: Burst::new(&vec![0; bytes]) })
     }
 
     #[test]
@@ -194,7 +227,7 @@ mod tests {
         assert!(outbox.try_send(frame(large)));
 
         let (outbox, _inbox) = queue();
-        assert_eq!((0..).take_while(|_| outbox.try_send(frame(1))).count(), MESSAGES);
+        assert_eq!((0..).take_while(|_| outbox.try_send(frame(1))).count(), MESSAGES as usize);
     }
 
     #[test]

@@ -13,15 +13,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::burst::Burst;
 use super::jetstream;
 use super::orders::Orders;
 use super::pump::Input;
 use super::queue::Outbox;
-use super::wire::{Message, Outside, Socket, Wire};
+use super::wire::{Message, Outside, Socket, SocketError, Wire};
 use crate::sync::StreamId;
 
 /// How long a connection may take to open.
@@ -277,14 +278,19 @@ impl Line {
         // A filtered stream may well be quiet for hours.
         let is_resumed = from.is_some() && self.dialect == Dialect::Frames;
         let mut quiet = Quiet::new(is_resumed, self.traffic.count());
+        // What ended the last burst without being part of it.
+        let mut ahead = None;
         loop {
-            let received = tokio::select! {
-                received = timeout_at(quiet.next_look(), socket.next()) => received,
-                () = self.output.closed() => {
-                    // The peer's answer to the goodbye is not waited for.
-                    let _ = timeout(FIRST_PAUSE, socket.close()).await;
-                    return ConnectionEnd::Stopped;
-                }
+            let received = match ahead.take() {
+                Some(received) => Ok(received),
+                None => tokio::select! {
+                    received = timeout_at(quiet.next_look(), socket.next()) => received,
+                    () = self.output.closed() => {
+                        // The peer's answer to the goodbye is not waited for.
+                        let _ = timeout(FIRST_PAUSE, socket.close()).await;
+                        return ConnectionEnd::Stopped;
+                    }
+                },
             };
             let message = match received {
                 Err(_) => {
@@ -303,9 +309,13 @@ impl Line {
                 Ok(Some(Err(error))) => return ConnectionEnd::Failed(error.to_string()),
                 Ok(Some(Ok(message))) => message,
             };
+            let mut events = 1;
             let input = match (&self.dialect, message) {
                 (Dialect::Frames, Message::Binary(frame)) => {
-                    Some(Input::Frame { stream: self.stream, frame: Vec::from(frame) })
+                    let mut burst = Burst::new(&frame);
+                    ahead = gather(&mut *socket, &mut burst);
+                    events = burst.count() as u64;
+                    Some(Input::Frames { stream: self.stream, burst })
                 }
                 (Dialect::Hints { .. }, Message::Text(text)) => match jetstream::hint(&text) {
                     Ok((at, hint)) => hint.map(|hint| Input::Hint { stream: self.stream, at, hint }),
@@ -327,7 +337,7 @@ impl Line {
                     continue;
                 }
             };
-            quiet.heard_event(self.traffic.add());
+            quiet.heard_event(self.traffic.add(events));
             if let Some(input) = input
                 && self.output.send(Received::Input(input)).await.is_err()
             {
@@ -337,6 +347,17 @@ impl Line {
             quiet.heard();
         }
     }
+}
+
+/// Adds the frames that have arrived already; returns what comes after them, if that has arrived too.
+fn gather(socket: &mut dyn Socket, burst: &mut Burst) -> Option<Option<Result<Message, SocketError>>> {
+    while !burst.is_full() {
+        match socket.next().now_or_never()? {
+            Some(Ok(Message::Binary(frame))) => burst.push(&frame),
+            other => return Some(other),
+        }
+    }
+    None
 }
 
 /// Connects once.
@@ -369,9 +390,9 @@ impl Traffic {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Counts one more event; returns how many there are.
-    fn add(&self) -> u64 {
-        self.0.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    /// Counts more events; returns how many there are.
+    fn add(&self, events: u64) -> u64 {
+        self.0.fetch_add(events, Ordering::Relaxed).saturating_add(events)
     }
 }
 

@@ -14,9 +14,9 @@ use tokio::sync::{mpsc, watch};
 
 use super::{collections, listen, network, open, outside};
 use crate::admin::{self, Socket};
-use crate::config::{self, MetricsListen, Streams, Upstream};
+use crate::config::{self, Feed, MetricsListen, Streams, Upstream};
 use crate::engine::Engine;
-use crate::http::{self, App};
+use crate::http::{self, App, Subscribers};
 use crate::meter::Meter;
 use crate::renewal::{Loan, Renewal};
 use crate::roster::{Roster, Word};
@@ -47,11 +47,17 @@ pub struct Limits {
     pub ready_lag: Duration,
     /// How long stopping may take.
     pub stop_within: Duration,
+    /// What others are told.
+    pub feed: Feed,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { ready_lag: Duration::from_secs(60), stop_within: Duration::from_secs(30) }
+        Self {
+            ready_lag: Duration::from_secs(60),
+            stop_within: Duration::from_secs(30),
+            feed: Feed::default(),
+        }
     }
 }
 
@@ -84,7 +90,8 @@ pub fn run(options: &config::Serve) -> Result<ExitCode> {
             }
         };
         tracing::info!(address = %queries.local_addr()?, "answering");
-        let limits = Limits { ready_lag: options.ready_lag, stop_within: options.stop_within };
+        let limits =
+            Limits { ready_lag: options.ready_lag, stop_within: options.stop_within, feed: options.feed };
         let doors = Doors { queries, metrics, operator: Some((operator, roster)) };
         serve(engine, following, doors, limits, stop_when_interrupted()).await
     });
@@ -162,7 +169,8 @@ pub async fn serve(
     let (loans, mut asked_for) = mpsc::channel(1);
     let (close, closed) = watch::channel(false);
     let mut answering = tokio::task::JoinSet::new();
-    let app = App::new(engine.clone(), limits.ready_lag, stopped.clone());
+    let subscribers = Subscribers::new(engine.index.clone(), engine.pulse.feed(), limits.feed.terms());
+    let app = App::new(engine.clone(), limits.ready_lag, stopped.clone(), subscribers.clone());
     answering.spawn(http::serve(doors.queries, http::routes(app), closed.clone()));
     if let Some(listener) = doors.metrics {
         answering.spawn(http::serve(listener, http::metrics_route(engine.clone()), closed.clone()));
@@ -182,6 +190,7 @@ pub async fn serve(
                 following.tracked.extend(roster.all(Word::Track));
             }
             next = following.again();
+            writer.set_feed_retention(limits.feed.retention());
             let (mut loan, may_lend) = (None, next.is_some());
             let end = async {
                 tokio::select! {
@@ -214,8 +223,10 @@ pub async fn serve(
     };
     // Whether or not the index could be written, nothing is answered from here on.
     close.send_replace(true);
+    subscribers.close();
     let mut writer = followed?;
     while answering.join_next().await.is_some() {}
+    subscribers.closed().await;
     // The log goes back into the file, so that what is left behind is one file.
     if let Err(error) = writer.write_back_log() {
         tracing::debug!(%error, "the log stays beside the index");

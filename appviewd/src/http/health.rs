@@ -77,6 +77,7 @@ mod tests {
 
     use super::*;
     use crate::engine::Engine;
+    use crate::http::subscribe::{Subscribers, Terms};
 
     const SECOND: u64 = 1_000_000;
     const NOW: u64 = 10_000 * SECOND;
@@ -120,7 +121,8 @@ mod tests {
         let (pulse, progress, orders) = (Pulse::default(), Progress::default(), Orders::default());
         let engine = Engine { index, pulse, progress, orders };
         let (stop, stopped) = watch::channel(false);
-        let app = App::new(engine, Duration::from_secs(60), stopped);
+        let subscribers = Subscribers::new(engine.index.clone(), engine.pulse.feed(), Terms::default());
+        let app = App::new(engine, Duration::from_secs(60), stopped, subscribers);
         let reasons = async || {
             let answer = readyz(State(app.clone())).await.into_response();
             assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);

@@ -1,6 +1,6 @@
 //! The route table, and how a request reaches the index.
 //!
-//! HTTP requests enter; JSON leaves. Reads run on snapshots of their own, on blocking threads, and never wait for the
+//! HTTP requests enter; JSON leaves, over a WebSocket for those who subscribe. Reads run on snapshots of their own, on blocking threads, and never wait for the
 //! writer. Deliberately absent: SQL, and anything that changes the index.
 
 mod compute;
@@ -8,6 +8,7 @@ mod error;
 mod health;
 mod listen;
 mod measure;
+mod subscribe;
 
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 
 pub use error::XrpcError;
 pub use listen::serve;
+pub use subscribe::{Subscribers, Terms};
 
 use crate::engine::Engine;
 use crate::meter::{self, Meter};
@@ -30,14 +32,20 @@ pub struct App {
     engine: Engine,
     ready_lag: Duration,
     stopped: watch::Receiver<bool>,
+    subscribers: Subscribers,
 }
 
 impl App {
     /// Answers from the engine's index, and about the engine; `ready_lag` is how far behind it may be and still be ready, which it
-    /// is no more once `stopped` is true.
+    /// is no more once `stopped` is true. `subscribers` are told what changes.
     #[must_use]
-    pub const fn new(engine: Engine, ready_lag: Duration, stopped: watch::Receiver<bool>) -> Self {
-        Self { engine, ready_lag, stopped }
+    pub const fn new(
+        engine: Engine,
+        ready_lag: Duration,
+        stopped: watch::Receiver<bool>,
+        subscribers: Subscribers,
+    ) -> Self {
+        Self { engine, ready_lag, stopped, subscribers }
     }
 
     /// Asks the newest snapshot of the index something.
@@ -63,6 +71,7 @@ pub fn routes(app: App) -> Router {
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
+        .route("/subscribe", get(subscribe::subscribe))
         .route("/xrpc/dev.cocore.compute.listProviders", get(compute::list_providers))
         .route("/xrpc/dev.cocore.compute.listReceipts", get(compute::list_receipts))
         .fallback(error::not_found)

@@ -102,6 +102,7 @@ pub const FAMILIES: &[Family] = &[
     gauge("appview_hosts_resting", &[], "Hosts that are left alone for a while."),
     counter("appview_host_rests_total", &["reason"], "Times a host was left alone, by reason."),
     gauge("appview_index_bytes", &[], "Size of the index: its file and its log."),
+    gauge("appview_feed_subscribers", &[], "Clients that the feed is told to."),
     counter("appview_http_requests_total", &["route", "status"], "Requests answered, by route and status."),
     Family { name: "appview_http_seconds", kind: Kind::Histogram(ANSWER), labels: &["route"], help: "How long a request took until its answer began." },
 ];

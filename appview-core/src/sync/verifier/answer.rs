@@ -120,9 +120,9 @@ impl Verifier {
         match hosting {
             Hosting::Deleted => {
                 let erased = RepoState::erased(hosting);
-                if let Some(tracked) = self.repos.get_mut(did)
-                    && !(tracked.state == erased && tracked.written)
-                {
+                let Some(tracked) = self.repos.get_mut(did) else { return };
+                tracked.is_confirmed = true;
+                if !(tracked.state == erased && tracked.written) {
                     tracked.state = erased;
                     tracked.written = true;
                     tracked.watch.hidden_at = tracked.watch.hidden_at.or(Some(self.now));

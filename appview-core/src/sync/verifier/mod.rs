@@ -220,12 +220,13 @@ impl Verifier {
                 self.handle_event(stream, &event, frame, now)
             }
             Err(error) => {
-                // Its chain goes on where no message can show it.
-                if let (Ok(Glance::Commit { repo, .. }), FrameError::TooManyOps { .. }) = (&glanced, &error)
+                // Its chain goes on where no message can show it. Nobody has signed that, so that a courier could make it up at
+                // any rate.
+                if let Ok(Glance::Commit { repo, .. }) = &glanced
                     && let Some((did, _)) = self.repos.get_key_value(*repo)
                 {
                     let did = did.clone();
-                    self.desynchronize(&did);
+                    self.doubt_unsigned(&did, now);
                 }
                 self.reject_frame(&error)
             }
@@ -367,6 +368,15 @@ impl Verifier {
             // Of a stream that was not resumed it says nothing. Of one that was, the service counts anew.
             "FutureCursor" if self.newest(stream).is_some() => self.lose_cursor(stream),
             _ => {}
+        }
+    }
+
+    /// Has a repository proven for a reason that nobody has signed: once a minute at most.
+    fn doubt_unsigned(&mut self, did: &Did, now: u64) {
+        let Some(tracked) = self.repos.get_mut(did) else { return };
+        if tracked.doubted.is_none_or(|at| now.saturating_sub(at) >= REFRESH_PAUSE) {
+            tracked.doubted = Some(now);
+            self.desynchronize(did);
         }
     }
 

@@ -5,7 +5,7 @@
 //! at a time, so that a large index is asked about more slowly and never all at once. Deliberately absent: how hosts are
 //! asked, and how politely.
 
-use super::super::change::{Change, RepoState};
+use super::super::change::{Change, Hosting, RepoState};
 use super::Verifier;
 use super::output::{Output, Standing};
 use super::tracked::{Phase, Tracked};
@@ -17,6 +17,8 @@ const SCAN_PACE: u64 = 5_000_000;
 const AUDITS_PER_SCAN: usize = 100;
 /// An account that is gone is asked about this many times more seldom than others.
 const GONE_FACTOR: u64 = 96;
+/// How long an account of which nothing is held has been hidden when it counts as gone, in microseconds.
+const GONE_AFTER: u64 = 24 * 60 * 60 * 1_000_000;
 
 /// How much time what passes with time takes. In microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,12 +82,25 @@ impl Verifier {
             _ => 0,
         };
         let since = if tracked.asked_at > proven { tracked.asked_at } else { proven };
-        let is_gone = !tracked.state.hosting.is_hosted() && tracked.state.head.is_none();
-        let pause = if is_gone { self.pace.audit.saturating_mul(GONE_FACTOR) } else { self.pace.audit };
+        let pause =
+            if self.is_gone(tracked) { self.pace.audit.saturating_mul(GONE_FACTOR) } else { self.pace.audit };
         match tracked.recheck_at {
             Some(at) => at,
             None => since.saturating_add(pause),
         }
+    }
+
+    /// Whether there is little hope for an account: its PDS calls it deleted, or it has been hidden for long. A stream's word
+    /// is none of that, as long as its PDS could not be asked.
+    const fn is_gone(&self, tracked: &Tracked) -> bool {
+        let hidden_for = match tracked.watch.hidden_at {
+            Some(at) => self.now.saturating_sub(at),
+            None => 0,
+        };
+        let is_deleted = tracked.is_confirmed && matches!(tracked.state.hosting, Hosting::Deleted);
+        !tracked.state.hosting.is_hosted()
+            && tracked.state.head.is_none()
+            && (is_deleted || hidden_for >= GONE_AFTER)
     }
 
     fn audit(&mut self, did: &Did, now: u64) {

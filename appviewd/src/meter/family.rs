@@ -76,7 +76,7 @@ pub const FAMILIES: &[Family] = &[
     counter("appview_repos_total", &[], "Whole repositories proven."),
     counter("appview_records_total", &[], "Records proven one by one."),
     counter("appview_malformed_paths_total", &[], "Operations in proven commits whose path breaks the syntax."),
-    Family { name: "appview_verify_seconds", kind: Kind::Histogram(WORK), labels: &[], help: "How long it took to handle a frame that was not foreign." },
+    Family { name: "appview_verify_seconds", kind: Kind::Histogram(WORK), labels: &[], help: "How long it took to handle a frame that was not foreign, with those before it that were." },
     counter("appview_rejected_total", &["reason"], "Whatever was refused, by reason."),
     counter("appview_refused_changes_total", &[], "Changes that the index refused because they did not follow what it holds: a fault of ours."),
     counter("appview_changes_written_total", &[], "Changes written to the index: commits, repositories, states."),

@@ -41,10 +41,6 @@ const BATCHES: usize = 2;
 /// How often the pump is told that time passes.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How long a Jetstream keeps events at least, in microseconds: an older cursor leads to the oldest of them, and it says
-/// nothing about that.
-const JETSTREAM_KEEPS: u64 = 20 * 60 * 60 * 1_000_000;
-
 /// What to follow.
 pub struct Following {
     /// Streams, each with a cursor of its own.
@@ -296,7 +292,6 @@ fn start(writer: &IndexWriter, following: Following) -> Result<Started, IndexErr
     for source in sources {
         let url = source.url();
         let cursor = cursors.iter().find(|cursor| cursor.endpoint == url.as_str()).map(|cursor| cursor.seq);
-        let cursor = cursor.filter(|cursor| is_kept(&source, *cursor, outside.clock.now()));
         let stream = verifier.add_stream(url.as_str(), cursor);
         let dialect = match source {
             Source::Relay(_) => Dialect::Frames,
@@ -335,14 +330,6 @@ fn start(writer: &IndexWriter, following: Following) -> Result<Started, IndexErr
         }
     };
     Ok(Started { verifier, upstream, outbox: frames.downgrade(), inbox, sockets })
-}
-
-/// Whether a service still has what comes after a cursor, as far as can be told before asking.
-fn is_kept(source: &Source, cursor: i64, now: u64) -> bool {
-    match source {
-        Source::Relay(_) => true,
-        Source::Jetstream(_) => now.saturating_sub(cursor.max(0).cast_unsigned()) < JETSTREAM_KEEPS,
-    }
 }
 
 /// Tells the pump that time passes.
@@ -472,6 +459,7 @@ type WriterThread = JoinHandle<Result<IndexWriter, IndexError>>;
 fn spawn_writer(mut writer: IndexWriter, inbox: WeakOutbox, pulse: Pulse) -> (ToWriter, WriterThread) {
     let (batches, queue): (_, Receiver<Batch>) = sync_channel(BATCHES);
     let thread = std::thread::spawn(move || {
+        let mut doubted: Vec<Did> = Vec::new();
         for batch in queue {
             let began = Instant::now();
             let applied = write_patiently(&mut writer, &batch)?;
@@ -480,10 +468,12 @@ fn spawn_writer(mut writer: IndexWriter, inbox: WeakOutbox, pulse: Pulse) -> (To
             pulse.feed.send_if_modified(|newest| std::mem::replace(newest, applied.feed) < applied.feed);
             for refused in applied.refused {
                 tell_refused(&refused);
-                // At the end there may be nobody left to ask; the next start will.
-                if let Some(inbox) = inbox.upgrade() {
-                    let _ = inbox.try_send(Received::Input(Input::Doubt(refused.did)));
-                }
+                doubted.push(refused.did);
+            }
+            // While there is no room, they are kept for the next time. At the end there may be nobody left to ask; the next
+            // start will.
+            if let Some(inbox) = inbox.upgrade() {
+                doubted.retain(|did| !inbox.try_send(Received::Input(Input::Doubt(did.clone()))));
             }
             pulse.write(|beat| {
                 beat.cursors =

@@ -28,7 +28,7 @@ pub use check::{Checked, Damage};
 pub(crate) use error::Fault;
 pub use error::IndexError;
 pub use fingerprint::Fingerprint;
-pub(crate) use project::link_hash;
+pub(crate) use project::link_key;
 pub use reader::IndexReader;
 pub use rebuild::{Building, Rebuilt};
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};

@@ -18,7 +18,7 @@ use appview_core::sync::{Event, RepoHead, VerifiedCommit};
 use criterion::Criterion;
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use fixtures::records::{self, Machine, Served};
-use fixtures::repo::FILL_MARK;
+use fixtures::repo::{FILL_MARK, KEY_MARK, filled};
 use fixtures::{Did, Ipld, KeyKind, StrongRef, World, Write, value};
 
 /// Seconds that criterion spends on one row of a table.
@@ -206,7 +206,6 @@ pub fn export_of_receipts(count: u64) -> Export {
     let did = world.create_account(KeyKind::K256);
     for requester in 0..count / 100 {
         let template = receipt_template(&format!("did:web:r{requester}.example"));
-        // The number of a job starts anew with each requester, who is part of the job's URI.
         world.fill(&did, records::RECEIPT, &template, 100);
     }
     export(&world, &did, count)
@@ -216,12 +215,12 @@ fn export(world: &World, did: &Did, records: u64) -> Export {
     Export { identity: identity(world, did), car: world.car(did), records, now: world.now_micros() + 1 }
 }
 
-/// A receipt of the usual size whose job bears a mark to be overwritten.
+/// A receipt of the usual size whose job bears a mark to be overwritten: it is as old as the receipt.
 #[must_use]
 pub fn receipt_template(requester: &str) -> Vec<u8> {
     let of = |uri: String| StrongRef { uri, cid: value::cid_of(b"a record of someone") };
     let served = Served {
-        job: of(format!("at://{requester}/{}/{FILL_MARK}", records::JOB)),
+        job: of(format!("at://{requester}/{}/{KEY_MARK}", records::JOB)),
         requester,
         attestation: of(format!("at://did:web:provider.example/{}/3l5oi2xhwks2a", records::ATTESTATION)),
         machine: &Machine::new(1),
@@ -230,17 +229,9 @@ pub fn receipt_template(requester: &str) -> Vec<u8> {
 }
 
 /// A record like those that a fill makes.
-///
-/// # Panics
-///
-/// If `template` bears no mark.
 pub fn write(world: &mut World, collection: &str, template: &[u8], number: u128) -> Write {
-    let mark = FILL_MARK.as_bytes();
-    let number = format!("{number:032x}").into_bytes();
-    let at = template.windows(mark.len()).position(|window| window == mark).expect("a template has a mark");
-    let (before, rest) = template.split_at(at);
-    let (_, after) = rest.split_at(mark.len());
-    Write::create_block(collection, &world.next_tid(), [before, &number, after].concat())
+    let rkey = world.next_tid();
+    Write::create_block(collection, &rkey, filled(template, number, &rkey))
 }
 
 fn identity(world: &World, did: &Did) -> Identity {

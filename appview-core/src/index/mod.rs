@@ -31,7 +31,7 @@ pub use error::IndexError;
 pub use feed::{FEED_RETENTION, FeedSeq};
 pub(crate) use feed::{floor as feed_floor, newest as feed_newest};
 pub use fingerprint::Fingerprint;
-pub(crate) use project::link_hash;
+pub(crate) use project::link_key;
 pub use reader::IndexReader;
 pub use rebuild::{Building, Rebuilt};
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};

@@ -9,7 +9,7 @@ use super::Fault;
 use super::intern::Interned;
 use crate::block::Map;
 use crate::record::Collection;
-use crate::syntax::{AtUri, datetime_unix_micros, is_did};
+use crate::syntax::{AtUri, Tid, datetime_unix_micros, is_did};
 
 /// Longest name that is copied out of a record, in bytes: four times what the lexicons allow. Only a marked record has a
 /// longer one.
@@ -102,13 +102,18 @@ pub(super) fn remove(conn: &Connection, collection: Collection, record: i64) -> 
     Ok(())
 }
 
-/// What stands for a URI where records are found by a link: the first 16 bytes of its BLAKE3.
-pub(crate) fn link_hash(uri: &str) -> [u8; 16] {
-    let mut start = [0; 16];
-    for (byte, hashed) in start.iter_mut().zip(blake3::hash(uri.as_bytes()).as_bytes()) {
+/// What stands for a URI where records are found by a link: the time in its key, so that what belongs together lies
+/// together in an index and is written together, and the first 16 bytes of its BLAKE3. A key that is no TID has the time 0.
+pub(crate) fn link_key(uri: &str) -> [u8; 24] {
+    let rkey = uri.rsplit('/').next().unwrap_or_default();
+    let time = rkey.parse::<Tid>().map_or(0, |tid| tid.bits());
+    let mut key = [0; 24];
+    let (before, hash) = key.split_at_mut(8);
+    before.copy_from_slice(&time.to_be_bytes());
+    for (byte, hashed) in hash.iter_mut().zip(blake3::hash(uri.as_bytes()).as_bytes()) {
         *byte = *hashed;
     }
-    start
+    key
 }
 
 fn add_receipt(
@@ -195,8 +200,8 @@ fn did(conn: &Connection, interned: &mut Interned, text: Option<&str>) -> Result
     }
 }
 
-fn link(record: &Map<'_>, key: &str) -> Option<[u8; 16]> {
-    record.map(key)?.text("uri").map(link_hash)
+fn link(record: &Map<'_>, key: &str) -> Option<[u8; 24]> {
+    record.map(key)?.text("uri").map(link_key)
 }
 
 fn name<'a>(record: &Map<'a>, key: &str) -> Option<&'a str> {

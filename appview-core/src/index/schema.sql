@@ -123,8 +123,10 @@ create table finding (
 -- can't be read is null. Collections without a filter beyond repository and key have no table: `record` is enough.
 -- `rkey` and `provider` repeat the record's, so that an index can hold them.
 
--- One row: a served `dev.cocore.compute.receipt`. Times are microseconds since 1970. `job` is the start of the BLAKE3
--- of the URI: 16 bytes where the text has 70, and too long for anyone to find two URIs that share it.
+-- One row: a served `dev.cocore.compute.receipt`. Times are microseconds since 1970. `job` stands for the URI: the 8
+-- bytes of the TID in it, zeros if there is none, then the start of its BLAKE3. The 16 bytes of that are too long for
+-- anyone to find two URIs that share them; the time before them keeps together what is written together, where the hash
+-- alone would have each row change another page of the index.
 create table receipt (
     record     integer primary key references record (id) on delete cascade,
     provider   integer not null references did (id),
@@ -148,7 +150,7 @@ create index receipt_requester on receipt (requester, rkey, provider) where requ
 -- What was done for this job?
 create index receipt_job on receipt (job, rkey) where job is not null;
 
--- One row: a served `dev.cocore.compute.settlement`. `receipt` is hashed as `receipt.job` is; `requester` is the
+-- One row: a served `dev.cocore.compute.settlement`. `receipt` stands for a URI as `receipt.job` does; `requester` is the
 -- repository of the authorization that it draws on.
 create table settlement (
     record    integer primary key references record (id) on delete cascade,

@@ -6,7 +6,7 @@ use super::job::of_repo;
 use super::provider::of_collection;
 use super::record::{Part, did_id};
 use super::{Limit, Page, PageCursor, QueryError, RecordView};
-use crate::index::{Fault, IndexReader, link_hash};
+use crate::index::{Fault, IndexReader, link_key};
 use crate::record::Collection;
 use crate::syntax::Did;
 
@@ -84,7 +84,7 @@ fn list(conn: &Connection, filter: &ReceiptFilter, part: &Part) -> Result<Page<R
     let of_requester: (&str, &dyn ToSql) = (":requester", &requester);
     let by_provider: (&str, &dyn ToSql) = (":provider", &provider);
     if let Some(job) = &filter.job {
-        let job = link_hash(job);
+        let job = link_key(job);
         let filter = [(":job", &job as &dyn ToSql), of_requester, by_provider];
         return part.read(conn, collection, LIST_BY_JOB, &filter);
     }

@@ -6,7 +6,7 @@ use super::provider::of_collection;
 use super::receipt::known;
 use super::record::Part;
 use super::{Limit, Page, PageCursor, QueryError, RecordView};
-use crate::index::{Fault, IndexReader, link_hash};
+use crate::index::{Fault, IndexReader, link_key};
 use crate::record::Collection;
 use crate::syntax::Did;
 
@@ -64,7 +64,7 @@ fn list(conn: &Connection, filter: &SettlementFilter, part: &Part) -> Result<Pag
     let of_requester: (&str, &dyn ToSql) = (":requester", &requester);
     match &filter.receipt {
         Some(receipt) => {
-            let receipt = link_hash(receipt);
+            let receipt = link_key(receipt);
             let filter = [(":receipt", &receipt as &dyn ToSql), of_requester];
             part.read(conn, collection, LIST_BY_RECEIPT, &filter)
         }

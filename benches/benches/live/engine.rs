@@ -10,6 +10,7 @@ use appview_core::index::Index;
 use appview_core::record::{Catalog, Collection};
 use appview_core::source::follow::{Answers, Following, Pulse, Source, follow};
 use appview_core::source::network::Network;
+use appview_core::source::turns::{Manners, Politeness};
 use appview_core::source::wire::{Outside, Reach};
 use appview_core::sync::Scope;
 
@@ -18,7 +19,11 @@ pub(crate) fn run(folder: &Path, url: &str) {
     let index = Index::open(folder.join("index.db")).unwrap();
     let writer = index.writer(Catalog::builtin().unwrap()).unwrap();
     let outside = Outside::internet(Reach::Anywhere).unwrap();
-    let network = Network::new(&outside, url, folder.to_owned(), Scope::default());
+    // It answers as often as it is asked, as a host of one's own does; not more at once than others.
+    let often = |manners| Manners { in_five_minutes: 10_000_000, ..manners };
+    let Politeness { host, directory } = Politeness::default();
+    let politeness = Politeness { host: often(host), directory: often(directory) };
+    let network = Network::politely(&outside, url, folder.to_owned(), Scope::default(), politeness);
     let collections = Collection::ALL.iter().map(|collection| collection.nsid().parse().unwrap()).collect();
     let sources = vec![Source::Relay(url.parse().unwrap())];
     let following = Following::new(sources, Answers::Network { network, collections }, outside);

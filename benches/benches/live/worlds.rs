@@ -15,8 +15,14 @@ use appview_benches::{receipt_template, write as write_record};
 use fixtures::repo::FILL_MARK;
 use fixtures::{Ipld, KeyKind, World, records, value};
 
+/// To be raised when the same sizes lead to another world.
+const FORM: u32 = 2;
+
 /// From here on a sequence number takes nine bytes, so that the host may overwrite it with any later one.
 const FIRST_SEQ: u64 = 1 << 33;
+
+/// How many receipts a repository of the market wrote in a row before the first commit. Divides what each of them holds.
+const RUN: u64 = 10;
 
 /// How much of everything is measured.
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +73,8 @@ impl Worlds {
     pub(crate) fn sign(folder: &Path, sizes: Sizes, paced: u64) -> Self {
         let Sizes { repos, each, commits, foreign, large, .. } = sizes;
         let commits = commits + paced;
+        let folder = folder.join(format!("signed-{FORM}"));
+        let folder = folder.as_path();
         Self {
             market: once(folder, &format!("market-{repos}-of-{each}-then-{commits}"), |folder| {
                 market(folder, repos, each, commits);
@@ -91,25 +99,27 @@ fn once(folder: &Path, name: &str, make: impl FnOnce(&Path)) -> PathBuf {
     path
 }
 
-/// Repositories of receipts, and commits of one receipt each: the repositories take turns.
+/// Repositories of receipts, and commits of one receipt each: the repositories take turns. What they hold from before they
+/// wrote ten at a time, so that their keys lie between each other's, as those of a market do.
 fn market(folder: &Path, repos: u64, each: u64, commits: u64) {
     let mut world = new_world(repos);
     let dids: Vec<_> = (0..repos).map(|_| world.create_account(KeyKind::K256)).collect();
-    for did in &dids {
-        // The number of a job starts anew with each requester, who is part of the job's URI.
-        for requester in 0..each.div_ceil(100) {
-            let template = receipt_template(&format!("did:web:r{requester}.example"));
-            world.fill(did, records::RECEIPT, &template, 100.min(each - requester * 100));
+    let template = |requester| receipt_template(&format!("did:web:r{requester}.example"));
+    let templates: Vec<Vec<u8>> = (0..97).map(template).collect();
+    let mut requesters = templates.iter().cycle();
+    for _ in 0..each.div_ceil(RUN) {
+        for did in &dids {
+            world.fill(did, records::RECEIPT, requesters.next().unwrap(), RUN);
         }
+    }
+    for did in &dids {
         let car = folder.join("repos").join(format!("{}.car", did.replace(':', "_")));
         write(car, world.car(did)).unwrap();
     }
     write(folder.join("plc.json"), world.plc().to_string()).unwrap();
     let mut frames = Recorder::create(folder);
     for (number, did) in (0..commits).zip(dids.iter().cycle()) {
-        let template = receipt_template(&format!("did:web:r{}.example", number % 97));
-        // Beyond what any fill gives.
-        let put = write_record(&mut world, records::RECEIPT, &template, (1 << 64) + u128::from(number));
+        let put = write_record(&mut world, records::RECEIPT, requesters.next().unwrap(), u128::from(number));
         let uri = format!("at://{did}/{}", put.path());
         frames.record(&world.commit(did, vec![put]).bytes, &uri);
     }
@@ -134,7 +144,7 @@ fn posts(folder: &Path, count: u64) {
     }
     let mut frames = Recorder::create(folder);
     for (number, did) in (0..count).zip(dids.iter().cycle()) {
-        let put = write_record(&mut world, records::POST, &template, (1 << 64) + u128::from(number));
+        let put = write_record(&mut world, records::POST, &template, u128::from(number) + (1 << 64));
         let uri = format!("at://{did}/{}", put.path());
         frames.record(&world.commit(did, vec![put]).bytes, &uri);
     }

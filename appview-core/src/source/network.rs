@@ -283,6 +283,10 @@ impl Work {
         if let What::Repo { .. } = errand.what {
             self.desk.network.progress.put_off();
         }
+        let (errand, until) = match self.newer(&errand) {
+            Some((newer, not_before)) => self.join(errand, until, newer, not_before),
+            None => (errand, until),
+        };
         self.wait(errand, until);
     }
 
@@ -369,13 +373,7 @@ impl Work {
                 }
             },
             Ended::Onward(errand) => self.route(errand),
-            Ended::Again(errand, until) => match self.newer(&errand) {
-                Some((newer, not_before)) => {
-                    let (errand, until) = self.join(errand, until, newer, not_before);
-                    self.put_off(errand, until);
-                }
-                None => self.put_off(errand, until),
-            },
+            Ended::Again(errand, until) => self.put_off(errand, until),
         }
     }
 }

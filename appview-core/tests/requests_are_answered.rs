@@ -13,6 +13,7 @@ use appview_core::record::Catalog;
 use appview_core::source::follow::{Answers, Following, Pulse, follow_in_place};
 use appview_core::source::network::Network;
 use appview_core::source::pump::{Answer, Batch, Input, Request, Sink, Upstream as _};
+use appview_core::sync::verifier::Unresolved;
 use appview_core::sync::{Freshness, Hosting, Postponed, Proof, RecordChange, RepoHead, Scope};
 use appview_core::syntax::Did;
 use fixtures::{KeyKind, World, Write, records};
@@ -316,6 +317,110 @@ async fn a_record_is_told_with_its_proof_or_not_at_all() {
         assert!(asker.hear_within(secs(3600)).await.is_none());
     }
     assert_eq!(made_up.times("com.atproto.sync.getRecord"), 5, "once each: the repository is fetched anyway");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_the_same_ten_thousand_times_has_one_errand_run_and_what_was_asked_last_counts() {
+    let net = Net::new();
+    net.instead(PDS, "getRepo", Said::silence());
+    net.instead(PDS, "getRepoStatus", Said::silence());
+    let (made_up, mut asker) = net.asker();
+    for flip in 0..10_000 {
+        asker.asking.ask(Request::Hosting { did: net.did() });
+        asker.asking.ask(Request::Repo { did: net.did(), held: None, attempt: 0, not_before: 0 });
+        if flip % 1_000 == 0 {
+            tokio::time::sleep(secs(1)).await;
+        }
+    }
+    tokio::time::sleep(secs(1)).await;
+    assert_eq!(asker.network.progress.read(made_up.now()).waiting, 1);
+    let begun = made_up.asked_of(PDS).len();
+    assert!(begun <= 2, "{begun} requests at a host that answers none");
+
+    net.with(|inner| inner.instead.clear());
+    asker.asking.ask(Request::Repo { did: net.did(), held: Some(net.head()), attempt: 0, not_before: 0 });
+    let (mut repos, mut hostings) = (0, 0);
+    while let Some(input) = asker.hear_within(secs(2 * 3600)).await {
+        match input {
+            Input::Answer(Answer::Current { head, .. }) => {
+                assert_eq!(head, net.head());
+                repos += 1;
+            }
+            Input::Answer(Answer::Hosting { .. }) => hostings += 1,
+            Input::Postponed { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((repos, hostings), (1, 1));
+    assert_eq!(asker.network.progress.read(made_up.now()).waiting, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_while_the_answer_is_on_its_way_is_answered_afterwards() {
+    let net = Net::new();
+    let car = net.with(|inner| inner.world.car(&inner.whose));
+    net.instead(PDS, "getRepo", Said::new(200, car).after(secs(4)));
+    let (made_up, mut asker) = net.asker();
+    let before = net.head();
+    let request = || Request::Repo { did: net.did(), held: None, attempt: 0, not_before: 0 };
+    asker.asking.ask(request());
+    tokio::time::sleep(secs(2)).await;
+    assert_eq!(made_up.times("com.atproto.sync.getRepo"), 1);
+    net.commit("b");
+    net.with(|inner| inner.instead.clear());
+    for _ in 0..100 {
+        asker.asking.ask(request());
+    }
+    for head in [before, net.head()] {
+        let Answer::Repo { repo, .. } = asker.answer().await else { panic!("a repository") };
+        assert_eq!(repo.head(), head);
+    }
+    assert!(asker.hear_within(secs(3600)).await.is_none(), "a hundred are one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_that_is_put_off_is_hurried_by_who_asks_again_but_once_a_minute() {
+    let net = Net::new();
+    let (made_up, mut asker) = net.asker();
+    net.instead(PDS, "getRepo", Said::new(200, "no export"));
+    let request = || Request::Repo { did: net.did(), held: None, attempt: 0, not_before: 0 };
+    asker.asking.ask(request());
+    while made_up.times("com.atproto.sync.getRepo") < 8 {
+        assert!(asker.hear_within(secs(3600)).await.is_some());
+    }
+    // A pause of minutes has begun.
+    for _ in 0..50 {
+        asker.asking.ask(request());
+        tokio::time::sleep(secs(1)).await;
+    }
+    assert_eq!(made_up.times("com.atproto.sync.getRepo"), 9);
+    net.with(|Inner { world, whose, .. }| world.migrate(whose, OTHER));
+    asker.asking.ask(request());
+    tokio::time::sleep(secs(15)).await;
+    assert_eq!(made_up.asked_of(OTHER).len(), 1, "who has moved need not wait for the former host's pause");
+    let Answer::Repo { .. } = asker.answer().await else { panic!("a repository") };
+}
+
+#[tokio::test(start_paused = true)]
+async fn whose_identity_is_one_too_many_is_unreachable_at_once_until_others_are_answered() {
+    let made_up = MadeUp::new(not_registered);
+    let mut asker = Asker::new(&made_up);
+    let ask = |asker: &mut Asker, number| {
+        asker.asking.ask(Request::Identity { did: outside::did(number), freshness: Freshness::Cached })
+    };
+    for number in 0..10_000 {
+        assert!(ask(&mut asker, number).is_none());
+    }
+    let Some(Answer::Identity { did, identity }) = ask(&mut asker, 10_000) else {
+        panic!("there is no room")
+    };
+    assert_eq!((did, identity.unwrap_err()), (outside::did(10_000), Unresolved::Unreachable));
+    for _ in 0..10_000 {
+        let Answer::Identity { .. } = asker.answer().await else { panic!("an identity") };
+    }
+    assert!(ask(&mut asker, 10_000).is_none());
+    let Answer::Identity { did, identity } = asker.answer().await else { panic!("an identity") };
+    assert_eq!((did, identity.unwrap_err()), (outside::did(10_000), Unresolved::Gone));
 }
 
 /// Lends its writer to a following.

@@ -4,8 +4,10 @@
 //! task, however many there are for one host; only a few set out at a time, so that they stand in line as tasks.
 //! Deliberately absent: what is done on the way, and all of politeness: that is kept by [`turns`](super::turns).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::directory::Directory;
 use super::kept::Wanted;
@@ -43,6 +45,20 @@ pub(super) enum What {
     Record { path: RepoPath },
 }
 
+/// What is asked about whom: there is one errand for it, however often it is asked.
+pub(super) type Question = (Did, Kind);
+
+/// What kind of thing is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    Identity,
+    NewIdentity,
+    Repo,
+    Hosting,
+    Audit,
+    Record(RepoPath),
+}
+
 /// How long frames wait for an identity that is hard to get, in microseconds: they hold up a stream.
 const PATIENCE: u64 = 30 * 1_000_000;
 /// How long a document will do for whoever waits before its host, in microseconds.
@@ -74,6 +90,27 @@ impl Errand {
     /// Has it found out anew who signs.
     pub(super) fn renew(self, directory: &Directory) -> Self {
         Self { identity: None, wanted: directory.wanted(Freshness::Fresh), ..self }
+    }
+
+    /// Makes one errand of two of the same kind for the same DID: what was asked last counts, and who signs is found out anew
+    /// when its turn comes.
+    pub(super) fn join(&mut self, newer: Self) {
+        self.what = newer.what;
+        self.attempt = self.attempt.max(newer.attempt);
+        self.wanted = newer.wanted;
+        self.found_at = 0;
+    }
+
+    pub(super) fn question(&self) -> Question {
+        let kind = match &self.what {
+            What::Identity if self.wanted == Wanted::Cached => Kind::Identity,
+            What::Identity => Kind::NewIdentity,
+            What::Repo { .. } => Kind::Repo,
+            What::Hosting => Kind::Hosting,
+            What::Audit { .. } => Kind::Audit,
+            What::Record { path } => Kind::Record(path.clone()),
+        };
+        (self.did.clone(), kind)
     }
 
     pub(super) const fn urgency(&self) -> Urgency {
@@ -153,15 +190,20 @@ impl Lanes {
 /// Errands that wait for their time.
 #[derive(Debug, Default)]
 pub(super) struct Later {
-    errands: BTreeMap<(u64, u64), Errand>,
+    errands: BTreeMap<Time, Errand>,
     put: u64,
 }
 
+/// When an errand is due, in microseconds since the Unix epoch, and a number that tells it from others due then.
+pub(super) type Time = (u64, u64);
+
 impl Later {
     /// Lets an errand wait until a moment, in microseconds since the Unix epoch.
-    pub(super) fn put(&mut self, until: u64, errand: Errand) {
+    pub(super) fn put(&mut self, until: u64, errand: Errand) -> Time {
         self.put = self.put.wrapping_add(1);
-        self.errands.insert((until, self.put), errand);
+        let time = (until, self.put);
+        self.errands.insert(time, errand);
+        time
     }
 
     /// When the next is due.
@@ -175,5 +217,47 @@ impl Later {
             return None;
         }
         self.errands.pop_first().map(|(_, errand)| errand)
+    }
+
+    /// The errand of a time.
+    pub(super) fn take(&mut self, time: Time) -> Option<Errand> {
+        self.errands.remove(&time)
+    }
+}
+
+/// Every question that is not answered yet, wherever its errand is.
+pub(super) type Questions = HashMap<Question, Open>;
+
+/// A question that is not answered yet.
+#[derive(Debug)]
+pub(super) struct Open {
+    /// What its errand waits for, if that is a time.
+    pub(super) later: Option<Time>,
+    /// The same asked once more since its errand last set out, or began to wait before a place; and the moment before which
+    /// it has no time.
+    pub(super) newer: Option<(Errand, u64)>,
+    /// When its errand was last hurried, in microseconds since the Unix epoch.
+    hurried_at: u64,
+    /// Its place among those that may be open at once, where there is an end to them.
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+/// How soon an errand that is put off is hurried again because the same is asked, in microseconds.
+const HURRY_PAUSE: u64 = 60 * 1_000_000;
+
+impl Open {
+    pub(super) const fn new(place: Option<OwnedSemaphorePermit>) -> Self {
+        Self { later: None, newer: None, hurried_at: 0, _place: place }
+    }
+
+    /// Until when an errand is put off that is asked for again, to be carried out at a moment: whoever announces something
+    /// all the time does not undo the pauses of a host that fails.
+    pub(super) fn hurry(&mut self, until: u64, due: u64) -> u64 {
+        let due = due.max(self.hurried_at.saturating_add(HURRY_PAUSE));
+        if due >= until {
+            return until;
+        }
+        self.hurried_at = due;
+        due
     }
 }

@@ -12,15 +12,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use reqwest::Url;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::backlog::Progress;
 use super::clock::{Clock, micros};
 use super::directory::Directory;
 use super::discovery::Search;
-use super::errand::{Errand, Lane, Lanes, Later, What};
+use super::errand::{Errand, Lane, Lanes, Later, Open, Question, Questions, What};
 use super::http::{Http, origin};
+use super::kept::Wanted;
 use super::orders::Orders;
 use super::pds::Hosts;
 use super::pump::{Answer, Request, Upstream};
@@ -28,11 +29,15 @@ use super::queue::Outbox;
 use super::turns::{Politeness, Urgency};
 use super::visit::{Desk, Ended, LONGEST_PAUSE, pause};
 use super::wire::Outside;
+use crate::sync::verifier::Unresolved;
 use crate::sync::{Freshness, Scope};
 use crate::syntax::Did;
 
 /// How often the log tells how far fetching has come, in microseconds.
 const REPORT: u64 = 60_000_000;
+/// How many identities may be asked for at once: a directory tells ten in a second, and a stream may name as many DIDs as it
+/// likes.
+const MOST_IDENTITIES: usize = 10_000;
 
 /// What is needed to ask the network.
 #[derive(Debug, Clone)]
@@ -85,9 +90,11 @@ impl Network {
     /// The pump's end, and the work to be spawned beside it. It sends answers to `inbox` until that is closed.
     pub fn start(self, inbox: Outbox, orders: Orders) -> (Asking, impl Future<Output = ()>) {
         let (sender, requests) = mpsc::unbounded_channel();
-        let asking = Asking { requests: sender, search: self.search.clone() };
+        let identities = Arc::new(Semaphore::new(MOST_IDENTITIES));
+        let asking = Asking { requests: sender, identities, search: self.search.clone() };
         let work = Work {
             desk: Arc::new(Desk { network: self, orders, inbox }),
+            questions: Questions::new(),
             lanes: Lanes::default(),
             later: Later::default(),
             visits: JoinSet::new(),
@@ -97,18 +104,31 @@ impl Network {
     }
 }
 
+/// A request, with its place among those that may be open at once.
+type Asked = (Request, Option<OwnedSemaphorePermit>);
+
 /// The pump's end: hands requests over.
 #[derive(Debug)]
 pub struct Asking {
-    requests: mpsc::UnboundedSender<Request>,
+    requests: mpsc::UnboundedSender<Asked>,
+    identities: Arc<Semaphore>,
     search: Search,
 }
 
 impl Upstream for Asking {
     fn ask(&mut self, request: Request) -> Option<Answer> {
-        // Unbounded, but there is at most one request of each kind for each repository. Nobody receives any more only
-        // when everything is about to stop.
-        let _ = self.requests.send(request);
+        let place = if let Request::Identity { did, .. } = &request {
+            let Ok(place) = Arc::clone(&self.identities).try_acquire_owned() else {
+                metrics::counter!("appview_identities_total", "how" => "no-room").increment(1);
+                return Some(Answer::Identity { did: did.clone(), identity: Err(Unresolved::Unreachable) });
+            };
+            Some(place)
+        } else {
+            None
+        };
+        // Unbounded, but whoever receives never waits, and keeps one errand of each kind for each repository. Nobody
+        // receives any more only when everything is about to stop.
+        let _ = self.requests.send((request, place));
         None
     }
 
@@ -121,9 +141,10 @@ impl Upstream for Asking {
 /// All errands, wherever they are.
 struct Work {
     desk: Arc<Desk>,
+    questions: Questions,
     lanes: Lanes,
     later: Later,
-    visits: JoinSet<(Option<Way>, Ended)>,
+    visits: JoinSet<(Option<Way>, Question, Ended)>,
     report_at: u64,
 }
 
@@ -135,18 +156,18 @@ struct Way {
 }
 
 impl Work {
-    async fn run(mut self, mut requests: mpsc::UnboundedReceiver<Request>) {
+    async fn run(mut self, mut requests: mpsc::UnboundedReceiver<Asked>) {
         let clock = self.desk.network.clock.clone();
         loop {
             let wake = self.wake();
             tokio::select! {
                 biased;
                 Some(ended) = self.visits.join_next(), if !self.visits.is_empty() => match ended {
-                    Ok((way, ended)) => self.end(way, ended),
+                    Ok((way, question, ended)) => self.end(way, &question, ended),
                     Err(error) => std::panic::resume_unwind(error.into_panic()),
                 },
                 request = requests.recv() => match request {
-                    Some(request) => self.take(request),
+                    Some((request, place)) => self.take(request, place),
                     None => return,
                 },
                 () = clock.until(wake.unwrap_or_default()), if wake.is_some() => self.go_on(clock.now()),
@@ -170,6 +191,9 @@ impl Work {
                 What::Repo { .. } | What::Hosting if errand.is_too_old(now) => errand.renew(directory),
                 _ => errand,
             };
+            if let Some(open) = self.questions.get_mut(&errand.question()) {
+                open.later = None;
+            }
             self.route(errand);
         }
         if self.lanes.waiting() > 0 && now >= self.report_at {
@@ -183,49 +207,95 @@ impl Work {
         }
     }
 
-    fn take(&mut self, request: Request) {
-        let network = &self.desk.network;
-        let now = network.clock.now();
-        let errand = |did, what, attempt, freshness| Errand {
-            did,
-            what,
-            asked_at: now,
-            came_at: now,
-            attempt,
-            wanted: network.directory.wanted(freshness),
-            identity: None,
-            found_at: 0,
+    fn take(&mut self, request: Request, place: Option<OwnedSemaphorePermit>) {
+        let (errand, not_before) = self.errand(request);
+        let question = errand.question();
+        let Some(open) = self.questions.get_mut(&question) else {
+            self.questions.insert(question, Open::new(place));
+            return self.begin(errand, not_before);
         };
-        let (errand, due) = match request {
-            Request::Identity { did, freshness } => {
-                let due = match freshness {
-                    Freshness::Cached => now,
-                    Freshness::Fresh => network.directory.refresh_at(&did),
-                };
-                (errand(did, What::Identity, 0, freshness), due)
+        match open.later.and_then(|time| Some((time, self.later.take(time)?))) {
+            Some(((until, _), waiting)) => {
+                let (waiting, until) = self.join(waiting, until, errand, not_before);
+                self.wait(waiting, until);
             }
+            // Its answer may be on the way already, and be of before.
+            None => open.newer = Some((errand, not_before)),
+        }
+    }
+
+    /// A request as an errand, and the moment before which it has no time; 0 if it has.
+    fn errand(&self, request: Request) -> (Errand, u64) {
+        let Network { directory, clock, .. } = &self.desk.network;
+        let now = clock.now();
+        let errand = |did, what, attempt, freshness| {
+            let wanted = directory.wanted(freshness);
+            Errand { did, what, asked_at: now, came_at: now, attempt, wanted, identity: None, found_at: 0 }
+        };
+        match request {
+            Request::Identity { did, freshness } => (errand(did, What::Identity, 0, freshness), 0),
             Request::Repo { did, held, attempt, not_before } => {
-                network.progress.add(now);
-                let due = match (not_before, attempt) {
-                    (0, 0) => now,
-                    (0, attempt) => pause(&network.clock, attempt),
-                    // A clock that was wrong when the moment was noted delays nothing for long.
-                    (moment, _) => moment.min(now.saturating_add(micros(LONGEST_PAUSE))),
-                };
-                (errand(did, What::Repo { held }, attempt, Freshness::Fresh), due)
+                (errand(did, What::Repo { held }, attempt, Freshness::Fresh), not_before)
             }
-            Request::Hosting { did } => (errand(did, What::Hosting, 0, Freshness::Fresh), now),
-            Request::Audit { did, held } => (errand(did, What::Audit { held }, 0, Freshness::Cached), now),
-            Request::Record { did, path } => (errand(did, What::Record { path }, 0, Freshness::Cached), now),
-        };
+            Request::Hosting { did } => (errand(did, What::Hosting, 0, Freshness::Fresh), 0),
+            Request::Audit { did, held } => (errand(did, What::Audit { held }, 0, Freshness::Cached), 0),
+            Request::Record { did, path } => (errand(did, What::Record { path }, 0, Freshness::Cached), 0),
+        }
+    }
+
+    /// When an errand that was just asked for is due, in microseconds since the Unix epoch.
+    fn due(&self, errand: &Errand, not_before: u64) -> u64 {
+        let Network { directory, clock, .. } = &self.desk.network;
+        let now = clock.now();
+        match errand.what {
+            What::Identity if errand.wanted != Wanted::Cached => directory.refresh_at(&errand.did),
+            What::Repo { .. } if not_before > 0 => {
+                // A clock that was wrong when the moment was noted delays nothing for long.
+                not_before.min(now.saturating_add(micros(LONGEST_PAUSE)))
+            }
+            What::Repo { .. } if errand.attempt > 0 => pause(clock, errand.attempt),
+            _ => now,
+        }
+    }
+
+    fn begin(&mut self, errand: Errand, not_before: u64) {
+        let Network { progress, clock, .. } = &self.desk.network;
+        let now = clock.now();
+        if let What::Repo { .. } = errand.what {
+            progress.add(now);
+        }
+        let due = self.due(&errand, not_before);
         if due > now { self.put_off(errand, due) } else { self.route(errand) }
+    }
+
+    /// Makes one errand of one that is put off until a moment and what was asked since, and tells until when that is put
+    /// off. Only a fetch is hurried: nothing else waits for long.
+    fn join(&mut self, mut errand: Errand, until: u64, newer: Errand, not_before: u64) -> (Errand, u64) {
+        let is_fetch = matches!(errand.what, What::Repo { .. });
+        let due = if is_fetch { self.due(&newer, not_before) } else { until };
+        errand.join(newer);
+        let open = self.questions.get_mut(&errand.question());
+        let until = open.map_or(until, |open| open.hurry(until, due));
+        (errand, until)
     }
 
     fn put_off(&mut self, errand: Errand, until: u64) {
         if let What::Repo { .. } = errand.what {
             self.desk.network.progress.put_off();
         }
-        self.later.put(until, errand);
+        let (errand, until) = match self.newer(&errand) {
+            Some((newer, not_before)) => self.join(errand, until, newer, not_before),
+            None => (errand, until),
+        };
+        self.wait(errand, until);
+    }
+
+    fn wait(&mut self, errand: Errand, until: u64) {
+        let question = errand.question();
+        let time = self.later.put(until, errand);
+        if let Some(open) = self.questions.get_mut(&question) {
+            open.later = Some(time);
+        }
     }
 
     /// Sends an errand to where it has to go next.
@@ -276,18 +346,32 @@ impl Work {
         self.lanes.tidy(&way.lane);
     }
 
-    fn set_out(&mut self, way: Option<Way>, errand: Errand) {
+    fn set_out(&mut self, way: Option<Way>, mut errand: Errand) {
+        if let Some((newer, _)) = self.newer(&errand) {
+            errand.join(newer);
+        }
         let desk = Arc::clone(&self.desk);
-        self.visits.spawn(async move { (way, desk.visit(errand).await) });
+        let question = errand.question();
+        self.visits.spawn(async move { (way, question, desk.visit(errand).await) });
     }
 
-    fn end(&mut self, way: Option<Way>, ended: Ended) {
+    /// What was asked of the same kind and the same DID since.
+    fn newer(&mut self, errand: &Errand) -> Option<(Errand, u64)> {
+        self.questions.get_mut(&errand.question())?.newer.take()
+    }
+
+    fn end(&mut self, way: Option<Way>, question: &Question, ended: Ended) {
         if let Some(way) = way {
             self.lanes.leave(&way.lane);
             self.let_out(&way);
         }
         match ended {
-            Ended::Done => {}
+            Ended::Done => match self.questions.get_mut(question).and_then(|open| open.newer.take()) {
+                Some((errand, not_before)) => self.begin(errand, not_before),
+                None => {
+                    self.questions.remove(question);
+                }
+            },
             Ended::Onward(errand) => self.route(errand),
             Ended::Again(errand, until) => self.put_off(errand, until),
         }

@@ -368,6 +368,61 @@ fn a_flood_of_old_deletions_is_removed_bit_by_bit() {
 }
 
 #[test]
+fn a_transaction_that_adds_many_deletions_removes_more_than_it_adds() {
+    let mut story = Story::new(53);
+    let keys: Vec<String> = (0..1_200).map(|number| format!("k{number}")).collect();
+    for keys in keys.chunks(200) {
+        story.commit(keys.iter().map(|key| Write::create(records::FRIEND, key, friend(1))).collect());
+    }
+    let deletions = |story: &mut Story, keys: &[String]| -> Vec<Change> {
+        let deletions =
+            |keys: &[String]| keys.iter().map(|key| Write::delete(records::FRIEND, key)).collect();
+        keys.chunks(200).map(|keys| story.network.commit(&story.account, deletions(keys))).collect()
+    };
+    let (old, young) = keys.split_at(800);
+    let old = deletions(&mut story, old);
+    story.apply(&old);
+    story.writer.set_feed_retention(Duration::from_secs(60));
+    story.now += HOUR;
+    // All eight hundred are as old as each other; twice four hundred are removed.
+    let young = deletions(&mut story, young);
+    story.writer.apply(&young, &[], story.now).unwrap();
+    assert_eq!(read(&story.scratch.reader(), FeedCursor::BEGINNING).len(), 400);
+}
+
+#[test]
+fn of_an_account_that_comes_and_goes_only_the_last_word_is_kept() {
+    let mut story = Story::new(54);
+    let owner = did(&story.account);
+    story.commit(vec![Write::create(records::FRIEND, "a", friend(1))]);
+    story.commit(vec![Write::create(records::FRIEND, "b", friend(1)), Write::delete(records::FRIEND, "a")]);
+    let mut away = [Hidden::Forgotten, Hidden::Kept].map(Consumer::new);
+    for consumer in &mut away {
+        consumer.read(&story.scratch.reader(), 1);
+    }
+    let flips: Vec<Change> = (0..10_000)
+        .map(|number| if number % 2 == 0 { Hosting::Deactivated } else { Hosting::Active })
+        .map(|hosting| Change::Hosting { did: owner.clone(), hosting })
+        .collect();
+    for flips in flips.chunks(1_000) {
+        story.now += 1_000_000;
+        story.writer.apply(flips, &[], story.now).unwrap();
+    }
+    let reader = story.scratch.reader();
+    assert_eq!(words(&read(&reader, FeedCursor::BEGINNING)), ["deleted a", "shown", "created b"]);
+    for mut consumer in away {
+        consumer.read_all(&reader);
+        assert_eq!((consumer.shown(), consumer.gaps), (served(&reader), 0));
+    }
+    // That everything was erased is told for as long as anything is.
+    story.apply(&[Change::Erase { did: owner, hosting: Hosting::Deleted }]);
+    story.host(Hosting::Active);
+    story.host(Hosting::Suspended);
+    let all = read(&story.scratch.reader(), FeedCursor::BEGINNING);
+    assert_eq!(words(&all), ["erased", "hidden suspended"]);
+}
+
+#[test]
 fn a_rebuilt_index_has_a_feed_of_its_own_and_says_so() {
     let mut story = Story::new(47);
     story.commit(vec![Write::create(records::FRIEND, "a", friend(1))]);

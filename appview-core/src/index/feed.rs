@@ -2,8 +2,9 @@
 //!
 //! A change of what is served enters; a place leaves, later than every one before it. A record that is served bears the
 //! place of its last change itself, so that the feed holds each record once, and no body twice. Deletions and what became
-//! of accounts are rows of their own, removed when they are old. Deliberately absent: reading, which is the `query`
-//! room's, and any sense of time but the moment of the transaction.
+//! of accounts are rows of their own, removed when they are old; of what an account was called in turn, the last word is
+//! kept. Deliberately absent: reading changes, which is the `query` room's, and any sense of time but the moment of the
+//! transaction.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,13 +12,15 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension as _, named_params};
 
 use super::Fault;
+use super::IndexError;
 use super::batch::{Batch, Repo};
+use super::reader::IndexReader;
 use super::record::InCollection;
 
 /// How long the feed tells of deletions and accounts if nobody says otherwise: a week.
 pub const FEED_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// Most rows that one transaction removes because they are old.
+/// Rows that one transaction may remove because they are old, however few it added.
 const PRUNED_AT_ONCE: i64 = 256;
 
 /// Beyond every moment that a clock may tell, so that there are always places left.
@@ -54,8 +57,16 @@ const ADD_ACCOUNT: &str =
 
 const REMOVE_OF_REPO: &str = "delete from feed where repo = :repo";
 
+/// An erasure stays: whoever has not heard of it keeps what is gone, whatever the account is called afterwards.
+const REMOVE_ACCOUNT: &str = "
+    delete from feed where repo = :repo and hosting is not null and erased = 0";
+
+/// Twice as many as are at this moment's place or later, which are those that the transaction added: what is old gets
+/// fewer, however much is added at once. Where places run ahead of the clock, older ones count too.
 const FIND_OLD: &str = "
-    select max(seq) from (select seq from feed where seq < :before order by seq limit :limit)";
+    select max(seq) from (
+        select seq from feed where seq < :before order by seq
+         limit max(:least, 2 * (select count(*) from feed where seq >= :now)))";
 
 const REMOVE_OLD: &str = "delete from feed where seq <= :seq";
 
@@ -140,6 +151,18 @@ fn set_floor(conn: &Connection, floor: FeedSeq) -> Result<(), Fault> {
     Ok(())
 }
 
+impl IndexReader {
+    /// Before which place deletions, and what became of accounts, may be missing: they were old, or the place is in the
+    /// feed of another file. None in a feed without any change.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn feed_floor(&self) -> Result<Option<FeedSeq>, IndexError> {
+        self.query(floor)
+    }
+}
+
 impl Batch<'_> {
     /// The place of a change that happens in this moment, if it is one of what is served.
     pub(super) fn seq_if(&mut self, served: bool) -> Result<Option<i64>, Fault> {
@@ -188,7 +211,10 @@ impl Batch<'_> {
         self.add_account(repo, true)
     }
 
+    /// What was told of it before is told no more: whoever goes on from any place hears what it is now. Looks at what is
+    /// told of this account, as hiding and showing it look at all its records.
     fn add_account(&mut self, repo: &Repo<'_>, erased: bool) -> Result<(), Fault> {
+        self.conn.prepare_cached(REMOVE_ACCOUNT)?.execute(named_params! {":repo": repo.id})?;
         let seq = self.next_seq()?;
         self.conn.prepare_cached(ADD_ACCOUNT)?.execute(named_params! {
             ":seq": seq,
@@ -203,12 +229,14 @@ impl Batch<'_> {
     pub(super) fn prune_feed(&mut self, retention: Duration) -> Result<(), Fault> {
         let retention = u64::try_from(retention.as_micros()).unwrap_or(u64::MAX);
         let before = FeedSeq(self.now.saturating_sub(retention));
-        let old: Option<i64> = self
-            .conn
-            .prepare_cached(FIND_OLD)?
-            .query_row(named_params! {":before": before.to_row(), ":limit": PRUNED_AT_ONCE}, |row| {
-                row.get(0)
-            })?;
+        let old: Option<i64> = self.conn.prepare_cached(FIND_OLD)?.query_row(
+            named_params! {
+                ":before": before.to_row(),
+                ":least": PRUNED_AT_ONCE,
+                ":now": FeedSeq(self.now.min(LAST_MOMENT)).to_row(),
+            },
+            |row| row.get(0),
+        )?;
         if let Some(seq) = old {
             self.conn.prepare_cached(REMOVE_OLD)?.execute(named_params! {":seq": seq})?;
             set_floor(self.conn, FeedSeq::from_row(seq)?)?;

@@ -2,6 +2,7 @@
 //!
 //! Requests enter as [`Errand`]s; those that may set out leave. An errand that waits is a few words in a queue and no
 //! task, however many there are for one host; only a few set out at a time, so that they stand in line as tasks.
+//! Whatever is asked again before it is answered joins its errand, so that nobody piles up errands by repeating a question.
 //! Deliberately absent: what is done on the way, and all of politeness: that is kept by [`turns`](super::turns).
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -233,8 +234,8 @@ pub(super) type Questions = HashMap<Question, Open>;
 pub(super) struct Open {
     /// What its errand waits for, if that is a time.
     pub(super) later: Option<Time>,
-    /// The same asked once more since its errand last set out, or began to wait before a place; and the moment before which
-    /// it has no time.
+    /// The same asked once more while its errand is under way or waits before a place, and the moment before which that need
+    /// not be answered.
     pub(super) newer: Option<(Errand, u64)>,
     /// When its errand was last hurried, in microseconds since the Unix epoch.
     hurried_at: u64,

@@ -2,10 +2,10 @@
 //!
 //! Requests enter without waiting; answers leave as inputs of the pump. A repository is answered for, however long that
 //! takes: each failure is told, with the moment of the next try, so that it can outlive the process. An identity is
-//! answered for after three tries at the latest, as unreachable; a hosting that three tries cannot find out, and a record
-//! that one cannot prove, not at all. Requests wait as errands (`errand`) before the places where they have to go;
-//! what is done there is in `visit`. Deliberately absent: any judgement of repositories; that is
-//! [`verify_repo`](crate::sync::verify::verify_repo)'s.
+//! answered for after three tries at the latest, as unreachable, and at once while too many are asked for; a hosting
+//! that three tries cannot find out, and a record that one cannot prove, not at all. Requests wait as errands (`errand`)
+//! before the places where they have to go; what is done there is in `visit`. Deliberately absent: any judgement of
+//! repositories; that is [`verify_repo`](crate::sync::verify::verify_repo)'s.
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -224,7 +224,7 @@ impl Work {
         }
     }
 
-    /// A request as an errand, and the moment before which it has no time; 0 if it has.
+    /// A request as an errand, and the moment before which it need not be answered; 0 for at once.
     fn errand(&self, request: Request) -> (Errand, u64) {
         let Network { directory, clock, .. } = &self.desk.network;
         let now = clock.now();

@@ -683,11 +683,14 @@ async fn a_service_that_stops_says_goodbye() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_index_that_is_rebuilt_meanwhile_comes_again_whole() {
+async fn whoever_hears_of_an_index_that_is_rebuilt_meanwhile_is_sent_to_its_beginning() {
     let mut service = Service::start().await;
+    let mut early = service.subscribe("").await;
+    early.hears_nothing().await;
     service.befriend(&["a", "b"]);
     let mut client = service.subscribe("?cursor=0").await;
     assert_eq!(client.words(2).await, ["create a", "create b"]);
+    assert_eq!(early.words(2).await, ["create a", "create b"], "the first change is no gap");
     service.network.commit(&service.account, vec![Write::delete(records::FRIEND, "a")]);
     service.writer = None;
     let (repo, now) = (service.network.repo(&service.account), service.now);
@@ -695,7 +698,14 @@ async fn an_index_that_is_rebuilt_meanwhile_comes_again_whole() {
     Index::rebuild(service.scratch.index.path(), catalog(), fill).unwrap();
     service.writer = Some(service.scratch.writer());
     service.befriend(&["c"]);
+    // Nothing in the new feed says that `a` is gone.
+    let told = (1012, "the index was built anew; start from cursor=0".to_owned());
+    assert_eq!(client.closing().await, told);
+    assert_eq!(early.closing().await, told);
+    let mut client = service.subscribe("?cursor=0").await;
     assert_eq!(client.words(2).await, ["create b", "create c"]);
+    service.befriend(&["d"]);
+    assert_eq!(client.words(1).await, ["create d"]);
     service.stop().await;
 }
 

@@ -26,7 +26,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::App;
 use options::{Options, OptionsError, Request};
-use pages::{Pages, Place};
+use pages::{Found, Pages, Place};
 
 /// Longest message that is read. Ten thousand DIDs take a third of it.
 const MESSAGE_BYTES: usize = 1_000_000;
@@ -36,6 +36,9 @@ const BUFFER_BYTES: usize = 16 << 10;
 
 /// Longest reason of a close frame, in bytes.
 const REASON_BYTES: usize = 123;
+
+/// What a subscriber is told whose place is in the feed of another file.
+const BUILT_ANEW: &str = "the index was built anew; start from cursor=0";
 
 /// After how many pings without an answer, or anything else, a subscriber is gone.
 const UNANSWERED_PINGS: u32 = 6;
@@ -133,6 +136,7 @@ async fn serve(socket: WebSocket, request: Request, shared: Subscribers, _place:
     tracing::debug!(?end, "a subscriber has left");
     let frame = match end {
         End::Stopping => Some(CloseFrame { code: close_code::AWAY, reason: "the service stops".into() }),
+        End::BuiltAnew => Some(CloseFrame { code: close_code::RESTART, reason: BUILT_ANEW.into() }),
         End::Refused(error) => Some(CloseFrame { code: code(&error), reason: reason(&error).into() }),
         // What it said last is answered.
         End::Gone => None,
@@ -160,6 +164,8 @@ enum End {
     Unanswered,
     /// What it sent makes no sense.
     Refused(OptionsError),
+    /// The index was built anew, and what it was sent may be gone without a word.
+    BuiltAnew,
     /// The service stops, or cannot read its index any more.
     Stopping,
 }
@@ -194,12 +200,16 @@ impl Subscriber {
             while !self.wait(std::future::pending()).await? {}
         }
         let mut news = self.shared.news.clone();
-        let mut place = cursor.map_or(Place::Newest, Place::At);
+        let (mut place, mut since) = (cursor.map_or(Place::Newest, Place::At), FeedSeq::START);
         loop {
             // What is committed from here on wakes; what was committed before is in the page.
             news.mark_unchanged();
-            let page = self.shared.pages.next(place, self.options.clone()).await.ok_or(End::Stopping)?;
-            place = Place::After(page.after);
+            let found = self.shared.pages.next(place, since, self.options.clone()).await;
+            let page = match found.ok_or(End::Stopping)? {
+                Found::Texts(page) => page,
+                Found::BuiltAnew => return Err(End::BuiltAnew),
+            };
+            (place, since) = (Place::After(page.after), page.since);
             self.send(page.texts.into_iter().map(Message::from)).await?;
             if page.is_last {
                 self.wait(changed(&mut news)).await?;

@@ -32,16 +32,30 @@ pub(super) struct Texts {
     pub(super) texts: Vec<String>,
     /// Where to read on.
     pub(super) after: FeedSeq,
+    /// From where on the subscriber must hear of every deletion: the newest event when it began, and later where it is.
+    /// The start as long as there was none.
+    pub(super) since: FeedSeq,
     /// Whether there is no more for now.
     pub(super) is_last: bool,
+}
+
+/// What is found at a place.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// The part that follows.
+    Texts(Texts),
+    /// What the subscriber was sent is of another file: nothing tells it which of that is gone.
+    BuiltAnew,
 }
 
 /// A question, and where its answer goes.
 #[derive(Debug)]
 struct Ask {
     place: Place,
+    /// From where on it must hear of every deletion.
+    since: FeedSeq,
     options: Options,
-    answer: oneshot::Sender<Texts>,
+    answer: oneshot::Sender<Found>,
 }
 
 /// The reader of pages; cheap to clone. It ends with its last clone.
@@ -56,10 +70,11 @@ impl Pages {
         Self(asks)
     }
 
-    /// The next part for a subscriber; nothing if the index cannot be read, which is logged.
-    pub(super) async fn next(&self, place: Place, options: Options) -> Option<Texts> {
+    /// The next part for a subscriber, whose `since` is that of the part before, or the start; nothing if the index cannot
+    /// be read, which is logged.
+    pub(super) async fn next(&self, place: Place, since: FeedSeq, options: Options) -> Option<Found> {
         let (answer, answered) = oneshot::channel();
-        self.0.send(Ask { place, options, answer }).await.ok()?;
+        self.0.send(Ask { place, since, options, answer }).await.ok()?;
         answered.await.ok()
     }
 }
@@ -77,9 +92,9 @@ async fn read(index: Index, mut asked: mpsc::Receiver<Ask>) {
 fn answer(index: &Index, round: Vec<Ask>) {
     let answered = index.reader().and_then(|reader| {
         for ask in round {
-            let texts = texts(&reader, &ask)?;
+            let found = find(&reader, &ask)?;
             // Who has gone meanwhile needs none.
-            let _ = ask.answer.send(texts);
+            let _ = ask.answer.send(found);
         }
         Ok(())
     });
@@ -88,7 +103,14 @@ fn answer(index: &Index, round: Vec<Ask>) {
     }
 }
 
-fn texts(reader: &IndexReader, ask: &Ask) -> Result<Texts, IndexError> {
+fn find(reader: &IndexReader, ask: &Ask) -> Result<Found, IndexError> {
+    let since = match ask.since {
+        FeedSeq::START => reader.feed_newest()?,
+        since => since,
+    };
+    if reader.feed_floor()?.is_some_and(|floor| since < floor) {
+        return Ok(Found::BuiltAnew);
+    }
     let after = match ask.place {
         Place::Newest => reader.feed_newest()?,
         Place::At(seq) => seq.before().min(reader.feed_newest()?),
@@ -104,5 +126,5 @@ fn texts(reader: &IndexReader, ask: &Ask) -> Result<Texts, IndexError> {
             Err(error) => tracing::error!(%error, "an event of the feed is left out"),
         }
     }
-    Ok(Texts { texts, after, is_last })
+    Ok(Found::Texts(Texts { texts, after, since: since.max(after), is_last }))
 }

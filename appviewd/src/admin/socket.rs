@@ -1,7 +1,8 @@
 //! The socket's file: made for its owner alone, taken over from a dead daemon, never from a living one.
 
+use std::fs::{DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -41,22 +42,37 @@ impl Socket {
         let path = path.to_owned();
         match UnixStream::connect(&path) {
             Ok(_) => return Err(SocketError::Taken(path)),
-            // Whoever listened is dead.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                // If it cannot be removed, it cannot be made anew either, and that is told.
-                let _ = std::fs::remove_file(&path);
-            }
+            // Whoever listened is dead, and so is the file.
             Err(_) => {}
         }
-        let made = UnixListener::bind(&path).and_then(|listener| {
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-            Ok(listener)
-        });
-        match made {
+        match make(&path) {
             Ok(listener) => Ok((Self { path }, listener)),
             Err(error) => Err(SocketError::Io { path, error }),
         }
     }
+}
+
+/// Makes it in a folder that nobody else may enter, and moves it into its place when it is its owner's alone: at no moment
+/// may anyone else open it.
+fn make(path: &Path) -> io::Result<UnixListener> {
+    // Not longer than the path itself, which may be as long as paths of sockets may be.
+    let folder = path.with_extension("d");
+    match std::fs::remove_dir_all(&folder) {
+        // One that was killed in here left it.
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    DirBuilder::new().mode(0o700).create(&folder)?;
+    let made = folder.join("s");
+    let listener = UnixListener::bind(&made).and_then(|listener| {
+        std::fs::set_permissions(&made, Permissions::from_mode(0o600))?;
+        std::fs::rename(&made, path)?;
+        Ok(listener)
+    });
+    // One that stays is removed by the next daemon.
+    let _ = std::fs::remove_dir_all(&folder);
+    listener
 }
 
 impl Drop for Socket {
@@ -75,7 +91,11 @@ mod tests {
     async fn a_socket_is_its_owners_and_taken_over_from_the_dead_only() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("admin.sock");
+        // What one that was killed in the midst of it left.
+        std::fs::create_dir(folder.path().join("admin.d")).unwrap();
+        std::fs::write(folder.path().join("admin.d/s"), "").unwrap();
         let (socket, listener) = Socket::bind(&path).unwrap();
+        assert!(!folder.path().join("admin.d").exists());
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(matches!(Socket::bind(&path), Err(SocketError::Taken(_))));
         // As if killed: nobody listens, the file stays.

@@ -298,26 +298,6 @@ async fn a_relay_that_does_not_answer_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_is_left_out_or_tracked_meanwhile_is_so_in_the_new_index() {
-    let town = Town::new();
-    let people = town.people();
-    let mut anew = town.build(Scope::default().excluding([people[1].clone()])).await.unwrap();
-    // One that no directory knows, since it has none of our records yet; one that was left out; and one that is from here on.
-    let unknown = town.account(0);
-    town.write(&Change::Forget { did: people[0].clone() });
-    let scope = Scope::default().excluding([people[0].clone()]);
-    anew.obey(scope, vec![unknown.clone(), people[1].clone(), people[2].clone()]).await.unwrap();
-    anew.catch_up().await.unwrap();
-    let comparison = anew.compare().unwrap();
-    assert!(comparison.is_whole() && comparison.agrees() == Some(true), "{comparison:?}");
-    let reader = anew.swap_in().unwrap().reader().unwrap();
-    assert_eq!(reader.repo_state(&people[0]).unwrap(), None);
-    for did in [&unknown, &people[1], &people[2]] {
-        assert_eq!(reader.repo_state(did).unwrap().unwrap().proof, Proof::Full, "{did}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn what_moves_meanwhile_is_proven_again_before_the_swap() {
     let town = Town::new();
     let people = town.people();

@@ -6,7 +6,6 @@
 //! same pump, verifier and network as live, but without streams. Deliberately absent: who follows the network meanwhile,
 //! and lets go of the old index at the end.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +23,7 @@ use super::relay::{Received, RelayUrl};
 use crate::index::{Fingerprint, Index, IndexError, IndexReader, IndexWriter, Rebuilt};
 use crate::query::Scope as FingerprintOf;
 use crate::record::Catalog;
-use crate::sync::{Change, Followed, Proof, RepoState, Scope, StreamCursor, Verifier};
+use crate::sync::{Followed, Proof, RepoState, StreamCursor, Verifier};
 use crate::syntax::{Did, Nsid};
 
 /// How often it is looked how far it has come, and what was gathered is written.
@@ -36,9 +35,6 @@ const TRIES: u32 = 4;
 const PATIENCE: Duration = Duration::from_secs(10 * 60);
 /// The same while nobody follows the network.
 const SHORT_PATIENCE: Duration = Duration::from_secs(30);
-
-/// Most repositories that one transaction forgets.
-const FORGOTTEN_AT_ONCE: usize = 64;
 
 /// Whom to ask.
 #[derive(Debug, Clone)]
@@ -157,33 +153,6 @@ impl Anew {
             gather(&mut writer, &self.asked, stale, &[], SHORT_PATIENCE, &mut |_| ()).await?;
         }
         Ok(found)
-    }
-
-    /// Has what an operator said since: whoever `scope` leaves out is forgotten, and those of `tracked` that the new index
-    /// does not know are proven.
-    ///
-    /// # Errors
-    ///
-    /// The new index cannot be read or written.
-    pub async fn obey(&mut self, scope: Scope, tracked: Vec<Did>) -> Result<(), IndexError> {
-        self.asked.network.scope = scope;
-        let mut writer = self.rebuilt.index().writer(Arc::clone(&self.catalog))?;
-        let (mut left_out, mut missing) = (Vec::new(), BTreeSet::from_iter(tracked));
-        for followed in writer.repo_states() {
-            let did = followed?.did;
-            missing.remove(&did);
-            if self.asked.network.scope.excludes(did.as_str()) {
-                left_out.push(Change::Forget { did });
-            }
-        }
-        for changes in left_out.chunks(FORGOTTEN_AT_ONCE) {
-            writer.apply(changes, &[], self.asked.network.clock.now())?;
-        }
-        if !missing.is_empty() {
-            let missing = missing.into_iter().collect();
-            gather(&mut writer, &self.asked, missing, &[], SHORT_PATIENCE, &mut |_| ()).await?;
-        }
-        Ok(())
     }
 
     /// Compares the new index with the old one.

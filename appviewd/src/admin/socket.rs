@@ -40,10 +40,9 @@ impl Socket {
     /// [`SocketError`].
     pub fn bind(path: &Path) -> Result<(Self, UnixListener), SocketError> {
         let path = path.to_owned();
-        match UnixStream::connect(&path) {
-            Ok(_) => return Err(SocketError::Taken(path)),
-            // Whoever listened is dead, and so is the file.
-            Err(_) => {}
+        // Otherwise whoever listened is dead, and so is the file.
+        if UnixStream::connect(&path).is_ok() {
+            return Err(SocketError::Taken(path));
         }
         match make(&path) {
             Ok(listener) => Ok((Self { path }, listener)),

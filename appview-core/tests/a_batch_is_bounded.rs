@@ -125,3 +125,39 @@ fn a_batch_holds_at_most_one_large_repository_and_ends_with_it() {
         [&order[..3], &order[3..5], &order[5..6], &order[6..]].map(|dids| dids.iter().collect()).into();
     assert_eq!(written, expected);
 }
+
+/// Nothing is asked that anyone could answer.
+struct Nobody;
+
+impl Upstream for Nobody {
+    fn ask(&mut self, _: Request) -> Option<Answer> {
+        None
+    }
+}
+
+#[test]
+fn what_is_gathered_is_written_soon_though_there_is_always_more_to_handle() {
+    const MILLISECOND: u64 = 1_000;
+    let mut network = Network::new(41);
+    let now = network.world.now_micros() + 1_000_000;
+    let kept = Kept::default();
+    let mut verifier = Verifier::new(Scope::default(), []);
+    let stream = verifier.add_stream("wss://relay.example", None);
+    let mut pump = Pump::new(verifier, Nobody, kept.clone(), now).unwrap();
+    pump.handle(Input::Track("did:web:someone.example".parse().unwrap()), now).unwrap();
+    assert_eq!(kept.0.borrow().len(), 0, "it waits for others to share its transaction");
+
+    // Frames of others, one each millisecond, for two seconds: the pump is never told that there is no more.
+    let stranger = network.world.create_account(KeyKind::K256);
+    for millisecond in 1..=2_000 {
+        let post = records::post(1, network.world.now_micros());
+        let key = network.world.next_tid();
+        let frame = network.world.commit(&stranger, vec![Write::create(records::POST, &key, post)]);
+        pump.handle_frame(stream, frame.as_ref(), now + millisecond * MILLISECOND).unwrap();
+    }
+    let batches = kept.0.borrow();
+    assert_eq!(batches[0].changes.len(), 1);
+    assert!(batches[0].at - now <= 21 * MILLISECOND, "{} us", batches[0].at - now);
+    let cursors: Vec<i64> = batches[1..].iter().map(|batch| batch.cursors[0].seq).collect();
+    assert!((1..=3).contains(&cursors.len()), "a cursor is worth a transaction once a second: {cursors:?}");
+}

@@ -83,6 +83,27 @@ fn a_leap_of_billions_has_every_repository_proven_again() {
 }
 
 #[test]
+fn gaps_that_follow_each_other_are_made_up_for_together_and_the_cursor_waits() {
+    let (mut listener, account) = Listener::following(5);
+    listener.world.skip_seq(9_000_000_000);
+    let frame = listener.world.commit(&account, vec![friend("a")]);
+    assert_eq!(listener.hear(&frame), ["gap", "desynchronized", "fetch"]);
+    listener.settle();
+    let stored = listener.watermark();
+    assert!(stored.is_some());
+    for key in ["b", "c", "d"] {
+        listener.world.skip_seq(9_000_000_000);
+        let frame = listener.world.commit(&account, vec![friend(key)]);
+        assert_eq!(listener.hear(&frame), [format!("commit +dev.cocore.account.friend/{key}")]);
+        assert_eq!(listener.watermark(), None, "a crash before the gap is made up for must find it again");
+    }
+    listener.world.advance(61_000_000);
+    listener.verifier.tick(listener.world.now_micros());
+    assert_eq!(listener.said()[..3], ["gap", "desynchronized", "fetch"]);
+    assert_eq!(listener.watermark(), Some(listener.world.seq() as i64));
+}
+
+#[test]
 fn what_is_left_out_right_after_a_cursor_has_every_repository_proven_again() {
     let (mut listener, account) = Listener::following(5);
     let seq = listener.world.seq() as i64;

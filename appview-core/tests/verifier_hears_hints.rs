@@ -163,6 +163,17 @@ fn places_of_hints_may_repeat_and_the_cursor_never_goes_back() {
 }
 
 #[test]
+fn an_event_from_the_future_moves_no_cursor() {
+    let (mut listener, account) = Listener::following(9);
+    let now = listener.world.now_micros();
+    let far = now.cast_signed() + 3_600_000_000;
+    let hint = Hint::Identity { did: did(&account) };
+    assert_eq!(listener.verifier.handle_hint(listener.stream, far, hint, now), Handled::Rejected);
+    assert_eq!(listener.said(), ["reject future-event"]);
+    assert!(listener.watermark().is_some_and(|at| at < far));
+}
+
+#[test]
 fn a_record_that_was_overtaken_changes_nothing() {
     let (mut listener, account) = Listener::following(10);
     let now = listener.world.now_micros();

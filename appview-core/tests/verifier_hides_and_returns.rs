@@ -37,7 +37,13 @@ fn a_commit_of_an_inactive_account_is_refused() {
     let (mut listener, account) = Listener::following(2);
     account_event(&mut listener, &account, false, Some("takendown"));
     let frame = listener.world.commit(&account, vec![rename("Grace")]);
-    assert_eq!(listener.hear(&frame), ["reject inactive-account"]);
+    assert_eq!(
+        listener.hear(&frame),
+        ["confirm hosting", "reject inactive-account"],
+        "whoever writes may be back"
+    );
+    let frame = listener.world.commit(&account, vec![rename("Ada")]);
+    assert_eq!(listener.hear(&frame), ["reject inactive-account"], "once a minute is enough");
     let sync = listener.world.sync(&account);
     assert_eq!(listener.hear(&sync), ["reject inactive-account"]);
 }
@@ -105,7 +111,22 @@ fn a_deletion_erases_only_when_the_pds_confirms_it() {
     assert!(listener.index[&did(&account)].records.is_empty());
     assert_eq!(listener.state(&account).head, None);
     let frame = listener.world.commit(&account, vec![friend("late")]);
-    assert_eq!(listener.hear(&frame), ["reject inactive-account"]);
+    assert_eq!(listener.hear(&frame), ["confirm hosting", "reject inactive-account"]);
+    // A host that took the account for gone by mistake is not believed for longer than until the account writes again.
+    assert_eq!(listener.confirm(&account, Hosting::Active), ["hosting returning", "desynchronized", "fetch"]);
+    listener.world.account(&account, true, None);
+    listener.settle();
+    assert_eq!(listener.shown(&account), listener.truth(&account));
+}
+
+#[test]
+fn whom_nobody_knows_and_nothing_was_shown_of_leaves_no_trace() {
+    let mut listener = Listener::new(15);
+    let ghost = listener.world.create_account(fixtures::KeyKind::K256);
+    listener.verifier.track(did(&ghost));
+    assert_eq!(listener.said(), ["desynchronized", "fetch"]);
+    assert_eq!(listener.confirm(&ghost, Hosting::Deleted), ["forget"]);
+    assert_eq!(listener.verifier.tracked(), 0);
 }
 
 #[test]

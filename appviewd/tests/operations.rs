@@ -119,6 +119,11 @@ async fn a_running_daemon_tells_how_everything_stands() {
     assert_eq!((&stream["endpoint"], &stream["connected"]), (&json!(running.relay.url()), &json!(true)));
     assert_eq!((&stream["newest"], &stream["stored"]), (&json!(216), &json!(216)));
     assert_eq!(status["counts"]["frames"], 216);
+    let rejections = status["rejections"].as_object().unwrap().iter();
+    // What is not newer than what is held is no fault of anyone's, and is told beside the faults.
+    let faults = rejections.filter(|(reason, _)| *reason != "stale-rev");
+    let faults: u64 = faults.map(|(_, count)| count.as_u64().unwrap()).sum();
+    assert_eq!((faults, &status["counts"]["rejected"]), (3, &json!(3)));
     assert!(status["provenShare"].as_f64().is_some_and(|share| (0.0..=1.0).contains(&share)), "{status}");
     let repos = &status["repos"];
     let count = |name: &str| repos[name].as_u64().unwrap();
@@ -131,6 +136,7 @@ async fn a_running_daemon_tells_how_everything_stands() {
         "at 216, stored 216",
         "11 followed: 8 hosted, 3 hidden",
         "216 frames",
+        ", stale-rev ",
     ] {
         assert!(told.contains(word), "{word}: {told}");
     }
@@ -268,6 +274,10 @@ async fn numbers_are_told_as_prometheus_reads_them() {
     assert_eq!(number("appview_frames_total"), 216.0);
     assert_eq!(number("appview_frames_foreign_total"), 21.0);
     assert_eq!(number("appview_commits_total"), 120.0);
+    let verified = number("appview_verify_seconds_count");
+    assert!((120.0..=195.0).contains(&verified), "{verified}: commits, and whatever else was not foreign");
+    assert!(number("appview_write_seconds_count") >= 1.0);
+    assert!(number("appview_changes_written_total") >= 120.0);
     assert!(number("appview_index_bytes") > 100_000.0);
     let labelled = |name: &str| number(&format!("{name}{{endpoint=\"{}\"}}", running.relay.url()));
     assert_eq!(labelled("appview_stream_cursor_seq"), 216.0);

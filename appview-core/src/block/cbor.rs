@@ -72,15 +72,6 @@ impl<'a> Value<'a> {
             _ => None,
         }
     }
-
-    /// The list inside, if it is one.
-    #[must_use]
-    pub fn as_list(&self) -> Option<&[Value<'a>]> {
-        match self {
-            Self::List(items) => Some(items),
-            _ => None,
-        }
-    }
 }
 
 /// A map in canonical order: by key length, then by the key's bytes; no key twice.

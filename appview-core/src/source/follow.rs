@@ -11,15 +11,17 @@
 //! network   ─┘ ◄─ requests ─┘
 //! ```
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::clock::Clock;
+use super::counts::count;
 use super::discovery::Discovery;
 use super::network::Network;
 use super::orders::Orders;
@@ -38,10 +40,6 @@ const BATCHES: usize = 2;
 
 /// How often the pump is told that time passes.
 const TICK: Duration = Duration::from_secs(1);
-
-/// How long a Jetstream keeps events at least, in microseconds: an older cursor leads to the oldest of them, and it says
-/// nothing about that.
-const JETSTREAM_KEEPS: u64 = 20 * 60 * 60 * 1_000_000;
 
 /// What to follow.
 pub struct Following {
@@ -173,6 +171,11 @@ pub struct Beat {
     pub last_frame: Option<u64>,
     /// Messages that wait for the pump.
     pub queued: usize,
+    /// Bytes that those take, with the one that is being handled.
+    pub queued_bytes: usize,
+    /// What was refused since following began, by the reason, with what was no newer than what is held; of a flood not all is
+    /// counted here.
+    pub rejections: BTreeMap<&'static str, u64>,
     /// When all but the cursors was read last, in microseconds since the Unix epoch; none before the pump has begun.
     pub at: Option<u64>,
 }
@@ -289,7 +292,6 @@ fn start(writer: &IndexWriter, following: Following) -> Result<Started, IndexErr
     for source in sources {
         let url = source.url();
         let cursor = cursors.iter().find(|cursor| cursor.endpoint == url.as_str()).map(|cursor| cursor.seq);
-        let cursor = cursor.filter(|cursor| is_kept(&source, *cursor, outside.clock.now()));
         let stream = verifier.add_stream(url.as_str(), cursor);
         let dialect = match source {
             Source::Relay(_) => Dialect::Frames,
@@ -330,14 +332,6 @@ fn start(writer: &IndexWriter, following: Following) -> Result<Started, IndexErr
     Ok(Started { verifier, upstream, outbox: frames.downgrade(), inbox, sockets })
 }
 
-/// Whether a service still has what comes after a cursor, as far as can be told before asking.
-fn is_kept(source: &Source, cursor: i64, now: u64) -> bool {
-    match source {
-        Source::Relay(_) => true,
-        Source::Jetstream(_) => now.saturating_sub(cursor.max(0).cast_unsigned()) < JETSTREAM_KEEPS,
-    }
-}
-
 /// Tells the pump that time passes.
 async fn tick(output: Outbox) {
     loop {
@@ -358,13 +352,14 @@ async fn pump<S: Sink>(
     clock: &Clock,
 ) -> Result<(), S::Error> {
     let mut pump = Pump::new(verifier, upstream, sink, clock.now())?;
+    let mut report = Report { pulse, told: Tally::default(), rejections: BTreeMap::new() };
     loop {
         let received = match inbox.try_receive() {
             Some(received) => received,
             None => {
                 // Nothing waits: write what there is, so that a quiet network is not a slow one.
                 pump.rest(clock.now())?;
-                report(&pump, pulse, 0, clock.now());
+                report.write(&pump, &inbox, clock.now());
                 match inbox.receive().await {
                     Some(received) => received,
                     None => return pump.flush(clock.now()),
@@ -381,7 +376,7 @@ async fn pump<S: Sink>(
                     pulse.write(|beat| beat.last_frame = Some(at));
                 }
                 if is_tick {
-                    report(&pump, pulse, inbox.len(), at);
+                    report.write(&pump, &inbox, at);
                 }
             }
             Received::Resume { stream, cursor } => {
@@ -392,19 +387,34 @@ async fn pump<S: Sink>(
         for notice in pump.take_notices() {
             tell(&notice);
         }
-        pump.take_rejections();
+        for rejection in pump.take_rejections() {
+            *report.rejections.entry(rejection.reason).or_default() += 1;
+        }
     }
 }
 
-fn report<S: Sink>(pump: &Pump<impl Upstream, S>, pulse: &Pulse, queued: usize, at: u64) {
-    pulse.write(|beat| {
-        beat.tally = pump.tally();
-        beat.repos = pump.verifier().tracked();
-        beat.streams = pump.verifier().streams();
-        beat.standing = pump.verifier().standing();
-        beat.queued = queued;
-        beat.at = Some(at);
-    });
+/// What is told of one pump from time to time.
+struct Report<'p> {
+    pulse: &'p Pulse,
+    /// What it had counted when that was told last.
+    told: Tally,
+    rejections: BTreeMap<&'static str, u64>,
+}
+
+impl Report<'_> {
+    fn write<S: Sink>(&mut self, pump: &Pump<impl Upstream, S>, inbox: &Inbox, at: u64) {
+        let tally = pump.tally();
+        count(std::mem::replace(&mut self.told, tally), tally);
+        self.pulse.write(|beat| {
+            beat.tally = tally;
+            beat.repos = pump.verifier().tracked();
+            beat.streams = pump.verifier().streams();
+            beat.standing = pump.verifier().standing();
+            (beat.queued, beat.queued_bytes) = (inbox.len(), inbox.bytes());
+            beat.rejections.clone_from(&self.rejections);
+            beat.at = Some(at);
+        });
+    }
 }
 
 fn tell(notice: &Notice) {
@@ -449,15 +459,21 @@ type WriterThread = JoinHandle<Result<IndexWriter, IndexError>>;
 fn spawn_writer(mut writer: IndexWriter, inbox: WeakOutbox, pulse: Pulse) -> (ToWriter, WriterThread) {
     let (batches, queue): (_, Receiver<Batch>) = sync_channel(BATCHES);
     let thread = std::thread::spawn(move || {
+        let mut doubted: Vec<Did> = Vec::new();
         for batch in queue {
+            let began = Instant::now();
             let applied = write_patiently(&mut writer, &batch)?;
+            metrics::histogram!("appview_write_seconds").record(began.elapsed());
+            metrics::counter!("appview_changes_written_total").increment(batch.changes.len() as u64);
             pulse.feed.send_if_modified(|newest| std::mem::replace(newest, applied.feed) < applied.feed);
             for refused in applied.refused {
                 tell_refused(&refused);
-                // At the end there may be nobody left to ask; the next start will.
-                if let Some(inbox) = inbox.upgrade() {
-                    let _ = inbox.try_send(Received::Input(Input::Doubt(refused.did)));
-                }
+                doubted.push(refused.did);
+            }
+            // While there is no room, they are kept for the next time. At the end there may be nobody left to ask; the next
+            // start will.
+            if let Some(inbox) = inbox.upgrade() {
+                doubted.retain(|did| !inbox.try_send(Received::Input(Input::Doubt(did.clone()))));
             }
             pulse.write(|beat| {
                 beat.cursors =

@@ -204,24 +204,11 @@ impl Http {
     }
 
     async fn question(&self, url: Url, chosen: ChosenBy, manners: Manners) -> Result<Question, HttpError> {
-        let Shared { wire, turns, at_once, doubtful_at_once, .. } = self.shared.as_ref();
-        let resting = || HttpError::Resting { url: url.to_string() };
-        let turn = turns.turn(&origin(&url), self.urgency, manners).await.map_err(|_| resting())?;
-        // The host's turn comes first, so that nobody who waits for a host keeps others from asking another. What an
-        // operator chose needs no place: however many strangers are slow, it is asked.
-        let place = match chosen {
-            ChosenBy::Stranger => {
-                let places = if turn.is_doubtful() { doubtful_at_once } else { at_once };
-                let place = Arc::clone(places).acquire_owned();
-                // Nobody closes the semaphores, so there is always a permit.
-                match self.urgency {
-                    Urgency::Live => timeout(PATIENCE, place).await.map_err(|_| resting())?.ok(),
-                    Urgency::Fetch | Urgency::Audit => place.await.ok(),
-                }
-            }
-            ChosenBy::Operator => None,
-        };
-        Ok(Question { wire: Arc::clone(wire), url, chosen, turn, _place: place })
+        let Self { shared, urgency } = self.clone();
+        match shared.turns.turn(&origin(&url), urgency, manners).await {
+            Ok(turn) => Ok(Question { shared, urgency, url, chosen, turn }),
+            Err(_) => Err(HttpError::Resting { url: url.into() }),
+        }
     }
 
     fn allowed(&self, url: &str) -> Result<Url, HttpError> {
@@ -236,11 +223,11 @@ impl Http {
 /// A question whose turn it is: to be asked at once, or dropped.
 #[derive(Debug)]
 pub struct Question {
-    wire: Arc<dyn Wire>,
+    shared: Arc<Shared>,
+    urgency: Urgency,
     url: Url,
     chosen: ChosenBy,
     turn: Turn,
-    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Question {
@@ -250,6 +237,7 @@ impl Question {
     ///
     /// [`HttpError`].
     pub async fn bytes(self, limit: usize) -> Result<Vec<u8>, HttpError> {
+        let _place = self.place().await?;
         let asked = async {
             let mut reply = self.ask().await?;
             body(&self.url, &mut reply, limit).await
@@ -273,24 +261,46 @@ impl Question {
             .map_err(|_| HttpError::Malformed { url: url.into(), expected: "json" })
     }
 
-    /// Asks for a stream of at most `limit` bytes, which keeps its turn until it is dropped.
+    /// Asks for a stream of at most `limit` bytes, which keeps its turn until it is dropped. How many arrive at once is up to
+    /// whoever reads them.
     ///
     /// # Errors
     ///
     /// [`HttpError`].
     pub async fn stream(self, limit: u64) -> Result<Stream, HttpError> {
+        let place = self.place().await?;
         let reply = match timeout(ANSWER, self.ask()).await {
             Ok(reply) => reply,
             Err(_) => Err(silent(&self.url)),
         };
         self.note(reply.as_ref().err());
+        drop(place);
         let now = Instant::now();
         Ok(Stream { reply: reply?, question: self, limit, read: 0, began: now, stretch: (now, 0) })
     }
 
+    /// Waits for a place among all requests. The host's turn came first, so that nobody who waits for a host keeps others
+    /// from asking another. What an operator chose needs none: however many strangers are slow, it is asked.
+    async fn place(&self) -> Result<Option<OwnedSemaphorePermit>, HttpError> {
+        if self.chosen == ChosenBy::Operator {
+            return Ok(None);
+        }
+        let Shared { at_once, doubtful_at_once, .. } = self.shared.as_ref();
+        let places = if self.turn.is_doubtful() { doubtful_at_once } else { at_once };
+        let place = Arc::clone(places).acquire_owned();
+        // Nobody closes the semaphores, so there is always a permit.
+        match self.urgency {
+            Urgency::Fetch | Urgency::Audit => Ok(place.await.ok()),
+            Urgency::Live => match timeout(PATIENCE, place).await {
+                Ok(place) => Ok(place.ok()),
+                Err(_) => Err(HttpError::Resting { url: self.url.to_string() }),
+            },
+        }
+    }
+
     /// An answer that is none of an error.
     async fn ask(&self) -> Result<Reply, HttpError> {
-        let reply = self.wire.get(self.url.clone(), self.chosen).await;
+        let reply = self.shared.wire.get(self.url.clone(), self.chosen).await;
         let reply = reply.map_err(|error| unreachable(&self.url, error))?;
         if let Some(allowance) = reply.wishes.allowance {
             self.turn.allowed(allowance);

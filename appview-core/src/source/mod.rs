@@ -17,6 +17,8 @@ pub mod burst;
 #[cfg(feature = "net")]
 pub mod clock;
 #[cfg(feature = "net")]
+mod counts;
+#[cfg(feature = "net")]
 pub mod directory;
 #[cfg(feature = "net")]
 pub mod discovery;

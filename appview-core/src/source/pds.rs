@@ -8,7 +8,7 @@
 //! The shapes of requests and answers are `atrium-api`'s. Follows [`com.atproto.sync`](https://docs.bsky.app/docs/category/http-reference).
 
 use std::io::{Seek as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ use crate::syntax::{Did, Nsid, RepoPath, Tid};
 
 /// Exports up to this many bytes stay in memory.
 const IN_MEMORY: usize = 4 << 20;
+/// Exports that are asked for, or wait for a place to arrive in, at once.
+const ASKED_AT_ONCE: usize = 32;
 /// Exports that arrive, or wait for room in the queue to the pump, at once.
 const AT_ONCE: usize = 12;
 /// Exports that arrive at once for longer than [`SLOW`].
@@ -140,7 +142,14 @@ pub struct Place(#[expect(dead_code, reason = "held for its drop")] Option<Owned
 #[derive(Debug, Clone)]
 pub struct Hosts {
     http: Http,
-    spool: Arc<Path>,
+    exports: Arc<Exports>,
+}
+
+/// How exports are taken in.
+#[derive(Debug)]
+struct Exports {
+    spool: PathBuf,
+    asked_at_once: Arc<Semaphore>,
     at_once: Arc<Semaphore>,
     slow_at_once: Arc<Semaphore>,
 }
@@ -150,13 +159,19 @@ impl Hosts {
     #[must_use]
     pub fn new(http: Http, spool: PathBuf) -> Self {
         let places = |count| Arc::new(Semaphore::new(count));
-        Self { http, spool: spool.into(), at_once: places(AT_ONCE), slow_at_once: places(SLOW_AT_ONCE) }
+        let exports = Exports {
+            spool,
+            asked_at_once: places(ASKED_AT_ONCE),
+            at_once: places(AT_ONCE),
+            slow_at_once: places(SLOW_AT_ONCE),
+        };
+        Self { http, exports: Arc::new(exports) }
     }
 
     /// The same for questions of another urgency.
     #[must_use]
     pub fn with(&self, urgency: Urgency) -> Self {
-        Self { http: self.http.with(urgency), ..self.clone() }
+        Self { http: self.http.with(urgency), exports: Arc::clone(&self.exports) }
     }
 
     /// Until when a host, by its origin, has so long a rest that there is better to do than wait for its end, in microseconds
@@ -174,20 +189,22 @@ impl Hosts {
     pub async fn repo(&self, pds: &str, did: &Did) -> Result<Export, PdsError> {
         let url = format!("{pds}/xrpc/{}?did={did}", get_repo::NSID);
         let question = self.http.stranger(&url).await?;
+        // A place is for what has begun to arrive, so that whoever waits for a host keeps nobody from it. Nobody closes the
+        // semaphores, so there is always a permit.
+        let Exports { spool, asked_at_once, at_once, slow_at_once } = self.exports.as_ref();
+        let asked = Arc::clone(asked_at_once).acquire_owned().await;
         let mut stream = question.stream(limits::EXPORT_BYTES).await.map_err(inactive)?;
-        // A place is for what has begun to arrive: whoever waits for a host must not keep others from it. Nobody closes
-        // the semaphore, so there is always a permit.
-        let mut place = Place(Arc::clone(&self.at_once).acquire_owned().await.ok());
-        let mut is_slow = false;
+        let (mut place, mut is_slow) = (Place(Arc::clone(at_once).acquire_owned().await.ok()), false);
+        drop(asked);
         stream.begin();
         let (mut memory, mut spooled) = (Vec::new(), None);
         while let Some(chunk) = stream.next().await? {
             if !is_slow && stream.elapsed() > SLOW {
-                let slow = Arc::clone(&self.slow_at_once).try_acquire_owned();
+                let slow = Arc::clone(slow_at_once).try_acquire_owned();
                 (place, is_slow) = (Place(Some(slow.map_err(|_| PdsError::Slow)?)), true);
             }
             if spooled.is_none() && memory.len().saturating_add(chunk.len()) > IN_MEMORY {
-                let mut file = tempfile::tempfile_in(&self.spool).map_err(BlockError::from)?;
+                let mut file = tempfile::tempfile_in(spool).map_err(BlockError::from)?;
                 file.write_all(&memory).map_err(BlockError::from)?;
                 memory = Vec::new();
                 spooled = Some(file);

@@ -6,11 +6,12 @@
 //! answers it in time.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::burst::Burst;
 use crate::index::{IndexError, IndexWriter, Refused};
 use crate::repo::Identity;
-use crate::sync::verifier::{Closing, Hint, Keys, Tally, Unresolved};
+use crate::sync::verifier::{Closing, Handled, Hint, Keys, Tally, Unresolved};
 use crate::sync::{
     Change, Freshness, Hosting, Output, Postponed, RecordChange, Rejection, RepoHead, StreamCursor, StreamId,
     VerifiedRecord, VerifiedRepo, Verifier,
@@ -24,6 +25,8 @@ const BATCH_CHANGES: usize = 1_000;
 const BATCH_BYTES: usize = 16 << 20;
 /// How long a cursor may be ahead of the stored one while nothing else is to be written, in microseconds.
 const CURSOR_PACE: u64 = 1_000_000;
+/// How long a change may wait for others to share its transaction while there is always more to handle, in microseconds.
+const BATCH_AGE: u64 = 20_000;
 
 /// Something that happened.
 #[derive(Debug)]
@@ -269,8 +272,12 @@ pub struct Pump<U, S> {
     batch_bytes: usize,
     saved: Vec<StreamCursor>,
     saved_at: u64,
+    /// When the oldest change of the batch was gathered.
+    gathered_at: Option<u64>,
     notices: Vec<Notice>,
     rejections: Vec<Rejection>,
+    /// How long frames took that are not foreign. Kept here because it takes longer to look it up than to refuse a frame.
+    proving: metrics::Histogram,
 }
 
 impl<U: Upstream, S: Sink> Pump<U, S> {
@@ -289,8 +296,10 @@ impl<U: Upstream, S: Sink> Pump<U, S> {
             batch_bytes: 0,
             saved: Vec::new(),
             saved_at: now,
+            gathered_at: None,
             notices: Vec::new(),
             rejections: Vec::new(),
+            proving: metrics::histogram!("appview_verify_seconds"),
         };
         pump.turn(now)?;
         Ok(pump)
@@ -307,7 +316,8 @@ impl<U: Upstream, S: Sink> Pump<U, S> {
             Input::Connected(stream) => self.verifier.handle_connected(stream),
             Input::Disconnected(stream) => self.verifier.handle_disconnected(stream),
             Input::Frames { stream, burst } => {
-                return burst.frames().try_for_each(|frame| self.handle_frame(stream, frame, now));
+                let mut since = Instant::now();
+                burst.frames().try_for_each(|frame| self.frame(stream, frame, now, &mut since))?;
             }
             Input::Answer(answer) => self.answer(answer, now),
             Input::Track(did) => self.verifier.track(did),
@@ -319,7 +329,8 @@ impl<U: Upstream, S: Sink> Pump<U, S> {
             Input::Postponed { did, postponed } => self.verifier.handle_postponed(&did, postponed),
             Input::Tick => self.verifier.tick(now),
         }
-        self.turn(now)
+        self.turn(now)?;
+        self.keep_pace(now)
     }
 
     /// Handles one message of a stream.
@@ -328,10 +339,39 @@ impl<U: Upstream, S: Sink> Pump<U, S> {
     ///
     /// As [`Pump::handle`].
     pub fn handle_frame(&mut self, stream: StreamId, frame: &[u8], now: u64) -> Result<(), S::Error> {
-        self.verifier.handle_frame(stream, frame, now);
+        self.frame(stream, frame, now, &mut Instant::now())?;
+        self.keep_pace(now)
+    }
+
+    /// Writes what has waited for long enough, though there may be more to handle: a stream that is being caught up with
+    /// would otherwise show nothing, and keep its place nowhere, until it is over.
+    fn keep_pace(&mut self, now: u64) -> Result<(), S::Error> {
+        let is_old = |since: u64, age: u64| now.saturating_sub(since) >= age;
+        if self.gathered_at.is_some_and(|at| is_old(at, BATCH_AGE)) || is_old(self.saved_at, CURSOR_PACE) {
+            self.flush(now)?;
+        }
+        Ok(())
+    }
+
+    /// Measures from `since`, which moves on with each frame that is not foreign: to look at the clock for each that is would
+    /// take as long as refusing it.
+    fn frame(
+        &mut self,
+        stream: StreamId,
+        frame: &[u8],
+        now: u64,
+        since: &mut Instant,
+    ) -> Result<(), S::Error> {
+        let handled = self.verifier.handle_frame(stream, frame, now);
+        if handled != Handled::Foreign {
+            self.proving.record(since.elapsed());
+        }
         fail::fail_point!("pump::verified");
         self.turn(now)?;
-        if self.batch.is_empty() { self.rest(now) } else { Ok(()) }
+        if handled != Handled::Foreign {
+            *since = Instant::now();
+        }
+        Ok(())
     }
 
     /// Writes what has been gathered, for now there is no more. Cursors alone are written from time to time only: an event
@@ -355,16 +395,11 @@ impl<U: Upstream, S: Sink> Pump<U, S> {
     pub fn flush(&mut self, now: u64) -> Result<(), S::Error> {
         let cursors = self.verifier.watermarks();
         if self.batch.is_empty() && cursors == self.saved {
+            self.saved_at = now;
             return Ok(());
         }
         fail::fail_point!("pump::gathered");
         self.write(cursors, now)
-    }
-
-    /// Whether something has been gathered that [`Pump::flush`] would write.
-    #[must_use]
-    pub const fn has_changes(&self) -> bool {
-        !self.batch.is_empty()
     }
 
     /// What streams said about themselves since the last call.
@@ -396,6 +431,7 @@ impl<U: Upstream, S: Sink> Pump<U, S> {
                 Output::Apply(change) => {
                     self.batch_bytes = self.batch_bytes.saturating_add(weight(&change));
                     self.batch.push(change);
+                    self.gathered_at = self.gathered_at.or(Some(now));
                     if self.batch.len() >= BATCH_CHANGES || self.batch_bytes >= BATCH_BYTES {
                         self.flush_ordered(now)?;
                     }
@@ -436,7 +472,7 @@ impl<U: Upstream, S: Sink> Pump<U, S> {
     }
 
     fn write(&mut self, cursors: Vec<StreamCursor>, now: u64) -> Result<(), S::Error> {
-        self.batch_bytes = 0;
+        (self.batch_bytes, self.gathered_at) = (0, None);
         let changes = std::mem::take(&mut self.batch);
         self.sink.write(Batch { changes, cursors: cursors.clone(), at: now })?;
         (self.saved, self.saved_at) = (cursors, now);

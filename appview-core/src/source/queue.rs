@@ -152,6 +152,12 @@ impl Inbox {
         self.messages.len()
     }
 
+    /// Bytes that those take, with the message that was handed out last.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        (BYTES as usize).saturating_sub(self.room.bytes.available_permits())
+    }
+
     /// Whether none waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -212,9 +218,12 @@ mod tests {
         let large = BYTES as usize / 16;
         assert!((0..16).all(|_| outbox.try_send(frame(large))));
         assert!(!outbox.try_send(frame(1)), "a seventeenth finds no room");
+        assert_eq!((inbox.len(), inbox.bytes()), (16, BYTES as usize));
         assert!(inbox.try_receive().is_some());
         assert!(!outbox.try_send(frame(large)), "one that is being handled takes its room still");
+        assert_eq!((inbox.len(), inbox.bytes()), (15, BYTES as usize));
         assert!(inbox.try_receive().is_some());
+        assert_eq!((inbox.len(), inbox.bytes()), (14, 15 * large));
         assert!(outbox.try_send(frame(large)));
 
         let (outbox, _inbox) = queue();

@@ -36,6 +36,9 @@ const STALL: Duration = Duration::from_secs(90);
 const STALL_EVENTS: u64 = 100;
 /// How long a stream that was resumed from a cursor may bring no event at all.
 const MUTE: Duration = Duration::from_secs(5 * 60);
+/// How long a Jetstream keeps events at least, in microseconds: an older cursor leads to the oldest of them, and it says
+/// nothing about that.
+const JETSTREAM_KEEPS: u64 = 20 * 60 * 60 * 1_000_000;
 /// First pause before connecting again; doubled up to [`LONGEST_PAUSE`], and each time shortened by up to half by chance
 /// so that a relay that comes back does not meet everyone at once.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -214,6 +217,13 @@ impl Line {
                 return;
             }
             let Ok(cursor) = cursor.await else { return };
+            if !self.is_kept(cursor) {
+                tracing::warn!(endpoint = %self.url, ?cursor, "events were missed; every repository is proven again");
+                if self.output.send(Received::Input(Input::Lost(self.stream))).await.is_err() {
+                    return;
+                }
+                continue;
+            }
             let started = Instant::now();
             let end = tokio::select! {
                 end = self.connection(cursor, belief) => end,
@@ -256,6 +266,16 @@ impl Line {
                 () = self.output.closed() => return,
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Whether the service still has what comes after a cursor, as far as can be told before asking.
+    fn is_kept(&self, cursor: Option<i64>) -> bool {
+        match (&self.dialect, cursor) {
+            (Dialect::Hints { .. }, Some(cursor)) => {
+                self.outside.clock.now().saturating_sub(cursor.max(0).cast_unsigned()) < JETSTREAM_KEEPS
+            }
+            _ => true,
         }
     }
 

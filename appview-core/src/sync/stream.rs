@@ -17,6 +17,8 @@ pub struct StreamId(pub(super) usize);
 pub(super) struct Ticket {
     pub(super) stream: StreamId,
     pub(super) seq: i64,
+    /// Which counting of its stream the number belongs to.
+    pub(super) epoch: u32,
     /// How often its repository was fetched because of it.
     pub(super) fetches: u8,
 }
@@ -24,6 +26,10 @@ pub(super) struct Ticket {
 /// How many numbers a stream may leave out on one connection before it is doubted that nothing was there. Hosts leave out what
 /// is deleted; a service that moved has been seen to leap by billions.
 const LEAP: i64 = 1_000_000;
+
+/// How many frames in a row may come before the newest one on one connection. After so many it is the newest that was
+/// wrong: one made-up number would otherwise keep all that follow from being heard.
+const REPEATS: u32 = 100;
 
 /// What a sequence number says about its frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +59,12 @@ pub(super) struct Stream {
     read_at: Option<u64>,
     /// Frames that wait for something, and are lost with the process.
     held: BTreeSet<i64>,
+    /// How often its numbers have started over.
+    epoch: u32,
+    /// Frames in a row that came before the newest.
+    repeats: u32,
+    /// Something may have been missed that the index has not been told of: no cursor beyond it may be saved.
+    is_doubted: bool,
 }
 
 impl Stream {
@@ -65,6 +77,9 @@ impl Stream {
             newest_at: None,
             read_at: None,
             held: BTreeSet::new(),
+            epoch: 0,
+            repeats: 0,
+            is_doubted: false,
         }
     }
 
@@ -89,15 +104,29 @@ impl Stream {
 
     /// Notes when the newest event happened, and when that was read.
     pub(super) fn happened(&mut self, at: u64, now: u64) {
-        self.newest_at = self.newest_at.max(Some(at));
+        // A moment that has not come yet would hide every lag from then on.
+        self.newest_at = self.newest_at.max(Some(at.min(now)));
         self.read_at = Some(now);
     }
 
     /// Starts over at whatever comes next.
     pub(super) fn lose_cursor(&mut self) {
-        self.newest = None;
-        self.connection = None;
+        (self.newest, self.connection) = (None, None);
+        self.start_over();
+    }
+
+    fn start_over(&mut self) {
         self.held.clear();
+        self.epoch = self.epoch.wrapping_add(1);
+    }
+
+    pub(super) const fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// Notes whether something may have been missed that the index does not know of yet.
+    pub(super) const fn doubt(&mut self, is_doubted: bool) {
+        self.is_doubted = is_doubted;
     }
 
     /// Notes a hint's place. Hints may repeat and go back a little: their numbers are times.
@@ -117,32 +146,44 @@ impl Stream {
     /// Notes that a frame is about to be handled.
     pub(super) fn begin(&mut self, seq: i64) -> Order {
         let order = match (self.connection, self.newest) {
-            (Some(last), _) if seq <= last => return Order::Repeated,
+            (Some(last), _) if seq <= last && self.repeats < REPEATS => {
+                self.repeats = self.repeats.saturating_add(1);
+                return Order::Repeated;
+            }
+            (Some(last), _) if seq <= last => Order::Rewound,
             // A cursor inside the window may bring its own event once more, nothing older.
             (None, Some(newest)) if seq < newest => Order::Rewound,
             (None, Some(newest)) if seq > newest.saturating_add(1) => Order::Skipped,
             (Some(last), _) if seq > last.saturating_add(LEAP) => Order::Skipped,
             _ => Order::Next,
         };
+        self.repeats = 0;
         if order == Order::Rewound {
-            self.held.clear();
+            self.start_over();
         }
         self.connection = Some(seq);
         self.newest = Some(seq);
         order
     }
 
-    pub(super) fn hold(&mut self, seq: i64) {
-        self.held.insert(seq);
+    pub(super) fn hold(&mut self, ticket: Ticket) {
+        if ticket.epoch == self.epoch {
+            self.held.insert(ticket.seq);
+        }
     }
 
-    pub(super) fn release(&mut self, seq: i64) {
-        self.held.remove(&seq);
+    pub(super) fn release(&mut self, ticket: Ticket) {
+        if ticket.epoch == self.epoch {
+            self.held.remove(&ticket.seq);
+        }
     }
 
     /// The cursor that may be saved: it stops before the oldest frame still waiting. Saving the newest one instead would
     /// skip that frame after a crash, unseen until its repository commits again.
     pub(super) fn watermark(&self) -> Option<StreamCursor> {
+        if self.is_doubted {
+            return None;
+        }
         let seq = match self.held.first() {
             Some(oldest) => oldest.saturating_sub(1),
             None => self.newest?,
@@ -164,12 +205,13 @@ mod tests {
         for seq in [5, 6, 9] {
             assert_eq!(stream.begin(seq), Order::Next);
         }
-        stream.hold(6);
-        stream.hold(9);
+        let ticket = |seq| Ticket { stream: StreamId(0), seq, epoch: 0, fetches: 0 };
+        stream.hold(ticket(6));
+        stream.hold(ticket(9));
         assert_eq!(stream.watermark().unwrap().seq, 5);
-        stream.release(6);
+        stream.release(ticket(6));
         assert_eq!(stream.watermark().unwrap().seq, 8);
-        stream.release(9);
+        stream.release(ticket(9));
         assert_eq!(stream.watermark().unwrap().seq, 9);
     }
 
@@ -182,6 +224,28 @@ mod tests {
         stream.connect();
         assert_eq!(stream.begin(7), Order::Rewound);
         assert_eq!(stream.watermark().unwrap().seq, 7);
+    }
+
+    #[test]
+    fn one_made_up_number_does_not_keep_all_that_follow_from_being_heard() {
+        let mut stream = Stream::new("wss://relay".to_owned(), Some(100));
+        stream.begin(101);
+        let early = Ticket { stream: StreamId(0), seq: 200, epoch: stream.epoch(), fetches: 0 };
+        stream.hold(early);
+        assert_eq!(stream.begin(9_000_000_000), Order::Skipped);
+        for seq in 102..102 + i64::from(REPEATS) {
+            assert_eq!(stream.begin(seq), Order::Repeated);
+        }
+        assert_eq!(stream.begin(300), Order::Rewound);
+        assert_eq!(stream.begin(301), Order::Next);
+        let late = Ticket { epoch: stream.epoch(), ..early };
+        stream.hold(late);
+        stream.release(early);
+        assert_eq!(stream.watermark().unwrap().seq, 199, "a ticket of the former counting frees nothing");
+        stream.release(late);
+        assert_eq!(stream.watermark().unwrap().seq, 301);
+        stream.doubt(true);
+        assert_eq!(stream.watermark(), None);
     }
 
     #[test]

@@ -61,32 +61,6 @@ impl Sink for Lent {
     type Error = IndexError;
 
     fn write(&mut self, batch: Batch) -> Result<(), IndexError> {
-        if std::env::var_os("SIM_TRACE").is_some() {
-            for c in &batch.changes {
-                let t = match c {
-                    appview_core::sync::Change::Commit(x) => format!(
-                        "Commit {} after {:?} {:?}",
-                        x.head().rev,
-                        x.after().map(|h| h.rev),
-                        x.changes().len()
-                    ),
-                    appview_core::sync::Change::Repo(x) => {
-                        format!("Repo {} {:?} {}", x.head().rev, x.proof(), x.records().len())
-                    }
-                    appview_core::sync::Change::Record(x) => format!("Record {}", x.head().rev),
-                    appview_core::sync::Change::Head(x) => format!("Head {}", x.head().rev),
-                    other => format!("{other:?}"),
-                };
-                println!(
-                    "{:9.3} WRITE {} {t}",
-                    (batch.at - fixtures::time::START_MICROS) as f64 / 1e6,
-                    c.did()
-                );
-            }
-            if !batch.changes.is_empty() {
-                println!("   cursors {:?}", batch.cursors);
-            }
-        }
         (&mut self.writer).write(batch)
     }
 }
@@ -182,13 +156,6 @@ impl Run {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_time().start_paused(true).build().unwrap();
         let (now, chance) = (self.now, self.dice.next_u64());
-        if std::env::var_os("SIM_TRACE").is_some() {
-            println!(
-                "=== life from {:.3} until {:.3}",
-                (now - fixtures::time::START_MICROS) as f64 / 1e6,
-                (until - fixtures::time::START_MICROS) as f64 / 1e6
-            );
-        }
         self.now = runtime.block_on(async {
             let clock = Clock::of_runtime(now, chance);
             let index = Index::open(folder.join("index.db")).unwrap();

@@ -54,27 +54,6 @@ impl Wire for Simulated {
                 let (mut network, now) = this.look();
                 network.get(url.as_str(), now)
             };
-            if std::env::var_os("SIM_TRACE").is_some() {
-                let what = match &reply {
-                    simulation::Reply::Refused => "refused".into(),
-                    simulation::Reply::Hangs => "hangs".into(),
-                    simulation::Reply::Answer(a) => format!(
-                        "{} {}B cut={} {}",
-                        a.status,
-                        a.bytes().len(),
-                        a.is_cut,
-                        if a.bytes().len() < 200 {
-                            String::from_utf8_lossy(&a.bytes()).into_owned()
-                        } else {
-                            String::new()
-                        }
-                    ),
-                };
-                println!(
-                    "{:9.3} GET {url} -> {what}",
-                    (this.clock.now() - fixtures::time::START_MICROS) as f64 / 1e6
-                );
-            }
             match reply {
                 simulation::Reply::Refused => Err(WireError("refused".to_owned())),
                 simulation::Reply::Hangs => pending().await,
@@ -93,12 +72,6 @@ impl Wire for Simulated {
                 let (mut network, now) = this.look();
                 network.dial(&url, now)
             };
-            if std::env::var_os("SIM_TRACE").is_some() {
-                println!(
-                    "{:9.3} DIAL {url} -> {dialled:?}",
-                    (this.clock.now() - fixtures::time::START_MICROS) as f64 / 1e6
-                );
-            }
             match dialled {
                 Dialled::Refused => Err(WireError("refused".to_owned())),
                 Dialled::Hangs => pending().await,
@@ -148,22 +121,6 @@ impl Stream for Line {
                 let (mut network, now) = self.wire.look();
                 (network.poll(self.connection, now), now)
             };
-            if std::env::var_os("SIM_TRACE").is_some() {
-                let at = (now - fixtures::time::START_MICROS) as f64 / 1e6;
-                match &polled {
-                    Polled::Message(simulation::Message::Binary(f)) if f[0] == 0xa2 || f[0] == 0xa1 => {
-                        let e = fixtures::Envelope::decode(f);
-                        let mut b = e.body.clone();
-                        for k in ["blocks", "blobs", "rebase", "tooBig", "time", "prevData", "commit"] {
-                            b.remove(k);
-                        }
-                        println!("{at:9.3} {:?} {} {b:?}", self.connection, e.kind());
-                    }
-                    Polled::Message(m) => println!("{at:9.3} {:?} {m:?}", self.connection),
-                    Polled::Closed(e) => println!("{at:9.3} {:?} closed {e:?}", self.connection),
-                    _ => {}
-                }
-            }
             let message = match polled {
                 Polled::Message(simulation::Message::Binary(frame)) => Message::Binary(frame.to_vec().into()),
                 Polled::Message(simulation::Message::Text(text)) => Message::Text(text.as_ref().into()),

@@ -2,6 +2,7 @@
 //!
 //! Readings enter; what is told leaves, as JSON by its serialization and as text by its `Display`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -34,10 +35,14 @@ pub struct Status {
     pub oldest_proof_age_seconds: Option<u64>,
     /// How far fetching has come.
     pub fetching: Fetching,
-    /// What was counted since the daemon was started.
+    /// What was counted since following began: at the start of the daemon, or when it went on with an index built anew.
     pub counts: Counts,
     /// Messages that wait for the pump.
     pub queued: u64,
+    /// Bytes that those take, with the one that is being handled.
+    pub queued_bytes: u64,
+    /// What was refused, by the reason, with what was no newer than what is held.
+    pub rejections: BTreeMap<String, u64>,
     /// Size of the index, with its log.
     pub index_bytes: u64,
 }
@@ -138,6 +143,12 @@ impl Status {
                 rejected: tally.rejected,
             },
             queued: beat.queued as u64,
+            queued_bytes: beat.queued_bytes as u64,
+            rejections: beat
+                .rejections
+                .iter()
+                .map(|(reason, count)| ((*reason).to_owned(), *count))
+                .collect(),
             fetching: Fetching::from(engine.progress.read(now)),
             ..Self::standing(beat.standing, engine.index_bytes(), now)
         }
@@ -185,6 +196,8 @@ impl Status {
             fetching: Fetching::default(),
             counts: Counts::default(),
             queued: 0,
+            queued_bytes: 0,
+            rejections: BTreeMap::new(),
             index_bytes,
         }
     }
@@ -263,6 +276,11 @@ impl fmt::Display for Status {
             let Counts { frames, hints, commits, repos, audits, audit_differences, rejected } = self.counts;
             writeln!(f, "received   {frames} frames, {hints} hints, {} messages queued", self.queued)?;
             writeln!(f, "verified   {commits} commits, {repos} repositories; {rejected} refused")?;
+            let reasons: Vec<_> =
+                self.rejections.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+            if !reasons.is_empty() {
+                writeln!(f, "reasons    {}", reasons.join(", "))?;
+            }
             writeln!(f, "audits     {audits} found nothing, {audit_differences} found a difference")?;
         }
         writeln!(f, "index      {:.1} MB", bytes_to_megabytes(self.index_bytes))

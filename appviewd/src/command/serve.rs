@@ -170,7 +170,7 @@ pub async fn serve(
     let (close, closed) = watch::channel(false);
     let mut answering = tokio::task::JoinSet::new();
     let subscribers = Subscribers::new(engine.index.clone(), engine.pulse.feed(), limits.feed.terms());
-    let app = App::new(engine.clone(), limits.ready_lag, subscribers.clone());
+    let app = App::new(engine.clone(), limits.ready_lag, stopped.clone(), subscribers.clone());
     answering.spawn(http::serve(doors.queries, http::routes(app), closed.clone()));
     if let Some(listener) = doors.metrics {
         answering.spawn(http::serve(listener, http::metrics_route(engine.clone()), closed.clone()));

@@ -31,7 +31,11 @@ pub(super) async fn healthz(State(app): State<App>) -> impl IntoResponse {
 /// 200 while something is followed closely enough, else 503 and why.
 pub(super) async fn readyz(State(app): State<App>) -> impl IntoResponse {
     let (beat, now) = (app.engine.pulse.read(), now());
-    let reasons = unready(&beat, app.engine.orders.is_paused(), app.ready_lag, now);
+    // Whoever spreads requests is told early, while those that come are still answered.
+    let reasons = match *app.stopped.borrow() {
+        true => vec!["stopping"],
+        false => unready(&beat, app.engine.orders.is_paused(), app.ready_lag, now),
+    };
     let streams: Vec<Json> = beat
         .streams
         .iter()
@@ -62,10 +66,18 @@ fn unready(beat: &Beat, is_paused: bool, limit: Duration, now: u64) -> Vec<&'sta
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use appview_core::index::Index;
+    use appview_core::source::backlog::Progress;
+    use appview_core::source::follow::Pulse;
+    use appview_core::source::orders::Orders;
     use appview_core::sync::verifier::StreamStanding;
+    use tokio::sync::watch;
 
     use super::*;
+    use crate::engine::Engine;
+    use crate::http::subscribe::{Subscribers, Terms};
 
     const SECOND: u64 = 1_000_000;
     const NOW: u64 = 10_000 * SECOND;
@@ -100,5 +112,25 @@ mod tests {
         let beat = Beat { at: Some(NOW), streams: vec![stream(true, 1)], ..Beat::default() };
         assert_eq!(unready(&beat, true, limit, NOW), ["paused"]);
         assert_eq!(unready(&beat, false, limit, NOW + 61 * SECOND), ["behind"], "the pump stands still");
+    }
+
+    #[tokio::test]
+    async fn whoever_stops_is_not_ready_and_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let index = Index::open(folder.path().join("index.db")).unwrap();
+        let (pulse, progress, orders) = (Pulse::default(), Progress::default(), Orders::default());
+        let engine = Engine { index, pulse, progress, orders };
+        let (stop, stopped) = watch::channel(false);
+        let subscribers = Subscribers::new(engine.index.clone(), engine.pulse.feed(), Terms::default());
+        let app = App::new(engine, Duration::from_secs(60), stopped, subscribers);
+        let reasons = async || {
+            let answer = readyz(State(app.clone())).await.into_response();
+            assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+            let body = axum::body::to_bytes(answer.into_body(), 1_000).await.unwrap();
+            serde_json::from_slice::<Json>(&body).unwrap().get("reasons").cloned().unwrap()
+        };
+        assert_eq!(reasons().await, json!(["starting"]));
+        stop.send_replace(true);
+        assert_eq!(reasons().await, json!(["stopping"]));
     }
 }

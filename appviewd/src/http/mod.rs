@@ -17,6 +17,7 @@ use appview_core::query::QueryError;
 use axum::http::header;
 use axum::routing::get;
 use axum::{Router, middleware};
+use tokio::sync::watch;
 
 pub use error::XrpcError;
 pub use listen::serve;
@@ -30,15 +31,21 @@ use crate::meter::{self, Meter};
 pub struct App {
     engine: Engine,
     ready_lag: Duration,
+    stopped: watch::Receiver<bool>,
     subscribers: Subscribers,
 }
 
 impl App {
-    /// Answers from the engine's index, and about the engine; `ready_lag` is how far behind it may be and still be ready, and
-    /// `subscribers` are told what changes.
+    /// Answers from the engine's index, and about the engine; `ready_lag` is how far behind it may be and still be ready, which it
+    /// is no more once `stopped` is true. `subscribers` are told what changes.
     #[must_use]
-    pub const fn new(engine: Engine, ready_lag: Duration, subscribers: Subscribers) -> Self {
-        Self { engine, ready_lag, subscribers }
+    pub const fn new(
+        engine: Engine,
+        ready_lag: Duration,
+        stopped: watch::Receiver<bool>,
+        subscribers: Subscribers,
+    ) -> Self {
+        Self { engine, ready_lag, stopped, subscribers }
     }
 
     /// Asks the newest snapshot of the index something.

@@ -47,6 +47,9 @@ const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'stat
 
 /// From a millisecond to ten seconds.
 const ANSWER: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// From ten microseconds to ten seconds.
+const WORK: &[f64] =
+    &[0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0];
 /// From a tenth of a second to ten minutes.
 const TRANSFER: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0];
 
@@ -63,6 +66,7 @@ pub const FAMILIES: &[Family] = &[
     counter("appview_stream_stalls_total", &["endpoint"], "Connections left because they stood still while others went on."),
     counter("appview_stream_notices_total", &["name"], "Messages in which a stream spoke about itself, by its name for them."),
     gauge("appview_queue_messages", &[], "Messages that wait for the pump; sockets wait while there are 4096, or 64 MB of them."),
+    gauge("appview_queue_bytes", &[], "Bytes that those take, with the one that is being handled."),
     counter("appview_frames_total", &[], "Frames handled, of any kind."),
     counter("appview_frames_foreign_total", &[], "Frames refused by the paths of their operations alone: not ours."),
     counter("appview_frames_deviating_total", &[], "Frames whose envelope was not canonical; they are handled all the same."),
@@ -72,8 +76,11 @@ pub const FAMILIES: &[Family] = &[
     counter("appview_repos_total", &[], "Whole repositories proven."),
     counter("appview_records_total", &[], "Records proven one by one."),
     counter("appview_malformed_paths_total", &[], "Operations in proven commits whose path breaks the syntax."),
+    Family { name: "appview_verify_seconds", kind: Kind::Histogram(WORK), labels: &[], help: "How long it took to handle a frame that was not foreign, with those before it that were." },
     counter("appview_rejected_total", &["reason"], "Whatever was refused, by reason."),
     counter("appview_refused_changes_total", &[], "Changes that the index refused because they did not follow what it holds: a fault of ours."),
+    counter("appview_changes_written_total", &[], "Changes written to the index: commits, repositories, states."),
+    Family { name: "appview_write_seconds", kind: Kind::Histogram(WORK), labels: &[], help: "How long one transaction took, with all waiting for the disk." },
     gauge("appview_repos_followed", &[], "Repositories that are followed."),
     gauge("appview_repos_hosted", &[], "Those whose account is hosted."),
     gauge("appview_repos_proven", &[], "Those that are hosted and were shown to be current within the time that an audit of all takes."),
@@ -82,6 +89,7 @@ pub const FAMILIES: &[Family] = &[
     gauge("appview_proven_share", &[], "The share of hosted repositories that is proven current, from 0 to 1."),
     gauge("appview_oldest_proof_age_seconds", &[], "How long ago the repository with the oldest proof was shown to be current."),
     counter("appview_audits_total", &["outcome"], "Questions to PDSes whether what is held is what they have."),
+    counter("appview_audit_differences_total", &[], "Audits that found something else twice: the repository was then fetched."),
     gauge("appview_fetches_waiting", &[], "Repositories that are to be fetched."),
     gauge("appview_fetches_put_off", &[], "Those among them whose last try failed."),
     counter("appview_fetches_total", &["outcome"], "Tries to fetch a repository."),
@@ -94,6 +102,7 @@ pub const FAMILIES: &[Family] = &[
     gauge("appview_hosts_resting", &[], "Hosts that are left alone for a while."),
     counter("appview_host_rests_total", &["reason"], "Times a host was left alone, by reason."),
     gauge("appview_index_bytes", &[], "Size of the index: its file and its log."),
+    gauge("appview_feed_subscribers", &[], "Clients that the feed is told to."),
     counter("appview_http_requests_total", &["route", "status"], "Requests answered, by route and status."),
     Family { name: "appview_http_seconds", kind: Kind::Histogram(ANSWER), labels: &["route"], help: "How long a request took until its answer began." },
 ];

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use metrics::{counter, gauge};
+use metrics::gauge;
 
 use crate::engine::Engine;
 
@@ -26,17 +26,7 @@ pub fn read(engine: &Engine, now: u64) {
         gauge!("appview_stream_cursor_seq", "endpoint" => endpoint.clone()).set(*seq as f64);
     }
     gauge!("appview_queue_messages").set(beat.queued as f64);
-
-    let tally = beat.tally;
-    counter!("appview_frames_total").absolute(tally.frames);
-    counter!("appview_frames_foreign_total").absolute(tally.foreign);
-    counter!("appview_frames_deviating_total").absolute(tally.deviating);
-    counter!("appview_hints_total").absolute(tally.hints);
-    counter!("appview_commits_total").absolute(tally.commits);
-    counter!("appview_commits_stale_total").absolute(tally.stale);
-    counter!("appview_repos_total").absolute(tally.repos);
-    counter!("appview_records_total").absolute(tally.records);
-    counter!("appview_malformed_paths_total").absolute(tally.malformed_paths);
+    gauge!("appview_queue_bytes").set(beat.queued_bytes as f64);
 
     let standing = beat.standing;
     gauge!("appview_repos_followed").set(standing.followed as f64);

@@ -62,14 +62,14 @@ impl Service {
             progress: Progress::default(),
             orders: Orders::default(),
         };
-        let app = App::new(engine, Duration::from_secs(60), subscribers.clone());
+        let (stop, mut stopped) = watch::channel(false);
+        let app = App::new(engine, Duration::from_secs(60), stopped.clone(), subscribers.clone());
         // What waits for a reader that does not read is to wait in the service, not in the system.
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_send_buffer_size(16 << 10).unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let listener: TcpListener = socket.listen(1024).unwrap();
         let address = listener.local_addr().unwrap();
-        let (stop, mut stopped) = watch::channel(false);
         let serving = tokio::spawn(async move {
             let answering = tokio::spawn(http::serve(listener, http::routes(app), stopped.clone()));
             let _ = stopped.wait_for(|stopped| *stopped).await;

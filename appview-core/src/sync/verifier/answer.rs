@@ -6,10 +6,12 @@ use super::super::change::{Change, Hosting, RepoHead, RepoState};
 use super::super::verify::VerifiedRepo;
 use super::Verifier;
 use super::output::{Freshness, Output, Unresolved};
-use super::tracked::{Phase, Witness};
+use super::tracked::{Phase, Tracked, Witness};
 use crate::repo::Identity;
 use crate::syntax::{Did, Tid};
 
+/// How many repositories may wait for their first proof before those that nobody can be asked about are forgotten.
+const MOST_UNPROVEN: u64 = 100_000;
 /// How long after an audit found something else the PDS is asked again, in microseconds.
 const RECHECK: u64 = 20_000_000;
 
@@ -45,6 +47,11 @@ impl Verifier {
             Err(Unresolved::Gone) if is_resolving => {
                 self.desynchronize(did);
                 self.outputs.push_back(Output::ConfirmHosting { did: did.clone() });
+            }
+            Err(Unresolved::Unreachable) if is_resolving && self.is_crowded_by(did) => {
+                self.forget(did);
+                let detail = "too many repositories wait for their first proof".to_owned();
+                self.reject(Some(did.clone()), None, "no-room", detail);
             }
             Err(Unresolved::Unreachable) if is_resolving => self.desynchronize(did),
             Err(_) => {}
@@ -119,6 +126,10 @@ impl Verifier {
         }
         match hosting {
             Hosting::Deleted => {
+                if self.repos.get(did).is_some_and(Tracked::is_stranger) {
+                    self.exclude_nobody(did);
+                    return;
+                }
                 let erased = RepoState::erased(hosting);
                 let Some(tracked) = self.repos.get_mut(did) else { return };
                 tracked.is_confirmed = true;
@@ -132,6 +143,21 @@ impl Verifier {
             }
             other => self.set_hosting(did, other, Witness::Pds),
         }
+    }
+
+    /// Lets go of a repository of which nothing was ever shown and nobody knows any more: what a listing or junk names leaves
+    /// no trace.
+    fn exclude_nobody(&mut self, did: &Did) {
+        self.settle(did);
+        if self.repos.remove(did).is_some_and(|tracked| tracked.written) {
+            self.outputs.push_back(Output::Apply(Change::Forget { did: did.clone() }));
+        }
+    }
+
+    /// Whether one that was only heard of would be one too many of those that wait for their first proof.
+    fn is_crowded_by(&self, did: &Did) -> bool {
+        self.standing.unproven >= MOST_UNPROVEN
+            && self.repos.get(did).is_some_and(|tracked| tracked.is_stranger() && !tracked.written)
     }
 
     /// Handles the answer that a PDS still has exactly what was held when it was asked, in answer to [`Output::Audit`] or

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::change::{Change, Hosting, Proof};
 use super::super::frame::{CommitEvent, Event, SyncEvent};
-use super::super::stream::{StreamId, Ticket};
+use super::super::stream::{Stream, StreamId, Ticket};
 use super::super::verify::{
     Disposition, VerifyError, check_event, malformed_paths, verify_commit, verify_sync,
 };
@@ -26,7 +26,8 @@ impl Verifier {
         {
             return self.reject(None, Some(seq), "repeated-seq", "the stream repeats itself".to_owned());
         }
-        let ticket = Ticket { stream, seq: event.seq().unwrap_or_default(), fetches: 0 };
+        let epoch = self.streams.get(stream.0).map_or(0, Stream::epoch);
+        let ticket = Ticket { stream, seq: event.seq().unwrap_or_default(), epoch, fetches: 0 };
         match *event {
             Event::Commit(ref commit) => self.handle_commit(ticket, commit, frame, now),
             Event::Sync(ref sync) => self.handle_sync(ticket, sync, frame, now),
@@ -84,6 +85,12 @@ impl Verifier {
         };
         if !tracked.state.hosting.is_hosted() {
             let detail = format!("the account is {}", tracked.state.hosting);
+            // Whoever writes may be back, or have been taken for gone by mistake.
+            let is_later = tracked.watch.hidden_at.is_some_and(|at| event.rev.micros() > at);
+            if is_later && is_due(tracked.doubted, now) {
+                tracked.doubted = Some(now);
+                self.outputs.push_back(Output::ConfirmHosting { did: did.clone() });
+            }
             return self.reject(Some(did), Some(ticket.seq), "inactive-account", detail);
         }
         let identity = match (tracked.phase, &tracked.identity) {

@@ -68,6 +68,11 @@ impl Verifier {
     pub fn handle_hint(&mut self, stream: StreamId, at: i64, hint: Hint, now: u64) -> Handled {
         self.now = self.now.max(now);
         self.tally.hints = self.tally.hints.saturating_add(1);
+        let tolerance = u64::try_from(limits::FUTURE_REV.as_micros()).unwrap_or(u64::MAX);
+        if at.max(0).cast_unsigned() > now.saturating_add(tolerance) {
+            // Its place would be saved, and everything until then passed over.
+            return self.reject(None, Some(at), "future-event", format!("time_us {at} lies in the future"));
+        }
         if let Some(stream) = self.streams.get_mut(stream.0) {
             stream.pass(at);
             stream.happened(at.max(0).cast_unsigned(), now);

@@ -39,6 +39,9 @@ pub use watch::Pace;
 /// repository is refused without another, in microseconds. Junk would otherwise make us a flood for the directory and the PDS.
 const REFRESH_PAUSE: u64 = 60_000_000;
 
+/// How soon after one gap everything may be doubted again, in microseconds.
+const GAP_PAUSE: u64 = 60_000_000;
+
 /// How often one frame may have its repository fetched. An export may lag behind the stream, hence twice; a frame that
 /// the second one does not explain either would have us fetch for ever.
 const FETCHES_PER_FRAME: u8 = 2;
@@ -125,6 +128,10 @@ pub struct Verifier {
     now: u64,
     /// When the repositories were last looked through.
     scanned: Option<u64>,
+    /// When everything was last doubted because of a stream.
+    gap_at: Option<u64>,
+    /// Whether there is reason to do so again.
+    gap_due: bool,
     standing: Standing,
 }
 
@@ -143,6 +150,8 @@ impl Verifier {
             pace: Pace::default(),
             now: 0,
             scanned: None,
+            gap_at: None,
+            gap_due: false,
             standing: Standing::default(),
         };
         for Followed { did, state, watch } in followed {
@@ -222,7 +231,7 @@ impl Verifier {
             Err(error) => {
                 // Its chain goes on where no message can show it. Nobody has signed that, so that a courier could make it up at
                 // any rate.
-                if let Ok(Glance::Commit { repo, .. }) = &glanced
+                if let (Ok(Glance::Commit { repo, .. }), FrameError::TooManyOps { .. }) = (&glanced, &error)
                     && let Some((did, _)) = self.repos.get_key_value(*repo)
                 {
                     let did = did.clone();
@@ -381,7 +390,27 @@ impl Verifier {
     }
 
     /// Has everything proven again, and whoever else there may be found.
+    ///
+    /// Once a minute at most, whatever services say and however often: until then the cursor stays where it is stored.
     fn doubt_all(&mut self, stream: StreamId) {
+        if self.gap_at.is_none_or(|at| self.now.saturating_sub(at) >= GAP_PAUSE) {
+            self.run_gap(stream);
+        } else if let Some(stream) = self.streams.get_mut(stream.0) {
+            stream.doubt(true);
+            self.gap_due = true;
+        }
+    }
+
+    /// Makes up for the gaps that came too soon after another.
+    fn run_due_gap(&mut self) {
+        if self.gap_due && self.gap_at.is_none_or(|at| self.now.saturating_sub(at) >= GAP_PAUSE) {
+            self.run_gap(StreamId(0));
+        }
+    }
+
+    fn run_gap(&mut self, stream: StreamId) {
+        (self.gap_at, self.gap_due) = (Some(self.now), false);
+        self.streams.iter_mut().for_each(|stream| stream.doubt(false));
         self.outputs.push_back(Output::Gap { stream });
         self.handle_gap();
     }
@@ -400,7 +429,7 @@ impl Verifier {
 
     fn release(&mut self, ticket: Ticket) {
         if let Some(stream) = self.streams.get_mut(ticket.stream.0) {
-            stream.release(ticket.seq);
+            stream.release(ticket);
         }
     }
 

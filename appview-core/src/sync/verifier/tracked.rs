@@ -113,7 +113,7 @@ impl Verifier {
         let is_resolving = matches!(tracked.phase, Phase::Resolving(_));
         if forgotten.is_empty() {
             if is_resolving && let Some(stream) = self.streams.get_mut(ticket.stream.0) {
-                stream.hold(ticket.seq);
+                stream.hold(ticket);
             }
             return Handled::Parked;
         }
@@ -235,7 +235,8 @@ impl Verifier {
             }
             // What is on its way may still be of before.
             Phase::Fetching | Phase::Resolving(_) => tracked.announced = true,
-            Phase::Ready => {}
+            // Nobody remembers where it lived: its present PDS is to say what it has.
+            Phase::Ready => self.desynchronize(&did),
         }
     }
 }
@@ -260,6 +261,11 @@ impl Tracked {
             behind: None,
             hinted: Hinted::default(),
         }
+    }
+
+    /// Whether nothing of it was ever proven, and its account was never known to be anything but hosted.
+    pub(super) const fn is_stranger(&self) -> bool {
+        self.state.head.is_none() && self.watch.proven_at.is_none() && self.state.hosting.is_hosted()
     }
 
     /// Notes that what is held was shown to be what its owner signed last.

@@ -45,6 +45,7 @@ impl Verifier {
     /// Notes that time has passed: to be called every second or so.
     pub fn tick(&mut self, now: u64) {
         self.now = self.now.max(now);
+        self.run_due_gap();
         if self.scanned.is_some_and(|scanned| now.saturating_sub(scanned) < SCAN_PACE) {
             return;
         }

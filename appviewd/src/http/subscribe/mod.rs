@@ -116,7 +116,12 @@ pub(super) async fn subscribe(
         .max_frame_size(MESSAGE_BYTES)
         .read_buffer_size(BUFFER_BYTES)
         .write_buffer_size(BUFFER_BYTES)
-        .on_upgrade(|socket| serve(socket, request, subscribers, place))
+        .on_upgrade(async |socket| {
+            let subscribed = metrics::gauge!("appview_feed_subscribers");
+            subscribed.increment(1.0);
+            serve(socket, request, subscribers, place).await;
+            subscribed.decrement(1.0);
+        })
 }
 
 /// Serves one subscriber to its end.

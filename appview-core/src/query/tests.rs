@@ -24,8 +24,8 @@ fn plans() -> String {
         ("fingerprints by repo", fingerprint::LIST_REPOS),
         ("records of a fingerprint", fingerprint::LIST_RECORDS),
         ("record", record::FIND_RECORD),
-        ("feed", feed::LIST_CHANGES),
-        ("record of the feed", feed::READ_RECORD),
+        ("feed", feed::page::LIST_CHANGES),
+        ("record of the feed", feed::page::READ_RECORD),
     ];
     let folder = tempfile::tempdir().unwrap();
     let reader = Index::open(folder.path().join("index.db")).unwrap().reader().unwrap();

@@ -1,7 +1,7 @@
 //! The route table, and how a request reaches the index.
 //!
-//! HTTP requests enter; JSON leaves, over a WebSocket for those who subscribe. Reads run on snapshots of their own, on blocking threads, and never wait for the
-//! writer. Deliberately absent: SQL, and anything that changes the index.
+//! HTTP requests enter; JSON leaves, over a WebSocket for those who subscribe. Reads run on snapshots of their own, on
+//! blocking threads, and never wait for the writer. Deliberately absent: SQL, and anything that changes the index.
 
 mod compute;
 mod error;

@@ -20,7 +20,7 @@ use support::relay::Relay;
 use support::{Scenario, fingerprint, listed, repo};
 
 /// How long anything here may take before something must be wrong.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// An account of the recording with records at its end.
 const SOMEONE: &str = "did:plc:2772a7bv57z4lhimh7z466vo";

@@ -25,8 +25,8 @@ use support::process::Process;
 use support::relay::{Relay, seq};
 use support::{Scenario, collection, fingerprint, listed, repo};
 
-/// How long anything here may take before something must be wrong.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long anything here may take before something must be wrong. A gap that follows another is made up for a minute later.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Asks until the daemon's stored cursor has come to `seq`.
 async fn wait_for(address: SocketAddr, relay: &Relay, seq: i64) {

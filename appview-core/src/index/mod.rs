@@ -20,6 +20,7 @@ mod regrade;
 mod schema;
 mod state;
 mod tally;
+mod write_back;
 mod writer;
 
 use std::path::{Path, PathBuf};

@@ -15,6 +15,7 @@ use super::feed::{self, FEED_RETENTION, FeedSeq};
 use super::intern::Interned;
 use super::lock::WriterLock;
 use super::tally::Tallies;
+use super::write_back::WriteBack;
 use super::{Fault, IndexError, RepoStates, rebuild, schema, state};
 use crate::record::Catalog;
 use crate::sync::{Change, RepoHead, RepoState, StreamCursor};
@@ -58,6 +59,8 @@ pub struct Refused {
 #[derive(Debug)]
 pub struct IndexWriter {
     path: PathBuf,
+    /// Ends before the connection does, so that the last to close the file is the writer.
+    write_back: WriteBack,
     conn: Connection,
     catalog: Arc<Catalog>,
     interned: Interned,
@@ -98,6 +101,7 @@ impl IndexWriter {
     fn new(path: &Path, conn: Connection, catalog: Arc<Catalog>, mode: Mode) -> Self {
         Self {
             path: path.into(),
+            write_back: WriteBack::new(path),
             conn,
             catalog,
             interned: Interned::default(),
@@ -138,6 +142,9 @@ impl IndexWriter {
             Ok(batch.take_applied())
         })?;
         fail::fail_point!("index::after-commit");
+        if let Mode::Live { .. } = self.mode {
+            self.write_back.look(&self.conn);
+        }
         Ok(applied)
     }
 
@@ -180,6 +187,7 @@ impl IndexWriter {
     ///
     /// [`IndexError::Busy`] as long as a reader is open that may need the log.
     pub fn write_back_log(&mut self) -> Result<(), IndexError> {
+        self.write_back.end();
         rebuild::write_back_log(&self.path, &self.conn, rebuild::WRITE_BACK_AND_EMPTY)
     }
 
@@ -189,7 +197,8 @@ impl IndexWriter {
     }
 
     /// Ends writing, and keeps the right to write.
-    pub(super) fn into_lock(self) -> Result<WriterLock, IndexError> {
+    pub(super) fn into_lock(mut self) -> Result<WriterLock, IndexError> {
+        self.write_back.end();
         self.conn.close().map_err(|(_, error)| Fault::at(&self.path)(error))?;
         match self.mode {
             Mode::Live { lock } => Ok(lock),

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use appview_benches::{receipt_template, write as write_record};
 use fixtures::repo::FILL_MARK;
+use fixtures::time::START_MICROS;
 use fixtures::{Ipld, KeyKind, World, records, value};
 
 /// To be raised when the same sizes lead to another world.
@@ -39,8 +40,10 @@ pub(crate) struct Sizes {
     pub(crate) foreign: u64,
     /// How many of them are sent as fast as they are taken, over and over.
     pub(crate) refused: u64,
-    /// Receipts in one large repository: some 1,090 bytes each.
+    /// Receipts in one large repository: some 1,070 bytes each.
     pub(crate) large: u64,
+    /// Friends in another: some 255 bytes each, which is little more than what the tree takes.
+    pub(crate) small: u64,
 }
 
 impl Sizes {
@@ -53,11 +56,20 @@ impl Sizes {
         foreign: 20_000,
         refused: 3_000_000,
         large: 280_000,
+        small: 1_170_000,
     };
 
-    /// For a look at whether everything runs. The large repository is still large enough to be spooled to a file.
-    pub(crate) const QUICK: Self =
-        Self { repos: 4, each: 50, commits: 200, seconds: 1, foreign: 400, refused: 4_000, large: 5_000 };
+    /// For a look at whether everything runs. The large repositories are still large enough to be spooled to a file.
+    pub(crate) const QUICK: Self = Self {
+        repos: 4,
+        each: 50,
+        commits: 200,
+        seconds: 1,
+        foreign: 400,
+        refused: 4_000,
+        large: 5_000,
+        small: 20_000,
+    };
 }
 
 /// Folders of signed worlds.
@@ -66,12 +78,13 @@ pub(crate) struct Worlds {
     pub(crate) market: PathBuf,
     pub(crate) foreign: PathBuf,
     pub(crate) large: PathBuf,
+    pub(crate) small: PathBuf,
 }
 
 impl Worlds {
     /// Signs what is not there yet.
     pub(crate) fn sign(folder: &Path, sizes: Sizes, paced: u64) -> Self {
-        let Sizes { repos, each, commits, foreign, large, .. } = sizes;
+        let Sizes { repos, each, commits, foreign, large, small, .. } = sizes;
         let commits = commits + paced;
         let folder = folder.join(format!("signed-{FORM}"));
         let folder = folder.as_path();
@@ -80,7 +93,14 @@ impl Worlds {
                 market(folder, repos, each, commits);
             }),
             foreign: once(folder, &format!("foreign-{foreign}"), |folder| posts(folder, foreign)),
-            large: once(folder, &format!("large-{large}"), |folder| market(folder, 1, large, 0)),
+            large: once(folder, &format!("large-{large}"), |folder| {
+                let template = receipt_template("did:web:requester.example");
+                repository(folder, records::RECEIPT, &template, large);
+            }),
+            small: once(folder, &format!("small-{small}"), |folder| {
+                let friend = records::friend(&format!("did:web:{FILL_MARK}.example"), START_MICROS);
+                repository(folder, records::FRIEND, &value::encode(&friend), small);
+            }),
         }
     }
 }
@@ -112,11 +132,7 @@ fn market(folder: &Path, repos: u64, each: u64, commits: u64) {
             world.fill(did, records::RECEIPT, requesters.next().unwrap(), RUN);
         }
     }
-    for did in &dids {
-        let car = folder.join("repos").join(format!("{}.car", did.replace(':', "_")));
-        write(car, world.car(did)).unwrap();
-    }
-    write(folder.join("plc.json"), world.plc().to_string()).unwrap();
+    export(&world, folder);
     let mut frames = Recorder::create(folder);
     for (number, did) in (0..commits).zip(dids.iter().cycle()) {
         let put = write_record(&mut world, records::RECEIPT, requesters.next().unwrap(), u128::from(number));
@@ -124,6 +140,23 @@ fn market(folder: &Path, repos: u64, each: u64, commits: u64) {
         frames.record(&world.commit(did, vec![put]).bytes, &uri);
     }
     frames.finish();
+}
+
+/// One repository, and no frames.
+fn repository(folder: &Path, collection: &str, template: &[u8], count: u64) {
+    let mut world = new_world(count);
+    let did = world.create_account(KeyKind::K256);
+    world.fill(&did, collection, template, count);
+    export(&world, folder);
+    Recorder::create(folder).finish();
+}
+
+fn export(world: &World, folder: &Path) {
+    for did in world.dids() {
+        let car = folder.join("repos").join(format!("{}.car", did.replace(':', "_")));
+        write(car, world.car(did)).unwrap();
+    }
+    write(folder.join("plc.json"), world.plc().to_string()).unwrap();
 }
 
 /// Commits of one post each to a few repositories of posts.

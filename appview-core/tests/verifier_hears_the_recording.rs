@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use appview_core::block::BlockError;
 use appview_core::block::car::Archive;
 use appview_core::repo::Identity;
 use appview_core::sync::verifier::{Closing, Keys};
@@ -52,9 +53,13 @@ fn play(frames: &[&[u8]], pds: Pds) -> (BTreeMap<String, String>, Verifier) {
                     }
                 }
                 Output::Apply(Change::Repo(repo)) => {
-                    let listing =
-                        repo.records().iter().map(|(path, cid)| (path.to_string(), cid.to_string()));
-                    records.insert(repo.did().clone(), listing.collect());
+                    let mut listing = BTreeMap::new();
+                    let listed = repo.each_record::<BlockError>(|path, cid| {
+                        listing.insert(path.to_string(), cid.to_string());
+                        Ok(())
+                    });
+                    listed.unwrap();
+                    records.insert(repo.did().clone(), listing);
                 }
                 Output::Apply(Change::Hosting { did, hosting: said }) => drop(hosting.insert(did, said)),
                 Output::Apply(Change::Erase { did, .. }) => drop(records.remove(&did)),

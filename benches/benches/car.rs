@@ -137,7 +137,7 @@ fn whole(c: &mut Criterion<CpuTime>) {
             |car| {
                 let archive = Archive::from_bytes(car).unwrap();
                 let repo = verify_repo(archive, &export.identity, NAMESPACE, export.now).unwrap();
-                assert_eq!(repo.records().len() as u64, RECORDS);
+                assert_eq!(repo.count(), RECORDS);
                 repo
             },
             BatchSize::PerIteration,

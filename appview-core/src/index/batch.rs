@@ -1,23 +1,19 @@
 //! One transaction at work on whole repositories: what each kind of change does to them.
 
-use std::collections::HashSet;
-
 use rusqlite::{Connection, named_params};
 
 use super::feed::FeedSeq;
 use super::intern::Interned;
 use super::project::Place;
-use super::record::{InCollection, Stored};
 use super::tally::Tallies;
 use super::writer::{Applied, Refused};
 use super::{Fault, Fingerprint, state};
-use crate::block::Cid;
 use crate::record::Catalog;
 use crate::sync::{
     Change, Hosting, Postponed, Proof, RecordChange, RepoHead, RepoState, StreamCursor, VerifiedCommit,
     VerifiedHead, VerifiedRecord, VerifiedRepo, Watch,
 };
-use crate::syntax::{Did, RepoPath};
+use crate::syntax::Did;
 
 const ADD_REPO: &str = "
     insert into repo (id, rev, data, hosting, proof, proven, proven_at, hidden_at, attempt, retry_at)
@@ -35,10 +31,6 @@ const SET_CURSOR: &str = "
     insert into cursor (endpoint, seq) values (:endpoint, :seq)
     on conflict do update set seq = :seq";
 
-const LIST_RECORDS: &str = "
-    select id, rkey, cid, verdict from record
-     where repo = :repo and collection = :collection order by rkey";
-
 const REMOVE_RECORDS: &str = "delete from record where repo = :repo";
 
 /// One transaction at work.
@@ -55,7 +47,7 @@ pub(super) struct Batch<'w> {
     /// Scratch: the sum of one record.
     pub(super) sum: Fingerprint,
     /// Scratch: the block of one record.
-    block: Vec<u8>,
+    pub(super) block: Vec<u8>,
 }
 
 /// A followed repository, as it is at this point of the transaction.
@@ -128,73 +120,8 @@ impl Batch<'_> {
         }
         let mut repo = self.found_or_followed(known, did)?;
         repo.state.prove(head, verified.proof());
-        // In the order of `collection/rkey`, the keys of one collection stand together, and in their own order. Across
-        // collections that order is not the order of pairs ("a.b-c/k" comes before "a.b/k"), so each is merged alone.
-        let mut present = HashSet::new();
-        for chunk in verified.records().chunk_by(|(a, _), (b, _)| a.collection == b.collection) {
-            let Some((first, _)) = chunk.first() else {
-                continue;
-            };
-            let collection = self.collection(&first.collection)?;
-            present.insert(collection.id);
-            self.put_collection(&repo, collection, chunk, verified)?;
-        }
-        for (id, nsid) in self.collections_of(&repo)? {
-            if !present.contains(&id) {
-                let gone = InCollection { id, nsid: &nsid };
-                self.put_collection(&repo, gone, &[], verified)?;
-            }
-        }
+        self.merge(&repo, verified)?;
         self.set_state(&repo)
-    }
-
-    /// Merges what a collection is to hold with what it holds. Both are sorted by key.
-    fn put_collection(
-        &mut self,
-        repo: &Repo<'_>,
-        collection: InCollection<'_>,
-        records: &[(RepoPath, Cid)],
-        verified: &VerifiedRepo,
-    ) -> Result<(), Fault> {
-        let difference = self.difference(repo, collection, records)?;
-        for (rkey, stored) in &difference.gone {
-            self.delete(repo, collection, rkey, *stored)?;
-        }
-        for (path, cid, stored) in &difference.put {
-            let mut block = std::mem::take(&mut self.block);
-            verified.read(cid, &mut block).map_err(|error| Fault::Archive(repo.did.clone(), error))?;
-            self.put(repo, collection, &path.rkey, cid, &block, *stored)?;
-            self.block = block;
-        }
-        self.applied.unchanged += difference.unchanged;
-        Ok(())
-    }
-
-    /// Collects before anything is written: SQLite leaves open what a cursor sees of a table that changes under it.
-    fn difference<'r>(
-        &self,
-        repo: &Repo<'_>,
-        collection: InCollection<'_>,
-        records: &'r [(RepoPath, Cid)],
-    ) -> Result<Difference<'r>, Fault> {
-        let mut difference = Difference::default();
-        let mut records = records.iter().peekable();
-        let mut statement = self.conn.prepare_cached(LIST_RECORDS)?;
-        let mut rows = statement.query(named_params! {":repo": repo.id, ":collection": collection.id})?;
-        while let Some(row) = rows.next()? {
-            let rkey = row.get_ref("rkey")?.as_str().map_err(rusqlite::Error::from)?;
-            let stored = Stored::read(row)?;
-            while let Some((path, cid)) = records.next_if(|(path, _)| path.rkey.as_str() < rkey) {
-                difference.put.push((path, cid, None));
-            }
-            match records.next_if(|(path, _)| path.rkey.as_str() == rkey) {
-                Some((_, cid)) if *cid == stored.cid => difference.unchanged += 1,
-                Some((path, cid)) => difference.put.push((path, cid, Some(stored))),
-                None => difference.gone.push((rkey.into(), stored)),
-            }
-        }
-        difference.put.extend(records.map(|(path, cid)| (path, cid, None)));
-        Ok(difference)
     }
 
     fn head(&mut self, verified: &VerifiedHead) -> Result<(), Fault> {
@@ -375,14 +302,6 @@ impl Batch<'_> {
         })?;
         Ok(())
     }
-}
-
-/// What is to be done for one collection of one repository.
-#[derive(Default)]
-struct Difference<'r> {
-    gone: Vec<(Box<str>, Stored)>,
-    put: Vec<(&'r RepoPath, &'r Cid, Option<Stored>)>,
-    unchanged: u64,
 }
 
 impl Repo<'_> {

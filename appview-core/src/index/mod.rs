@@ -12,6 +12,7 @@ mod feed;
 mod fingerprint;
 mod intern;
 mod lock;
+mod merge;
 mod project;
 mod reader;
 mod rebuild;

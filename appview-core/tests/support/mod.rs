@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use appview_core::block::BlockError;
 use appview_core::block::car::Archive;
 use appview_core::repo::Identity;
 use appview_core::sync::verifier::{Closing, Freshness, Handled, Output, Scope, Unresolved, Verifier};
@@ -291,7 +292,13 @@ impl Listener {
 
 /// The records of an export, in the form of [`Rows::records`].
 pub fn listing(repo: &VerifiedRepo) -> BTreeMap<String, String> {
-    repo.records().iter().map(|(path, cid)| (path.to_string(), cid.to_string())).collect()
+    let mut records = BTreeMap::new();
+    let listed = repo.each_record::<BlockError>(|path, cid| {
+        records.insert(path.to_string(), cid.to_string());
+        Ok(())
+    });
+    listed.unwrap();
+    records
 }
 
 pub fn did(account: &str) -> Did {

@@ -331,23 +331,16 @@ pub fn verify_repo(
         (Err(error), _) => return Err(error.into()),
     };
     let head = RepoHead { rev: commit.rev, data: commit.data };
-    let mut records = Vec::new();
     // As in a commit: one block may be many records, which must not take much more than the export itself.
-    let (mut bytes, budget) =
-        (0_u64, archive.block_bytes().saturating_mul(4).saturating_add(BUDGET_AT_LEAST));
-    mst::walk::<VerifyError>(&archive, &head.data, namespace.as_bytes(), |key, cid| {
-        // A path that breaks the syntax is in the tree, but no record of ours.
-        if let Some(path) = std::str::from_utf8(key).ok().and_then(|key| key.parse::<RepoPath>().ok()) {
-            bytes =
-                bytes.saturating_add(archive.size(&cid)?.ok_or(VerifyError::MissingRecord { cid })? as u64);
-            if bytes > budget {
-                return Err(VerifyError::OverLimit);
-            }
-            records.push((path, cid));
-        }
-        Ok(())
+    let budget = archive.block_bytes().saturating_mul(4).saturating_add(BUDGET_AT_LEAST);
+    let (mut count, mut bytes) = (0_u64, 0_u64);
+    proven::each_record::<VerifyError>(&archive, &head.data, namespace, |_, cid| {
+        let size = archive.size(cid)?.ok_or(VerifyError::MissingRecord { cid: *cid })?;
+        (count, bytes) = (count.saturating_add(1), bytes.saturating_add(size as u64));
+        if bytes > budget { Err(VerifyError::OverLimit) } else { Ok(()) }
     })?;
-    Ok(VerifiedRepo { did: identity.did().clone(), head, proof, records, archive })
+    let did = identity.did().clone();
+    Ok(VerifiedRepo { did, head, proof, namespace: namespace.into(), count, archive })
 }
 
 /// The key to check a live commit with; none was valid then if the DID had been tombstoned.

@@ -4,6 +4,7 @@
 use super::super::change::{Proof, RecordChange, RepoHead};
 use crate::block::car::Archive;
 use crate::block::{BlockError, Cid};
+use crate::repo::mst::{self, MstError};
 use crate::syntax::{Did, RepoPath};
 
 /// One commit, proven: signature, tree, operations, and its link to the commit before it.
@@ -92,14 +93,16 @@ impl VerifiedRecord {
 
 /// A whole repository, proven: its signed commit, and every path in scope that its tree holds.
 ///
-/// Bodies stay in the archive until they are asked for, so a large repository takes the memory of its paths only.
+/// Neither paths nor bodies are kept: both stay in the archive until they are asked for, so that a repository takes the
+/// memory of its archive and no more, however many records it has.
 #[derive(Debug)]
 pub struct VerifiedRepo {
     pub(super) did: Did,
     pub(super) head: RepoHead,
     pub(super) proof: Proof,
-    /// Sorted by path, as text.
-    pub(super) records: Vec<(RepoPath, Cid)>,
+    /// What every path in scope starts with.
+    pub(super) namespace: Box<str>,
+    pub(super) count: u64,
     pub(super) archive: Archive,
 }
 
@@ -122,10 +125,29 @@ impl VerifiedRepo {
         self.proof
     }
 
-    /// Every record in scope, in the order of `collection/rkey` as bytes.
+    /// How many records in scope it has.
     #[must_use]
-    pub fn records(&self) -> &[(RepoPath, Cid)] {
-        &self.records
+    pub const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Visits every record in scope, in the order of `collection/rkey` as bytes.
+    ///
+    /// # Errors
+    ///
+    /// What `visit` returns, and those of [`VerifiedRepo::read`]: that the tree is whole was shown when it was verified.
+    pub fn each_record<E: From<BlockError>>(
+        &self,
+        mut visit: impl FnMut(&RepoPath, &Cid) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let walked = each_record(&self.archive, &self.head.data, &self.namespace, |path, cid| {
+            visit(path, cid).map_err(Stopped::ByVisit)
+        });
+        walked.map_err(|stopped| match stopped {
+            Stopped::ByVisit(error) => error,
+            Stopped::ByTree(MstError::Block(error)) => error.into(),
+            Stopped::ByTree(_) => BlockError::HashMismatch { cid: self.head.data }.into(),
+        })
     }
 
     /// Whether the bodies stay in a file until they are read, as those of a large export do.
@@ -136,11 +158,8 @@ impl VerifiedRepo {
 
     /// Bytes of memory that it takes.
     #[must_use]
-    pub fn memory_bytes(&self) -> usize {
-        let text = |path: &RepoPath| path.collection.as_str().len().saturating_add(path.rkey.as_str().len());
-        let texts = self.records.iter().map(|(path, _)| text(path)).fold(0, usize::saturating_add);
-        let rows = self.records.capacity().saturating_mul(size_of::<(RepoPath, Cid)>());
-        self.archive.memory_bytes().saturating_add(rows).saturating_add(texts)
+    pub const fn memory_bytes(&self) -> usize {
+        self.archive.memory_bytes()
     }
 
     /// Bytes of the export's blocks.
@@ -149,7 +168,7 @@ impl VerifiedRepo {
         self.archive.block_bytes()
     }
 
-    /// Reads the block of a record of [`VerifiedRepo::records`] into `buffer`.
+    /// Reads the block of a record of [`VerifiedRepo::each_record`] into `buffer`.
     ///
     /// # Errors
     ///
@@ -157,4 +176,32 @@ impl VerifiedRepo {
     pub fn read(&self, cid: &Cid, buffer: &mut Vec<u8>) -> Result<(), BlockError> {
         if self.archive.read(cid, buffer)? { Ok(()) } else { Err(BlockError::HashMismatch { cid: *cid }) }
     }
+}
+
+/// Why a walk over a tree that was proven ended early.
+enum Stopped<E> {
+    ByTree(MstError),
+    ByVisit(E),
+}
+
+impl<E> From<MstError> for Stopped<E> {
+    fn from(error: MstError) -> Self {
+        Self::ByTree(error)
+    }
+}
+
+/// Visits every record under `namespace` of the tree of `data`. A path that breaks the syntax is in the tree, but no record of
+/// ours.
+pub(super) fn each_record<E: From<MstError>>(
+    archive: &Archive,
+    data: &Cid,
+    namespace: &str,
+    mut visit: impl FnMut(&RepoPath, &Cid) -> Result<(), E>,
+) -> Result<(), E> {
+    mst::walk(archive, data, namespace.as_bytes(), |key, cid| {
+        match std::str::from_utf8(key).ok().and_then(|key| key.parse::<RepoPath>().ok()) {
+            Some(path) => visit(&path, &cid),
+            None => Ok(()),
+        }
+    })
 }

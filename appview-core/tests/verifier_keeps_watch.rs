@@ -126,22 +126,31 @@ fn a_hidden_account_is_asked_about_too_and_shown_again_when_its_pds_says_so() {
 }
 
 #[test]
-fn whom_only_a_stream_calls_deleted_is_asked_about_until_the_pds_agrees() {
-    let (mut listener, _) = Listener::following(7);
-    let account = listener.world.create_account(fixtures::KeyKind::K256);
-    listener.verifier.track(did(&account));
-    listener.said();
-    // Nothing of it has been proven, and its PDS does not answer.
-    let frame = listener.world.account(&account, false, Some("deleted"));
-    assert_eq!(listener.hear(&frame), ["hosting deleted", "confirm hosting"]);
-    for _ in 0..3 {
-        assert!(pass(&mut listener, 16 * MINUTE).contains(&"confirm hosting".to_owned()));
+fn whoever_is_gone_is_asked_about_less_and_less_and_once_a_day_in_the_end() {
+    for answers in [true, false] {
+        let (mut listener, _) = Listener::following(7);
+        let account = listener.world.create_account(fixtures::KeyKind::K256);
+        listener.verifier.track(did(&account));
+        listener.said();
+        // Nothing of it has been proven.
+        let frame = listener.world.account(&account, false, Some("deleted"));
+        assert_eq!(listener.hear(&frame), ["hosting deleted", "confirm hosting"]);
+        let mut asked = Vec::new();
+        for minute in 0..4 * 24 * 60 {
+            if pass(&mut listener, MINUTE).contains(&"confirm hosting".to_owned()) {
+                asked.push(minute);
+                if answers {
+                    listener.confirm(&account, Hosting::Deleted);
+                }
+            }
+        }
+        let pauses: Vec<i32> = asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(pauses[0] <= 16 && pauses.is_sorted(), "{pauses:?}");
+        assert!(
+            (8..=13).contains(&pauses.len()) && pauses.last().unwrap().abs_diff(24 * 60) <= 1,
+            "{pauses:?}"
+        );
     }
-    listener.confirm(&account, Hosting::Deleted);
-    for _ in 0..80 {
-        assert!(!pass(&mut listener, 16 * MINUTE).contains(&"confirm hosting".to_owned()));
-    }
-    assert!(pass(&mut listener, 4 * 60 * MINUTE).contains(&"confirm hosting".to_owned()), "once a day");
 }
 
 #[test]

@@ -131,9 +131,9 @@ impl Verifier {
                     return;
                 }
                 let erased = RepoState::erased(hosting);
-                let Some(tracked) = self.repos.get_mut(did) else { return };
-                tracked.is_confirmed = true;
-                if !(tracked.state == erased && tracked.written) {
+                if let Some(tracked) = self.repos.get_mut(did)
+                    && !(tracked.state == erased && tracked.written)
+                {
                     tracked.state = erased;
                     tracked.written = true;
                     tracked.watch.hidden_at = tracked.watch.hidden_at.or(Some(self.now));

@@ -35,8 +35,6 @@ pub(super) struct Tracked {
     pub(super) asked_at: u64,
     /// When a stream last said how its account is hosted.
     pub(super) turned_at: u64,
-    /// Its PDS has said so since.
-    pub(super) is_confirmed: bool,
     /// When it is to be asked again, because it had something else and the stream may bring that.
     pub(super) recheck_at: Option<u64>,
     /// The revision that its PDS was found to have then.
@@ -164,7 +162,6 @@ impl Verifier {
             return;
         };
         let held = tracked.state.hosting;
-        tracked.is_confirmed = witness == Witness::Pds;
         if witness == Witness::Stream {
             tracked.turned_at = self.now;
         }
@@ -256,7 +253,6 @@ impl Tracked {
             watch,
             asked_at: 0,
             turned_at: 0,
-            is_confirmed: false,
             recheck_at: None,
             behind: None,
             hinted: Hinted::default(),

@@ -5,7 +5,7 @@
 //! at a time, so that a large index is asked about more slowly and never all at once. Deliberately absent: how hosts are
 //! asked, and how politely.
 
-use super::super::change::{Change, Hosting, RepoState};
+use super::super::change::{Change, RepoState};
 use super::Verifier;
 use super::output::{Output, Standing};
 use super::tracked::{Phase, Tracked};
@@ -15,10 +15,8 @@ use crate::syntax::Did;
 const SCAN_PACE: u64 = 5_000_000;
 /// Most questions of one look: 20 a second.
 const AUDITS_PER_SCAN: usize = 100;
-/// An account that is gone is asked about this many times more seldom than others.
+/// An account that has been gone for long is asked about this many times more seldom than others.
 const GONE_FACTOR: u64 = 96;
-/// How long an account of which nothing is held has been hidden when it counts as gone, in microseconds.
-const GONE_AFTER: u64 = 24 * 60 * 60 * 1_000_000;
 
 /// How much time what passes with time takes. In microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,31 +75,29 @@ impl Verifier {
     }
 
     /// When a repository is to be asked about next.
-    const fn next_audit(&self, tracked: &Tracked) -> u64 {
+    fn next_audit(&self, tracked: &Tracked) -> u64 {
         let proven = match tracked.watch.proven_at {
             Some(at) if tracked.state.hosting.is_hosted() => at,
             _ => 0,
         };
         let since = if tracked.asked_at > proven { tracked.asked_at } else { proven };
-        let pause =
-            if self.is_gone(tracked) { self.pace.audit.saturating_mul(GONE_FACTOR) } else { self.pace.audit };
         match tracked.recheck_at {
             Some(at) => at,
-            None => since.saturating_add(pause),
+            None => since.saturating_add(self.pause(tracked)),
         }
     }
 
-    /// Whether there is little hope for an account: its PDS calls it deleted, or it has been hidden for long. A stream's word
-    /// is none of that, as long as its PDS could not be asked.
-    const fn is_gone(&self, tracked: &Tracked) -> bool {
-        let hidden_for = match tracked.watch.hidden_at {
-            Some(at) => self.now.saturating_sub(at),
-            None => 0,
-        };
-        let is_deleted = tracked.is_confirmed && matches!(tracked.state.hosting, Hosting::Deleted);
-        !tracked.state.hosting.is_hosted()
-            && tracked.state.head.is_none()
-            && (is_deleted || hidden_for >= GONE_AFTER)
+    /// How long to wait before a repository is asked about again. There is less hope for an account of which nothing is held the
+    /// longer it has been gone: as long as that was when it was last asked about. Not at once, because what made it gone may
+    /// have been a document of before, or a stream's word that its PDS could not be asked about.
+    fn pause(&self, tracked: &Tracked) -> u64 {
+        let audit = self.pace.audit;
+        match tracked.watch.hidden_at {
+            Some(at) if !tracked.state.hosting.is_hosted() && tracked.state.head.is_none() => {
+                tracked.asked_at.saturating_sub(at).clamp(audit, audit.saturating_mul(GONE_FACTOR))
+            }
+            _ => audit,
+        }
     }
 
     fn audit(&mut self, did: &Did, now: u64) {

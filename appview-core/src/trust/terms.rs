@@ -1,0 +1,60 @@
+//! What a verifier believes before it looks at any evidence.
+//!
+//! Nothing enters but an operator's choice. Deliberately absent: keys of brokers and exchanges, which are evidence, and
+//! the time, which whoever asks says.
+
+use std::sync::Arc;
+
+use super::Profile;
+use super::apple::Apple;
+use crate::record::{Catalog, LexiconError};
+use crate::syntax::Did;
+
+/// The brokerage that the network trusts.
+const BROKERAGE: &str = "did:web:advisor.cocore.dev";
+
+/// By what a verifier judges: equal terms and equal evidence lead to equal verdicts.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// How much weight the checks have that the existing verifier lacks.
+    pub profile: Profile,
+    /// What evidence from Apple is judged against.
+    pub apple: Apple,
+    /// Whose countersignatures make a receipt confidential. Of none, no receipt is.
+    pub brokerages: Vec<Did>,
+    /// The lexicons that records must keep.
+    pub catalog: Arc<Catalog>,
+}
+
+impl Terms {
+    /// The network's own: Apple's roots, its agent, its brokerage; extensions advise.
+    #[must_use]
+    pub fn new(catalog: impl Into<Arc<Catalog>>) -> Self {
+        Self {
+            profile: Profile::Advise,
+            apple: Apple::production(),
+            brokerages: BROKERAGE.parse().into_iter().collect(),
+            catalog: catalog.into(),
+        }
+    }
+
+    /// As [`Terms::new`], with the lexicons this crate is built with.
+    ///
+    /// # Errors
+    ///
+    /// As [`Catalog::builtin`].
+    pub fn builtin() -> Result<Self, LexiconError> {
+        Catalog::builtin().map(Self::new)
+    }
+
+    /// The same under another profile.
+    #[must_use]
+    pub fn under(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    pub(super) fn trusts(&self, authority: &str) -> bool {
+        self.brokerages.iter().any(|did| did.as_str() == authority)
+    }
+}

@@ -47,7 +47,7 @@ impl<'a> Body<'a> {
 
     /// The amount of money at a member; none if there is no object.
     pub(super) fn money(&self, member: &str) -> Option<Money<'a>> {
-        Money::read(self.map.map(member)?)
+        self.map.map(member).map(Money::read)
     }
 
     /// Whether a member holds `true` itself.
@@ -72,9 +72,8 @@ pub(super) struct Money<'a> {
 }
 
 impl<'a> Money<'a> {
-    #[expect(clippy::unnecessary_wraps, reason = "follows an optional member")]
-    pub(super) fn read(map: &Map<'a>) -> Option<Self> {
-        Some(Self { amount: map.integer("amount"), currency: map.text("currency") })
+    pub(super) fn read(map: &Map<'a>) -> Self {
+        Self { amount: map.integer("amount"), currency: map.text("currency") }
     }
 
     /// Whether both are in one currency, which each of them names.

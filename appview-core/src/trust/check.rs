@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
 use super::{Code, Finding, Severity};
@@ -80,19 +81,29 @@ pub enum Outcome {
     NotApplicable,
 }
 
-/// One check of a verdict, and how it came out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// One check of a verdict, and how it came out. Written with the [rule](Check::rule) by which it was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Checked {
     /// What was asked.
     pub check: Check,
-    /// By which rule: see [`Check::rule`].
-    pub rule: &'static str,
     /// What was found.
     pub outcome: Outcome,
-    /// What the finding says, where there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The finding's code, where there is one.
     pub code: Option<Code>,
+}
+
+impl Serialize for Checked {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("check", &self.check)?;
+        map.serialize_entry("rule", self.check.rule())?;
+        map.serialize_entry("outcome", &self.outcome)?;
+        if let Some(code) = self.code {
+            map.serialize_entry("code", &code)?;
+        }
+        map.end()
+    }
 }
 
 /// The checks of one verdict, as they are made.
@@ -161,7 +172,7 @@ impl Examination {
     }
 
     fn note(&mut self, check: Check, outcome: Outcome, code: Option<Code>) {
-        self.checks.push(Checked { check, rule: check.rule(), outcome, code });
+        self.checks.push(Checked { check, outcome, code });
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use ipld_core::ipld::Ipld;
 use serde_json::Value as Json;
 
+use super::document::{DidDocument, DocumentKey};
 use crate::block::{Cid, Value, cbor};
 use crate::limits;
 use crate::record::Collection;
@@ -153,6 +154,7 @@ fn of_the_data_model(tree: &Ipld) -> Value<'_> {
 #[derive(Debug, Clone)]
 pub struct Document {
     json: Arc<Json>,
+    read: Option<DidDocument>,
     hash: [u8; 32],
 }
 
@@ -162,13 +164,32 @@ impl Document {
     pub fn new(json: Json) -> Self {
         // Keys come out in one order, so that equal documents hash alike however they were written.
         let hash = *blake3::hash(sorted(&json).as_bytes()).as_bytes();
-        Self { json: Arc::new(json), hash }
+        let read = DidDocument::from_json(&json).ok();
+        Self { json: Arc::new(json), read, hash }
     }
 
     /// The document.
     #[must_use]
     pub fn json(&self) -> &Json {
         &self.json
+    }
+
+    /// Whether it is about this DID.
+    #[must_use]
+    pub fn is_about(&self, did: &str) -> bool {
+        self.read.as_ref().is_some_and(|document| document.is_about(did))
+    }
+
+    /// Its P-256 keys.
+    #[must_use]
+    pub fn keys(&self) -> &[DocumentKey] {
+        self.read.as_ref().map(DidDocument::keys).unwrap_or_default()
+    }
+
+    /// The key by which its owner witnesses as a broker.
+    #[must_use]
+    pub fn broker_key(&self) -> Option<&[u8; 64]> {
+        self.read.as_ref()?.broker_key()
     }
 }
 

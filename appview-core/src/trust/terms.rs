@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use super::Profile;
 use super::apple::Apple;
 use crate::record::{Catalog, LexiconError};
 use crate::syntax::Did;
@@ -16,8 +15,6 @@ const BROKERAGE: &str = "did:web:advisor.cocore.dev";
 /// By what a verifier judges: equal terms and equal evidence lead to equal verdicts.
 #[derive(Debug, Clone)]
 pub struct Terms {
-    /// How much weight the checks have that the existing verifier lacks.
-    pub profile: Profile,
     /// What evidence from Apple is judged against.
     pub apple: Apple,
     /// Whose countersignatures make a receipt confidential. Of none, no receipt is.
@@ -27,11 +24,10 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// The network's own: Apple's roots, its agent, its brokerage; extensions advise.
+    /// The network's own: Apple's roots, its agent, its brokerage.
     #[must_use]
     pub fn new(catalog: impl Into<Arc<Catalog>>) -> Self {
         Self {
-            profile: Profile::Advise,
             apple: Apple::production(),
             brokerages: BROKERAGE.parse().into_iter().collect(),
             catalog: catalog.into(),
@@ -45,13 +41,6 @@ impl Terms {
     /// As [`Catalog::builtin`].
     pub fn builtin() -> Result<Self, LexiconError> {
         Catalog::builtin().map(Self::new)
-    }
-
-    /// The same under another profile.
-    #[must_use]
-    pub fn under(mut self, profile: Profile) -> Self {
-        self.profile = profile;
-        self
     }
 
     pub(super) fn trusts(&self, authority: &str) -> bool {

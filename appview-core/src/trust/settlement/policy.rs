@@ -4,13 +4,15 @@
 //! document that is in evidence.
 
 use super::{Case, Part, Status};
+use crate::block::{Map, Value};
 use crate::record::Collection;
 use crate::syntax::AtUri;
-use crate::trust::Code;
 use crate::trust::body::{Body, Money, excerpt};
 use crate::trust::check::{Check, Examination};
-use crate::trust::evidence::{Evidence, Reference};
-use crate::trust::fee::{FeeSchedule, SelfLoop};
+use crate::trust::evidence::{Document, Evidence, Reference};
+use crate::trust::ledger::{self, Dealing, Fee, SelfLoop, TokenRate};
+use crate::trust::signed::{RecordSignature, verify_record_signature};
+use crate::trust::{Canonical, Code};
 
 /// A record of the exchange that a settlement names.
 pub(super) enum Named<'a> {
@@ -88,33 +90,73 @@ fn terms(examination: &mut Examination, case: &Case<'_>, policy: Option<&Body<'_
     examination.ask(Check::Price, is_at_rate, Code::XPriceOffRate);
 }
 
-/// The fee on a charge under a policy.
-fn due(case: &Case<'_>, policy: &Body<'_>, amount: i64) -> Option<i64> {
-    if case.receipt.body.is_true("proBono") {
-        return Some(0);
-    }
+/// The fee on a charge under a policy; none where either tells no amounts from zero on.
+fn due(case: &Case<'_>, policy: &Body<'_>, charged: i64) -> Option<i64> {
     let job = Reference::read(&case.receipt.body.map, "job")?.uri.parse::<AtUri>().ok()?;
-    let is_own = job.authority() == case.receipt.exhibit.repo();
-    match SelfLoop::of(&policy.map).filter(|_| is_own) {
-        Some(rule) => Some(rule.on(amount)),
-        None => FeeSchedule::of(&policy.map).map(|schedule| schedule.on(amount)),
-    }
+    let dealing = if case.receipt.body.is_true("proBono") {
+        Dealing::ProBono
+    } else if job.authority() == case.receipt.exhibit.repo() {
+        Dealing::SelfLoop
+    } else {
+        Dealing::Usual
+    };
+    i64::try_from(fee_terms(policy)?.fee(amount(charged)?, dealing)).ok()
+}
+
+fn fee_terms(policy: &Body<'_>) -> Option<ledger::Terms> {
+    let fee = policy.map.map("fee")?;
+    let fee = Fee { bps: amount(fee.integer("bps")?)?, min_minor: amount(fee.integer("minMinor")?)? };
+    let self_loop = policy.map.map("selfLoop").map(|rule| match rule.get("feeWaived") {
+        Some(Value::Bool(true)) => SelfLoop::Waived,
+        _ => SelfLoop::Flat(rule.integer("minMinor").and_then(amount).unwrap_or(0)),
+    });
+    Some(ledger::Terms { fee, self_loop })
+}
+
+fn amount(integer: i64) -> Option<u64> {
+    u64::try_from(integer).ok()
 }
 
 /// Whether a price is what the policy's rate makes of the tokens, within a unit for the rounding of either part.
 fn is_at_rate(receipt: &Body<'_>, policy: &Body<'_>) -> Option<bool> {
     let rate = policy.map.map("tokenRate")?;
     let (price, tokens) = (receipt.money("price")?, receipt.map.map("tokens")?);
-    let in_currency = Money::read(rate)?.is_in_currency_of(&price);
-    if receipt.is_true("proBono") || !in_currency {
+    if receipt.is_true("proBono") || !Money::read(rate).is_in_currency_of(&price) {
         return None;
     }
-    let part = |rate_of: &str, count: &str| {
-        let product = i128::from(rate.integer(rate_of)?) * i128::from(tokens.integer(count)?);
-        Some(product.div_euclid(1_000_000))
+    let of = |map: &Map<'_>, member: &str| map.integer(member).and_then(amount);
+    let rate = TokenRate { input: of(rate, "inputPricePerMTok")?, output: of(rate, "outputPricePerMTok")? };
+    let expected = rate.price(of(tokens, "in")?, of(tokens, "out")?);
+    Some(amount(price.amount?)?.abs_diff(expected) <= 1)
+}
+
+/// Asks whether the exchange signed the settlement, by the document that is in evidence.
+pub(super) fn signature(examination: &mut Examination, case: &Case<'_>, evidence: &Evidence) {
+    let exchange = case.settlement.exhibit.repo();
+    let document = evidence.document(exchange);
+    let keys = document.map(Document::keys).unwrap_or_default();
+    // The attestation may name no key at all, which no key is known by.
+    let named = case.exchange_attestation.part();
+    let named = named.map(|part| part.body.text("signingKeyFingerprint").unwrap_or_default());
+    let body = &case.settlement.body;
+    let signature = if body.is_whole {
+        verify_record_signature(&body.map, keys, named, &mut Canonical::new())
+    } else {
+        RecordSignature::Invalid
     };
-    let expected = part("inputPricePerMTok", "in")? + part("outputPricePerMTok", "out")?;
-    Some((i128::from(price.amount?) - expected).abs() <= 1)
+    let code = match signature {
+        RecordSignature::Valid(_) => None,
+        RecordSignature::Absent => Some(Code::XSigMissing),
+        RecordSignature::KeyUnresolved => Some(Code::XSigKeyUnresolved),
+        RecordSignature::FingerprintMismatch => Some(Code::XSigKeyFingerprintMismatch),
+        RecordSignature::Invalid => Some(Code::XSigInvalid),
+    };
+    match code {
+        None => examination.passed(Check::ExchangeSignature),
+        Some(code) => examination.failed(Check::ExchangeSignature, code),
+    }
+    let is_own = document.map(|document| document.is_about(exchange));
+    examination.ask(Check::ExchangeDocument, is_own, Code::XDidDocumentMismatch);
 }
 
 /// Looks up what a settlement names at a member.

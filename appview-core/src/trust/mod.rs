@@ -9,19 +9,25 @@
 pub mod app_attest;
 pub mod apple;
 pub mod assertion;
+pub mod brokerage;
 pub mod canonical;
 pub mod chain;
+pub mod document;
 pub mod encoding;
 pub mod finding;
 mod instant;
+pub mod ledger;
 pub mod mda;
 pub mod p256;
+pub mod seal;
 pub mod signature;
+pub mod signed;
 mod subset;
 
 pub use apple::{AppId, Apple, Environment};
 pub use canonical::{Canonical, CanonicalError};
 pub use chain::{ChainError, Deviation, Validity};
+pub use document::{DidDocument, DocumentKey};
 pub use encoding::{Encoding, Octets};
 pub use finding::{Code, Finding, Severity};
 pub use instant::Instant;

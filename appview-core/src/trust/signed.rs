@@ -52,7 +52,7 @@ pub fn verify_record_signature(
     canonical: &mut Canonical,
 ) -> RecordSignature {
     let signature = match record.get("sig") {
-        None | Some(Value::Null | Value::Text("")) => return RecordSignature::Absent,
+        None | Some(Value::Null) => return RecordSignature::Absent,
         Some(Value::Text(text)) => read_strict_base64url(text).and_then(|raw| <[u8; 64]>::try_from(raw).ok()),
         Some(_) => None,
     };

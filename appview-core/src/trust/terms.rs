@@ -6,11 +6,9 @@
 use std::sync::Arc;
 
 use super::apple::Apple;
+use super::brokerage::DEFAULT_BROKER;
 use crate::record::{Catalog, LexiconError};
 use crate::syntax::Did;
-
-/// The brokerage that the network trusts.
-const BROKERAGE: &str = "did:web:advisor.cocore.dev";
 
 /// By what a verifier judges: equal terms and equal evidence lead to equal verdicts.
 #[derive(Debug, Clone)]
@@ -29,7 +27,7 @@ impl Terms {
     pub fn new(catalog: impl Into<Arc<Catalog>>) -> Self {
         Self {
             apple: Apple::production(),
-            brokerages: BROKERAGE.parse().into_iter().collect(),
+            brokerages: DEFAULT_BROKER.parse().into_iter().collect(),
             catalog: catalog.into(),
         }
     }

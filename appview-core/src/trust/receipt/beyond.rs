@@ -179,7 +179,6 @@ fn forms(examination: &mut Examination, case: &Case<'_>) {
 fn hashes(examination: &mut Examination, case: &Case<'_>) {
     let receipt = &case.receipt.body;
     let params = receipt.map.map("params");
-    let member = |map: Option<&Map<'_>>, name: &'static str| map?.get(name).map(|value| (name, value.as_text()));
     let own = Some(&receipt.map);
     let present = [
         member(own, "outputCipherCommitment"),
@@ -204,6 +203,11 @@ fn hashes(examination: &mut Examination, case: &Case<'_>) {
         (commitment, nonce) => Some(commitment == nonce),
     };
     examination.ask(Check::SessionMembers, holds, Code::XSessionFieldsIncomplete);
+}
+
+/// A member that is there, with its text if it is text.
+fn member<'a>(map: Option<&Map<'a>>, name: &'static str) -> Option<(&'static str, Option<&'a str>)> {
+    map?.get(name).map(|value| (name, value.as_text()))
 }
 
 fn claims(examination: &mut Examination, case: &Case<'_>) {

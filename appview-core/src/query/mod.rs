@@ -8,6 +8,7 @@
 
 mod compare;
 mod count;
+mod evidence;
 mod export;
 mod feed;
 mod fingerprint;

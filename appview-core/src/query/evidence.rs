@@ -156,12 +156,13 @@ impl Gathering<'_> {
             named_params! {
                 ":did": repo,
                 ":nsid": nsid,
-                ":repo": repo.parse().ok().map(|repo| did_id(self.conn, &repo)).transpose()?.flatten(),
+                ":repo": self.id(repo)?,
                 ":collection": collection_id(self.conn, nsid)?,
                 ":limit": limits::EVIDENCE_OFFERS,
             },
         )?;
-        let has_key = |offer: &&Exhibit| offer.read(|body| key.is_some() && body.text("attestationPubKey") == key);
+        let has_key =
+            |offer: &&Exhibit| offer.read(|body| key.is_some() && body.text("attestationPubKey") == key);
         if let Some(offer) = offers.iter().find(has_key).or(offers.first()) {
             self.evidence.put(offer.clone());
         }
@@ -193,7 +194,7 @@ impl Gathering<'_> {
             named_params! {
                 ":did": exchange,
                 ":nsid": Collection::Settlement.nsid(),
-                ":repo": exchange.parse().ok().map(|repo| did_id(self.conn, &repo)).transpose()?.flatten(),
+                ":repo": self.id(exchange)?,
                 ":receipt": link_key(receipt),
                 ":limit": limits::EVIDENCE_SHARED,
             },
@@ -223,6 +224,14 @@ impl Gathering<'_> {
             self.evidence.put_inactive(did);
         }
         Ok(())
+    }
+
+    /// The integer of a repository; none where the index has none of it.
+    fn id(&self, repo: &str) -> Result<Option<i64>, Fault> {
+        match repo.parse() {
+            Ok(repo) => did_id(self.conn, &repo),
+            Err(_) => Ok(None),
+        }
     }
 
     fn read(&self, sql: &str, parameters: &[(&str, &dyn ToSql)]) -> Result<Vec<Exhibit>, Fault> {

@@ -455,7 +455,7 @@ fn exchanges_sign_in_either_form_and_are_known_by_their_fingerprint() {
     });
 }
 
-fn texts<'a>(value: &'a Json) -> Vec<&'a str> {
+fn texts(value: &Json) -> Vec<&str> {
     value.as_array().unwrap().iter().map(|item| item.as_str().unwrap()).collect()
 }
 

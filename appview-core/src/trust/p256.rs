@@ -292,7 +292,7 @@ fn integer(der: &[u8]) -> Option<([u8; 32], &[u8])> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use proptest::prelude::*;
 

@@ -14,6 +14,8 @@ use serde_json::{Value as Json, json};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::roster::Roster;
+
 /// Looks at what moved while the network is followed: each is shorter than the one before.
 const LOOKS: u32 = 3;
 
@@ -47,16 +49,18 @@ pub enum Told {
 }
 
 impl Renewal {
-    /// Begins a rebuild. What is told ends with [`Told::Ended`]; whoever stops to listen before ends the rebuild.
+    /// Begins a rebuild, without whom `roster` leaves out at the time of the swap. What is told ends with [`Told::Ended`];
+    /// whoever stops to listen before ends the rebuild.
     #[must_use]
-    pub fn begin(&self, partial: bool) -> mpsc::Receiver<Told> {
+    pub fn begin(&self, roster: Roster, partial: bool) -> mpsc::Receiver<Told> {
         let (told, listening) = mpsc::channel(16);
-        let this = self.clone();
+        let mut this = self.clone();
+        this.asked.network.scope = roster.scope();
         // It writes, and reads all of what it wrote: not on a thread that others wait for.
         tokio::task::spawn_blocking(move || {
             Handle::current().block_on(async move {
                 let ended = tokio::select! {
-                    ended = this.run(partial, &told) => ended,
+                    ended = this.run(&roster, partial, &told) => ended,
                     () = told.closed() => return,
                     // The following has stopped, and with it the daemon.
                     () = this.loans.closed() => return,
@@ -79,14 +83,14 @@ impl Renewal {
         listening
     }
 
-    async fn run(&self, partial: bool, told: &mpsc::Sender<Told>) -> Result<Outcome> {
+    async fn run(&self, roster: &Roster, partial: bool, told: &mpsc::Sender<Told>) -> Result<Outcome> {
         let tell = |progressed| {
             // Whoever listens slowly hears less.
             let _ = told.try_send(Told::Progress(progressed));
         };
-        let anew = Anew::build(&self.path, Catalog::builtin()?, self.asked.clone(), tell).await?;
+        let mut anew = Anew::build(&self.path, Catalog::builtin()?, self.asked.clone(), tell).await?;
         for _ in 0..LOOKS {
-            if anew.catch_up().await? == 0 {
+            if anew.catch_up(roster.scope()).await? == 0 {
                 break;
             }
         }
@@ -95,7 +99,7 @@ impl Renewal {
         let stopped = "nothing is being followed any more";
         self.loans.send(Loan { lend, back }).await.map_err(|_| Error::msg(stopped))?;
         let writer = lent.await.context(stopped)?;
-        anew.catch_up().await?;
+        anew.catch_up(roster.scope()).await?;
         let comparison = anew.compare()?;
         let swapped = partial || comparison.is_whole();
         let writer = if swapped { anew.swap(writer)? } else { writer };

@@ -126,6 +126,20 @@ fn a_rebuild_from_exports_or_from_frames_equals_what_was_followed() {
     }
 }
 
+#[test]
+fn whoever_is_left_out_is_not_brought_back_by_a_file() {
+    let scenario = Scenario::played();
+    let (did, _) = recording::REPOS[0];
+    fs::write(scenario.path("appview-data/repos.txt"), format!("untrack {did}\n")).unwrap();
+    let expected = fingerprint(listed().values().filter(|record| repo(&record.uri) != did));
+    let from_cars = ["rebuild", "--from", "repos", "--identities", "plc.json"];
+    let from_frames = ["rebuild", "--from", "frames.bin", "--identities", "plc.json", "--repos", "repos"];
+    for arguments in [from_cars.as_slice(), &from_frames, &REPLAY] {
+        let told = json(&scenario.succeed(&[arguments, &["--json"]].concat()));
+        assert_eq!(told["fingerprint"], expected, "{arguments:?}");
+    }
+}
+
 /// A scenario with a good index, a rebuild of which must be refused; and what it is told, after it was seen to be as
 /// good as before.
 fn refused_rebuild(scenario: &Scenario, arguments: &[&str]) -> String {

@@ -110,6 +110,7 @@ impl Following {
             network,
             directories: self.directories.clone(),
             collections: collections.clone(),
+            tracked: self.tracked.clone(),
             orders: self.orders.clone(),
         })
     }

@@ -89,9 +89,10 @@ impl Town {
         world.dids().flat_map(of).collect()
     }
 
-    /// Gives no export until they are [released](Self::release).
-    pub fn hold(&self) {
+    /// Gives no export until they are [released](Self::release); says how many were asked for so far.
+    pub fn hold(&self) -> usize {
         self.0.exports.forget_permits(usize::MAX);
+        *self.0.asked.borrow()
     }
 
     pub fn release(&self) {

@@ -19,6 +19,7 @@ pub enum Output {
     },
     /// Resolve a DID anew, fetch its repository from the PDS that it names, prove it with
     /// [`crate::sync::verify::verify_repo`], and answer with [`super::Verifier::handle_repo`]. Try until one of them succeeds.
+    /// Said again meanwhile, it means that a try that was put off may succeed now; heed that once a minute at most.
     FetchRepo {
         /// Whose.
         did: Did,

@@ -231,7 +231,15 @@ impl Verifier {
                 self.resolve(&did, Freshness::Fresh);
             }
             // What is on its way may still be of before.
-            Phase::Fetching | Phase::Resolving(_) => tracked.announced = true,
+            Phase::Resolving(_) => tracked.announced = true,
+            Phase::Fetching => {
+                tracked.announced = true;
+                // It may have left the host that fails, and need not wait for the pause after that.
+                if tracked.watch.postponed.is_some() {
+                    let held = tracked.state.head;
+                    self.outputs.push_back(Output::FetchRepo { did, held, attempt: 0, not_before: 0 });
+                }
+            }
             // Nobody remembers where it lived: its present PDS is to say what it has.
             Phase::Ready => self.desynchronize(&did),
         }

@@ -188,7 +188,7 @@ fn only_the_verifying_functions_make_what_is_proven() {
                 let field = line.trim_start().split_once(": ").map_or("", |(field, _)| field);
                 line.contains("pub(crate)")
                     || line.contains("pub(in")
-                    || field.starts_with("pub ") && !field.contains('(')
+                    || field.starts_with("pub ") && !field.contains('(') && !field.starts_with("pub fn ")
             });
             assert_eq!(wide.collect::<Vec<_>>(), Vec::<&str>::new(), "fields that others can set");
             assert!(!source.code.contains("-> Self"), "a constructor that takes no proof");

@@ -111,6 +111,9 @@ impl Verifier {
     /// `asked_at` says when it was asked, in microseconds since the Unix epoch. If a stream has told of a return since then, what
     /// was said before is out of date, and it is asked again.
     pub fn handle_hosting(&mut self, did: &Did, hosting: Hosting, asked_at: u64) {
+        if let Some(tracked) = self.repos.get_mut(did) {
+            tracked.is_audited = false;
+        }
         if let Some(tracked) = self.repos.get(did)
             && tracked.state.hosting.is_hosted()
             && !hosting.is_hosted()
@@ -167,6 +170,7 @@ impl Verifier {
     pub fn handle_current(&mut self, did: &Did, head: RepoHead, identity: Arc<Identity>, now: u64) {
         self.now = self.now.max(now);
         let Some(tracked) = self.repos.get_mut(did) else { return };
+        tracked.is_audited = false;
         if tracked.state.head != Some(head) || !tracked.state.hosting.is_hosted() {
             return;
         }
@@ -203,6 +207,7 @@ impl Verifier {
     pub fn handle_behind(&mut self, did: &Did, rev: Tid, identity: Arc<Identity>, now: u64) {
         self.now = self.now.max(now);
         let Some(tracked) = self.repos.get_mut(did) else { return };
+        tracked.is_audited = false;
         let Some(held) = tracked.state.head.filter(|_| tracked.phase == Phase::Ready) else { return };
         // A host that is older than the stream is no news, unless it stays so.
         match tracked.behind.replace(rev) {
@@ -220,6 +225,7 @@ impl Verifier {
     pub fn handle_unaudited(&mut self, did: &Did) {
         let pause = self.pace.audit / 4;
         if let Some(tracked) = self.repos.get_mut(did) {
+            tracked.is_audited = false;
             tracked.recheck_at = Some(tracked.asked_at.saturating_add(pause));
         }
     }

@@ -33,6 +33,8 @@ pub(super) struct Tracked {
     pub(super) watch: Watch,
     /// When its PDS was last asked about it without need.
     pub(super) asked_at: u64,
+    /// Whether that was an audit which has not been answered.
+    pub(super) is_audited: bool,
     /// When a stream last said how its account is hosted.
     pub(super) turned_at: u64,
     /// When it is to be asked again, because it had something else and the stream may bring that.
@@ -260,6 +262,7 @@ impl Tracked {
             written: true,
             watch,
             asked_at: 0,
+            is_audited: false,
             turned_at: 0,
             recheck_at: None,
             behind: None,

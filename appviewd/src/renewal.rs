@@ -5,6 +5,7 @@
 //! Deliberately absent: who asks, and by which way.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context as _, Error, Result};
 use appview_core::index::IndexWriter;
@@ -18,6 +19,10 @@ use crate::roster::Roster;
 
 /// Looks at what moved while the network is followed: each is shorter than the one before.
 const LOOKS: u32 = 3;
+/// Looks at the old index while it stands still: what it lacks at one may have been on its way, and is there at the next.
+const LAST_LOOKS: u32 = 3;
+/// How long it is followed between two of those.
+const BETWEEN: Duration = Duration::from_secs(2);
 
 /// Builds new indexes beside the one that is followed; cheap to clone.
 #[derive(Debug, Clone)]
@@ -94,18 +99,33 @@ impl Renewal {
                 break;
             }
         }
-        let (lend, lent) = oneshot::channel();
-        let (give_back, back) = oneshot::channel();
-        let stopped = "nothing is being followed any more";
-        self.loans.send(Loan { lend, back }).await.map_err(|_| Error::msg(stopped))?;
-        let writer = lent.await.context(stopped)?;
-        anew.catch_up(roster.scope()).await?;
-        let comparison = anew.compare()?;
+        let mut looks = 1;
+        let (writer, give_back, comparison) = loop {
+            let (writer, give_back) = self.borrow().await?;
+            anew.catch_up(roster.scope()).await?;
+            let comparison = anew.compare()?;
+            if comparison.ahead.is_empty() || looks == LAST_LOOKS {
+                break (writer, give_back, comparison);
+            }
+            // The daemon may be stopping.
+            let _ = give_back.send(writer);
+            looks += 1;
+            tokio::time::sleep(BETWEEN).await;
+        };
         let swapped = partial || comparison.is_whole();
         let writer = if swapped { anew.swap(writer)? } else { writer };
         // The daemon may be stopping.
         let _ = give_back.send(writer);
         Ok(Outcome { comparison, swapped })
+    }
+
+    /// Ends following until the writer, or one of the new index, is given back.
+    async fn borrow(&self) -> Result<(IndexWriter, oneshot::Sender<IndexWriter>)> {
+        let (lend, lent) = oneshot::channel();
+        let (give_back, back) = oneshot::channel();
+        let stopped = "nothing is being followed any more";
+        self.loans.send(Loan { lend, back }).await.map_err(|_| Error::msg(stopped))?;
+        Ok((lent.await.context(stopped)?, give_back))
     }
 }
 

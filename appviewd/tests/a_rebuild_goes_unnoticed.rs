@@ -208,6 +208,19 @@ async fn what_an_operator_orders_meanwhile_is_heeded_before_the_swap() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_is_on_its_way_is_no_difference() {
+    let (town, people, scenario) = town().await;
+    let daemon = follow(&town, &scenario).await;
+    town.sign(&people[2], vec![provider(1)]);
+    let output = rebuild(&town, &scenario).await;
+    let rebuilt = told(&output);
+    assert_eq!((&rebuilt["agrees"], &rebuilt["differs"]), (&json!(true), &json!([])), "{rebuilt}");
+    assert_eq!(rebuilt["fingerprint"], fingerprint(&town.records()));
+    assert!(output.status.success());
+    drop(daemon);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_daemon_it_is_done_at_once_and_says_who_differs() {
     let (town, people, scenario) = town().await;
     // From nothing.

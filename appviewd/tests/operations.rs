@@ -8,8 +8,12 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use appview_core::index::Index;
+use appview_core::record::Catalog;
+use appview_core::sync::{Change, Hosting};
 use appviewd::meter::{FAMILIES, Family};
-use fixtures::recording;
+use fixtures::world::Did;
+use fixtures::{Write, recording, records};
 use serde_json::{Value as Json, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -17,6 +21,7 @@ use tokio::net::TcpStream;
 use support::http::{ask, get, text};
 use support::process::Process;
 use support::relay::Relay;
+use support::town::Town;
 use support::{Scenario, fingerprint, listed, repo};
 
 /// How long anything here may take before something must be wrong.
@@ -336,6 +341,44 @@ async fn a_stop_that_takes_too_long_ends_says_so_and_loses_nothing() {
     running.stored(216).await;
     let told = running.scenario.succeed(&["fingerprint"]);
     assert!(told.contains(&fingerprint(listed().values())), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_becomes_of_accounts_is_told_to_people() {
+    let town = Town::start().await;
+    let people = [town.account(), town.account()];
+    let friend =
+        |key: &str| Write::create(records::FRIEND, key, records::friend("did:web:friend.example", 0));
+    people.iter().for_each(|did| town.commit(did, vec![friend("a")]));
+    let scenario = Scenario::empty();
+    let options = ["--relay", &town.relay(), "--plc", &town.http(), "--allow-private-hosts"];
+    let process = Process::serve(&scenario, &options);
+    let status = |did: &Did| json_of(&scenario, &["repo", "status", did, "--json"]);
+    eventually(async || people.iter().all(|did| status(did)["proof"] == "full")).await;
+    let (nowhere, before) = ("http://127.0.0.1:1", town.http());
+    town.move_to(&people[0], nowhere);
+    let told = process.hear("an account has moved to another host");
+    assert_eq!(
+        (&told["did"], &told["from"], &told["to"]),
+        (&json!(*people[0]), &json!(before), &json!(nowhere))
+    );
+    let told = process.hear("a repository cannot be proven now");
+    assert_eq!((&told["did"], &told["host"]), (&json!(*people[0]), &json!(nowhere)));
+    town.hide(&people[1], "takendown");
+    let told = process.hear("an account is hidden");
+    assert_eq!((&told["did"], &told["hosting"]), (&json!(*people[1]), &json!("takendown")));
+}
+
+#[test]
+fn of_a_deleted_account_it_is_said_that_nothing_is_left_to_prove() {
+    let scenario = Scenario::empty();
+    std::fs::create_dir(scenario.path("appview-data")).unwrap();
+    let index = Index::open(scenario.path("appview-data/index.db")).unwrap();
+    let did: appview_core::syntax::Did = SOMEONE.parse().unwrap();
+    let erased = Change::Erase { did, hosting: Hosting::Deleted };
+    index.writer(Catalog::builtin().unwrap()).unwrap().apply(&[erased], &[], 1).unwrap();
+    let told = json_of(&scenario, &["repo", "status", SOMEONE, "--json"]);
+    assert_eq!((&told["hosting"], &told["proof"]), (&json!("deleted"), &json!("deleted")));
 }
 
 #[test]

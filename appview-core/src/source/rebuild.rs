@@ -75,6 +75,8 @@ pub struct Comparison {
     /// Repositories whose records in the new index are others than in the old one. What the new one shows of them is
     /// proven.
     pub differs: Vec<Did>,
+    /// Those among them of which the new index has a later revision: their commits may be on the way to the old one.
+    pub ahead: Vec<Did>,
     /// Repositories of which the old index has a later revision than their PDS would give: they moved meanwhile.
     pub moved: Vec<Did>,
     /// Repositories that could not be proven.
@@ -190,7 +192,7 @@ impl Anew {
         }
         failed.sort();
         let fingerprint = new.fingerprint(&FingerprintOf::Whole)?;
-        let (mut before, mut differs, mut moved) = (None, Vec::new(), Vec::new());
+        let (mut before, mut differs, mut ahead, mut moved) = (None, Vec::new(), Vec::new(), Vec::new());
         if let Some(old) = reader(&self.path) {
             moved = self.pairs(&old, |was, is| is.is_some_and(|is| is_ahead(was, is)))?;
             moved.retain(|did| failed.binary_search(did).is_err());
@@ -198,10 +200,18 @@ impl Anew {
             if whole != fingerprint {
                 differs = old.repos_that_differ(&new)?;
                 differs.retain(|did| failed.binary_search(did).is_err() && moved.binary_search(did).is_err());
+                for did in &differs {
+                    let rev = |reader: &IndexReader| -> Result<_, IndexError> {
+                        Ok(reader.repo_state(did)?.and_then(|state| state.head).map(|head| head.rev))
+                    };
+                    if rev(&new)? > rev(&old)? {
+                        ahead.push(did.clone());
+                    }
+                }
             }
             before = Some(whole);
         }
-        Ok(Comparison { fingerprint, before, differs, moved, failed, unread: self.unread.clone() })
+        Ok(Comparison { fingerprint, before, differs, ahead, moved, failed, unread: self.unread.clone() })
     }
 
     /// Puts it in the place of the index that `writer` writes; see [`Rebuilt::swap`].

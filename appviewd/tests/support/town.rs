@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use fixtures::recording::Record;
 use fixtures::world::Did;
-use fixtures::{KeyKind, World, Write};
+use fixtures::{Frame, KeyKind, World, Write};
 use serde_json::{Value as Json, json};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -66,9 +66,33 @@ impl Town {
 
     /// Signs a commit, and has the relay tell of it.
     pub fn commit(&self, did: &Did, writes: Vec<Write>) {
+        self.sign(did, writes);
+        self.0.told.send_replace(());
+    }
+
+    /// Signs a commit, of which the relay tells whoever connects from here on, and others with the next.
+    pub fn sign(&self, did: &Did, writes: Vec<Write>) {
         let mut world = self.0.world.lock().unwrap();
         world.advance(1_000_000);
         let frame = world.commit(did, writes);
+        self.0.frames.lock().unwrap().push((i64::try_from(frame.seq.unwrap()).unwrap(), frame.bytes));
+    }
+
+    /// Has the directory name another host for an account, and the relay say that its document changed.
+    pub fn move_to(&self, did: &Did, endpoint: &str) {
+        self.tell(|world| {
+            world.migrate(did, endpoint);
+            world.identity(did)
+        });
+    }
+
+    /// Has the relay say that an account is hosted no more.
+    pub fn hide(&self, did: &Did, status: &str) {
+        self.tell(|world| world.account(did, false, Some(status)));
+    }
+
+    fn tell(&self, what: impl FnOnce(&mut World) -> Frame) {
+        let frame = what(&mut self.0.world.lock().unwrap());
         self.0.frames.lock().unwrap().push((i64::try_from(frame.seq.unwrap()).unwrap(), frame.bytes));
         self.0.told.send_replace(());
     }

@@ -52,6 +52,15 @@ pub enum Output {
         /// Whose.
         did: Did,
     },
+    /// An account has left its host; whatever follows from that is said apart.
+    Moved {
+        /// Whose.
+        did: Did,
+        /// The host that its document named before, as a URL, if any.
+        from: Option<String>,
+        /// The one that it names from here on.
+        to: Option<String>,
+    },
     /// Something was refused.
     Reject(Rejection),
     /// The stream may have lost events: every repository that is followed will be proven.

@@ -20,8 +20,8 @@ use fixtures::{Write, records};
 use serde_json::{Value as Json, json};
 use tokio::task::spawn_blocking;
 
+use support::daemon::Daemon;
 use support::http::ask;
-use support::process::Process;
 use support::town::Town;
 use support::{Scenario, fingerprint};
 
@@ -51,9 +51,9 @@ fn arguments(town: &Town) -> Vec<String> {
 }
 
 /// The daemon as a process, once its index is what was signed.
-async fn follow(town: &Town, scenario: &Scenario) -> Process {
+async fn follow(town: &Town, scenario: &Scenario) -> Daemon {
     let arguments = arguments(town);
-    let daemon = Process::serve(scenario, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let daemon = Daemon::serve(scenario, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
     comes_to_equal(town, scenario).await;
     daemon
 }

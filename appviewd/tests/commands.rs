@@ -6,7 +6,9 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
+use std::path::Path;
 
+use clap::CommandFactory as _;
 use fixtures::{car, recording, shared_folder};
 use rusqlite::Connection;
 use serde_json::{Value as Json, json};
@@ -137,6 +139,49 @@ fn whoever_is_left_out_is_not_brought_back_by_a_file() {
     for arguments in [from_cars.as_slice(), &from_frames, &REPLAY] {
         let told = json(&scenario.succeed(&[arguments, &["--json"]].concat()));
         assert_eq!(told["fingerprint"], expected, "{arguments:?}");
+    }
+}
+
+/// Options by their long names, with what they default to.
+type Options = BTreeMap<String, String>;
+
+/// What README says that `serve` takes.
+fn documented() -> Options {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).unwrap();
+    let table = page.split("\n`serve` takes").nth(1).unwrap().split("\n## ").next().unwrap();
+    let mut options = Options::new();
+    for line in table.lines().filter(|line| line.starts_with("| `--")) {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let (names, default) = (cells[1], cells[2]);
+        for name in names.split("`--").skip(1) {
+            let name = name.split([' ', '`']).next().unwrap();
+            let twice = options.insert(name.to_owned(), default.trim_matches('`').to_owned());
+            assert_eq!(twice, None, "{name} stands twice");
+        }
+    }
+    options
+}
+
+#[test]
+fn the_settings_of_serve_are_documented_and_what_is_documented_is_there() {
+    let command = appviewd::config::Cli::command();
+    let serve = command.find_subcommand("serve").unwrap();
+    let mut taken = Options::new();
+    // The folder is told of with all commands.
+    for option in serve.get_arguments().filter(|option| option.get_long() != Some("data-dir")) {
+        let default: Vec<_> =
+            option.get_default_values().iter().map(|value| value.to_str().unwrap()).collect();
+        let default = if default == ["false"] { String::new() } else { default.join(" ") };
+        let name = option.get_long().unwrap();
+        taken.insert(name.to_owned(), default);
+        let variable = format!("APPVIEWD_{}", name.replace('-', "_").to_uppercase());
+        let env = option.get_env().map(|env| env.to_str().unwrap());
+        assert_eq!(env, (name != "track").then_some(&*variable), "{name}");
+    }
+    assert_eq!(documented(), taken);
+    let help = Scenario::empty().succeed(&["serve", "--help"]);
+    for name in taken.keys() {
+        assert!(help.contains(&format!("--{name}")), "{name}: {help}");
     }
 }
 

@@ -20,8 +20,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use support::daemon::Daemon;
 use support::http::{Answer, ask, get};
-use support::process::Process;
 use support::relay::{Relay, seq};
 use support::{Scenario, collection, fingerprint, listed, repo};
 
@@ -270,12 +270,12 @@ async fn a_killed_daemon_goes_on_from_its_cursor_and_misses_nothing() {
     let arguments = ["--relay", &url, "--identities", "plc.json", "--repos", "repos"];
     // The kernel ends it without notice, in the midst of frames that it was sent but has not stored.
     for (stored, sent) in [(60, 100), (100, 150), (150, 216)] {
-        let process = Process::serve(&scenario, &arguments);
+        let process = Daemon::serve(&scenario, &arguments);
         wait_for(process.address, &relay, seqs[stored - 1]).await;
         relay.tell(sent);
         drop(process);
     }
-    let process = Process::serve(&scenario, &arguments);
+    let process = Daemon::serve(&scenario, &arguments);
     wait_for(process.address, &relay, 216).await;
     drop(process);
     let cursors = relay.cursors();

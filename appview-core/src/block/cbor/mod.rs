@@ -30,7 +30,7 @@ const LINK_HEAD: [u8; 5] = [0xd8, 0x2a, 0x58, 0x25, 0x00];
 /// # Errors
 ///
 /// Anything that is not exactly one canonical item of the data model, nested at most
-/// [`limits::CBOR_DEPTH`] deep.
+/// [`CBOR_DEPTH`](crate::limits::CBOR_DEPTH) deep.
 pub fn decode(block: &[u8]) -> Result<Value<'_>, BlockError> {
     let mut reader = Reader::canonical(block);
     let value = reader.value(0)?;

@@ -372,11 +372,11 @@ impl<'a> Reader<'a> {
         after.is_some()
     }
 
-    /// Passes over one item, checking it as [`decode`] would but keeping nothing.
+    /// Passes over one item, checking it as [`decode`](super::decode) would but keeping nothing.
     ///
     /// # Errors
     ///
-    /// As [`decode`].
+    /// As [`decode`](super::decode).
     pub fn skip(&mut self, depth: usize) -> Result<(), BlockError> {
         match self.peek()? {
             Kind::Unsigned | Kind::Negative => self.integer().map(drop),

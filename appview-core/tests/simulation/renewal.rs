@@ -6,6 +6,7 @@ use std::sync::Arc;
 use appview_core::index::{Index, IndexWriter};
 use appview_core::source::clock::Clock;
 use appview_core::source::rebuild::{Anew, Asked};
+use appview_core::sync::Scope;
 
 use crate::run::CATALOG;
 
@@ -33,9 +34,9 @@ pub async fn build(index: &Index, clock: &Clock, asked: Asked, at: Option<u64>) 
         Some(at) => clock.until(at).await,
         None => pending().await,
     }
-    let anew = Anew::build(index.path(), Arc::clone(&CATALOG), asked, |_| ()).await.unwrap();
+    let mut anew = Anew::build(index.path(), Arc::clone(&CATALOG), asked, |_| ()).await.unwrap();
     for _ in 0..LOOKS {
-        if anew.catch_up().await.unwrap() == 0 {
+        if anew.catch_up(Scope::default()).await.unwrap() == 0 {
             break;
         }
     }
@@ -43,8 +44,8 @@ pub async fn build(index: &Index, clock: &Clock, asked: Asked, at: Option<u64>) 
 }
 
 /// Puts one in the place of the index that `writer` writes, while nobody follows; in part only if that will do.
-pub async fn put(anew: Anew, writer: IndexWriter, in_part: bool) -> (Renewed, IndexWriter) {
-    anew.catch_up().await.unwrap();
+pub async fn put(mut anew: Anew, writer: IndexWriter, in_part: bool) -> (Renewed, IndexWriter) {
+    anew.catch_up(Scope::default()).await.unwrap();
     match anew.compare().unwrap().is_whole() {
         true => (Renewed::Whole, anew.swap(writer).unwrap()),
         false if in_part => (Renewed::InPart, anew.swap(writer).unwrap()),

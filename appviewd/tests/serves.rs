@@ -20,8 +20,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use support::daemon::Daemon;
 use support::http::{Answer, ask, get};
-use support::process::Process;
 use support::relay::{Relay, seq};
 use support::{Scenario, collection, fingerprint, listed, repo};
 
@@ -43,13 +43,13 @@ fn frames() -> Vec<Vec<u8>> {
 }
 
 /// The daemon as a library, on a thread of this process.
-struct Daemon {
+struct Served {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     serving: JoinHandle<anyhow::Result<()>>,
 }
 
-impl Daemon {
+impl Served {
     async fn start(scenario: &Scenario, relays: &[&Relay]) -> Self {
         let index = Index::open(scenario.path("index.db")).unwrap();
         let identities = Identities::open(scenario.path("plc.json")).unwrap();
@@ -74,12 +74,12 @@ impl Daemon {
 }
 
 /// The recording, followed to its end.
-async fn followed() -> (Scenario, Relay, Daemon) {
+async fn followed() -> (Scenario, Relay, Served) {
     let scenario = Scenario::new();
     let frames = frames();
     let (upto, last) = (frames.len(), seq(frames.last().unwrap()));
     let relay = Relay::start(frames, upto).await;
-    let daemon = Daemon::start(&scenario, &[&relay]).await;
+    let daemon = Served::start(&scenario, &[&relay]).await;
     wait_for(daemon.address, &relay, last).await;
     (scenario, relay, daemon)
 }
@@ -206,7 +206,7 @@ async fn pages_joined_are_the_whole_list() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_cannot_be_answered_is_told_why() {
     let scenario = Scenario::new();
-    let daemon = Daemon::start(&scenario, &[]).await;
+    let daemon = Served::start(&scenario, &[]).await;
     let mut told = BTreeMap::new();
     for (verb, path) in [
         ("GET", "/xrpc/dev.cocore.compute.listReceipts?provider=alice.example"),
@@ -242,7 +242,7 @@ async fn a_graceful_stop_writes_everything_and_leaves_the_cursor() {
     let relay = Relay::start(frames, half).await;
     let cursor = || Index::open(scenario.path("index.db")).unwrap().reader().unwrap().cursors().unwrap();
 
-    let daemon = Daemon::start(&scenario, &[&relay]).await;
+    let daemon = Served::start(&scenario, &[&relay]).await;
     wait_for(daemon.address, &relay, middle).await;
     daemon.stop().await;
     let log = std::fs::metadata(scenario.path("index.db-wal")).map_or(0, |log| log.len());
@@ -251,7 +251,7 @@ async fn a_graceful_stop_writes_everything_and_leaves_the_cursor() {
 
     // What is told while it is down is asked for when it is back.
     relay.tell(all);
-    let daemon = Daemon::start(&scenario, &[&relay]).await;
+    let daemon = Served::start(&scenario, &[&relay]).await;
     wait_for(daemon.address, &relay, last).await;
     daemon.stop().await;
     assert_eq!(relay.cursors(), [None, Some(middle)]);
@@ -270,12 +270,12 @@ async fn a_killed_daemon_goes_on_from_its_cursor_and_misses_nothing() {
     let arguments = ["--relay", &url, "--identities", "plc.json", "--repos", "repos"];
     // The kernel ends it without notice, in the midst of frames that it was sent but has not stored.
     for (stored, sent) in [(60, 100), (100, 150), (150, 216)] {
-        let process = Process::serve(&scenario, &arguments);
+        let process = Daemon::serve(&scenario, &arguments);
         wait_for(process.address, &relay, seqs[stored - 1]).await;
         relay.tell(sent);
         drop(process);
     }
-    let process = Process::serve(&scenario, &arguments);
+    let process = Daemon::serve(&scenario, &arguments);
     wait_for(process.address, &relay, 216).await;
     drop(process);
     let cursors = relay.cursors();

@@ -219,9 +219,12 @@ impl Batch<'_> {
     }
 
     fn forget(&mut self, did: &Did) -> Result<(), Fault> {
-        if let Some(repo) = self.find(did)? {
+        if let Some(mut repo) = self.find(did)? {
             self.remove_records(&repo)?;
             self.tell_erasure(&repo)?;
+            // Nothing is known against it any more: if it is followed again, its records come without another word.
+            repo.state = RepoState::UNPROVEN;
+            self.tell_account(&repo)?;
             self.conn.prepare_cached(REMOVE_REPO)?.execute(named_params! {":id": repo.id})?;
         }
         Ok(())

@@ -1,5 +1,7 @@
 //! The command line as it is typed. Values are parsed into types that cannot be wrong, so that commands check nothing.
 
+mod judge;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,6 +14,7 @@ use appview_core::syntax::{Did, Nsid};
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 use crate::http::Terms;
+pub use judge::{Bundling, Documents, Judging, Verify};
 
 /// Where records are kept unless `--data-dir` says otherwise.
 const DATA_DIR: &str = "./appview-data";
@@ -201,6 +204,27 @@ pub enum Command {
         #[command(flatten)]
         format: Format,
     },
+    /// Judge a receipt or a settlement, and show by what.
+    ///
+    /// Prints the chain of records as a tree: who signed what, which check passed, and by which rule (VERIFICATION.md). Exits
+    /// with 0 if the verdict is ok, with 3 if it is not, and with 4 if there is none because a record is missing.
+    #[command(
+        after_help = "Examples:  appviewd verify receipt at://did:plc:…/dev.cocore.compute.receipt/3m…\n           \
+                            appviewd verify settlement at://did:web:…/dev.cocore.compute.settlement/3m… --strict\n           \
+                            appviewd verify receipt at://… --bundle receipt.car --json"
+    )]
+    Verify {
+        #[command(subcommand)]
+        what: Verify,
+    },
+    /// Write everything that a verdict needs into one file, for `verify --bundle` anywhere else.
+    ///
+    /// The records as the index has them, with their CIDs, and the documents of the broker and the exchange. What the file
+    /// cannot show is that the records stand in their repositories: that is known to whoever has the index.
+    #[command(
+        after_help = "Example:  appviewd bundle at://did:plc:…/dev.cocore.compute.receipt/3m… --output receipt.car"
+    )]
+    Bundle(Box<Bundling>),
     /// Show what is in a frame, a CAR or a record.
     ///
     /// Needs no index and no network, and proves nothing: it shows what the bytes say.

@@ -4,7 +4,7 @@ use std::io::{Result, Write};
 
 use appview_core::syntax::Datetime;
 use appview_core::trust::{
-    Check, Checked, Finding, Instant, Judged, Outcome, ReceiptVerdict, Role, Rules, SettlementVerdict,
+    Check, Checked, Code, Finding, Instant, Judged, Outcome, ReceiptVerdict, Role, Rules, SettlementVerdict,
     Severity,
 };
 
@@ -130,12 +130,15 @@ impl Tree<'_> {
         };
         let by = match node.judged.role {
             Role::Receipt if passed(Check::ReceiptSignature) && passed(Check::Countersignature) => {
-                Some("by the key of its attestation, and by a broker as its witness")
+                "by the key of its attestation, and by a broker as its witness"
             }
-            Role::Receipt if passed(Check::ReceiptSignature) => Some("by the key of its attestation"),
-            Role::Attestation if passed(Check::SelfSignature) => Some("by the key that it is about"),
-            Role::Settlement if passed(Check::ExchangeSignature) => Some("by a key of the exchange"),
-            Role::Receipt | Role::Attestation | Role::Settlement => None,
+            Role::Receipt if passed(Check::ReceiptSignature) => "by the key of its attestation",
+            Role::Attestation if passed(Check::SelfSignature) => "by the key that it is about",
+            Role::Settlement if passed(Check::ExchangeSignature) => "by a key of the exchange",
+            Role::Receipt | Role::Attestation => "by nobody who can be told",
+            Role::Settlement if !node.told.iter().any(|told| told.says(Code::XSigMissing)) => {
+                "by nobody who can be told"
+            }
             _ => {
                 let owner = node.judged.uri.authority();
                 return match self.footing {
@@ -144,7 +147,13 @@ impl Tree<'_> {
                 };
             }
         };
-        by.unwrap_or("by nobody who can be told").to_owned()
+        by.to_owned()
+    }
+}
+
+impl Told<'_> {
+    fn says(&self, code: Code) -> bool {
+        self.findings.iter().any(|finding| finding.code == code)
     }
 }
 

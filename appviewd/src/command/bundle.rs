@@ -19,6 +19,12 @@ use crate::config::{Bundling, DataDir};
 pub fn run(bundling: &Bundling) -> Result<()> {
     let Bundling { uri, output, broker, index, documents } = bundling;
     let mut evidence = gather(uri, index)?;
+    if evidence.find(uri.as_str()).is_none() {
+        bail!(
+            "the index has no {uri}; `appviewd repo status {}` tells what it knows of the account",
+            uri.authority()
+        );
+    }
     complete(&mut evidence, &terms(broker)?, documents)?;
     let told = format!("{} records, {} documents", evidence.exhibits().len(), evidence.documents().count());
     let bundle = Bundle { about: uri.clone(), evidence };
@@ -34,19 +40,12 @@ pub fn run(bundling: &Bundling) -> Result<()> {
     Ok(())
 }
 
-/// What the index has about a receipt or a settlement, which must be there.
+/// What the index has about a receipt or a settlement; nothing if it is not there.
 pub(super) fn gather(uri: &AtUri, index: &DataDir) -> Result<Evidence> {
     let reader = existing(index)?.reader()?;
-    let evidence = match uri.collection().and_then(Collection::from_nsid) {
-        Some(Collection::Receipt) => reader.receipt_evidence(uri)?,
-        Some(Collection::Settlement) => reader.settlement_evidence(uri)?,
+    match uri.collection().and_then(Collection::from_nsid) {
+        Some(Collection::Receipt) => Ok(reader.receipt_evidence(uri)?),
+        Some(Collection::Settlement) => Ok(reader.settlement_evidence(uri)?),
         _ => bail!("expected the address of a receipt or a settlement, found {uri}"),
-    };
-    if evidence.find(uri.as_str()).is_none() {
-        bail!(
-            "the index has no record at {uri}; `appviewd repo status {}` tells what it knows of the account",
-            uri.authority()
-        );
     }
-    Ok(evidence)
 }

@@ -13,6 +13,9 @@ use crate::limits;
 use crate::record::Collection;
 use crate::syntax::AtUri;
 
+/// What every AT URI begins with.
+const SCHEME: &str = "at://";
+
 /// Whether a record is what its URI leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Standing {
@@ -35,6 +38,8 @@ pub struct ExhibitError {
 #[derive(Debug, Clone)]
 pub struct Exhibit {
     uri: AtUri,
+    /// Where the repository's name and the collection's end in the URI: both are looked at again and again.
+    ends: [usize; 2],
     cid: Cid,
     block: Arc<[u8]>,
     standing: Standing,
@@ -63,8 +68,10 @@ impl Exhibit {
         if uri.rkey().is_none() || !uri.authority().starts_with("did:") {
             return Err(ExhibitError { uri });
         }
+        let repo = SCHEME.len() + uri.authority().len();
+        let ends = [repo, repo + 1 + uri.collection().unwrap_or_default().len()];
         let (block, standing) = (block.into(), Standing::Current);
-        Ok(Self { uri, cid, block, standing, is_its_own: OnceLock::new(), nearest: OnceLock::new() })
+        Ok(Self { uri, ends, cid, block, standing, is_its_own: OnceLock::new(), nearest: OnceLock::new() })
     }
 
     /// The same record, standing as given.
@@ -83,13 +90,15 @@ impl Exhibit {
     /// The repository it was found in, a DID: who answers for it.
     #[must_use]
     pub fn repo(&self) -> &str {
-        self.uri.authority()
+        let [end, _] = self.ends;
+        self.uri.as_str().get(SCHEME.len()..end).unwrap_or_default()
     }
 
     /// The collection it was found in.
     #[must_use]
     pub fn collection(&self) -> &str {
-        self.uri.collection().unwrap_or_default()
+        let [repo, end] = self.ends;
+        self.uri.as_str().get(repo + 1..end).unwrap_or_default()
     }
 
     /// Whether it was found in that collection.
@@ -163,6 +172,14 @@ fn of_the_data_model(tree: &Ipld) -> Value<'_> {
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_parts_of_its_uri_are_its_own() {
+        let uri = "at://did:web:ada.example/dev.cocore.compute.job/3jzfcijpj2z2a";
+        let exhibit = Exhibit::new(uri.parse().unwrap(), Cid::of(b""), []).unwrap();
+        assert_eq!((exhibit.repo(), exhibit.collection()), ("did:web:ada.example", "dev.cocore.compute.job"));
+        assert!(exhibit.is_in(Collection::Job) && !exhibit.is_in(Collection::Receipt));
+    }
 
     #[test]
     fn what_names_no_record_is_no_exhibit() {

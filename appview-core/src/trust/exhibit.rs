@@ -74,6 +74,15 @@ impl Exhibit {
         Ok(Self { uri, ends, cid, block, standing, is_its_own: OnceLock::new(), nearest: OnceLock::new() })
     }
 
+    /// A record whose block was hashed before: by an index when it was written, by a CAR when it was read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Exhibit::new`].
+    pub(crate) fn hashed(uri: AtUri, cid: Cid, block: impl Into<Arc<[u8]>>) -> Result<Self, ExhibitError> {
+        Ok(Self { is_its_own: OnceLock::from(true), ..Self::new(uri, cid, block)? })
+    }
+
     /// The same record, standing as given.
     #[must_use]
     pub fn standing_as(mut self, standing: Standing) -> Self {

@@ -202,7 +202,8 @@ impl Pulse {
         self.version.load(Ordering::Acquire)
     }
 
-    fn count_version(&self) {
+    /// Counts a change of the index: for whoever writes to it without [`follow`].
+    pub fn count_change(&self) {
         self.version.fetch_add(1, Ordering::Release);
     }
 
@@ -226,7 +227,7 @@ pub async fn follow(
     shutdown: impl Future<Output = ()>,
 ) -> Result<IndexWriter, IndexError> {
     // Whoever had the writer before may have changed anything with it, the file included.
-    pulse.count_version();
+    pulse.count_change();
     let clock = following.outside.clock.clone();
     let Started { verifier, upstream, outbox, inbox, mut sockets } = start(&writer, following)?;
     let (sink, written) = spawn_writer(writer, outbox, pulse.clone());
@@ -274,7 +275,7 @@ where
     S::Error: From<IndexError>,
 {
     // Whoever had the writer before may have changed anything with it, the file included.
-    pulse.count_version();
+    pulse.count_change();
     let clock = following.outside.clock.clone();
     let Started { verifier, upstream, outbox: _, inbox, mut sockets } = start(sink.as_ref(), following)?;
     let mut pump = std::pin::pin!(pump(verifier, upstream, sink, inbox, pulse, &clock));
@@ -486,7 +487,7 @@ fn spawn_writer(mut writer: IndexWriter, inbox: WeakOutbox, pulse: Pulse) -> (To
                 pulse.feed.send_if_modified(|newest| std::mem::replace(newest, applied.feed) < applied.feed);
             // What is quarantined changes answers too, and the feed does not tell of it.
             if is_told || applied.created + applied.updated + applied.deleted > 0 {
-                pulse.count_version();
+                pulse.count_change();
             }
             for refused in applied.refused {
                 tell_refused(&refused);

@@ -3,6 +3,8 @@
 //! Query strings enter; pages of indexed records leave as JSON text, their bodies streamed from the stored blocks without
 //! a tree between. Shapes as in the lexicons, with `limit` and `cursor` added.
 
+use std::sync::Arc;
+
 use appview_core::block::json::write_text;
 use appview_core::query::{Limit, Page, PageCursor, ReceiptFilter, RecordView};
 use appview_core::syntax::{Datetime, Did};
@@ -20,7 +22,7 @@ type Parameters = Query<Vec<(String, String)>>;
 
 /// `dev.cocore.compute.listProviders`
 pub(super) async fn list_providers(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     Query(parameters): Parameters,
 ) -> Result<Response, XrpcError> {
     let (limit, cursor) = (limit(&parameters)?, parameter(&parameters, "cursor")?);
@@ -30,7 +32,7 @@ pub(super) async fn list_providers(
 
 /// `dev.cocore.compute.listReceipts`
 pub(super) async fn list_receipts(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     Query(parameters): Parameters,
 ) -> Result<Response, XrpcError> {
     let filter = ReceiptFilter {

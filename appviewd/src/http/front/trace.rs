@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
@@ -60,7 +60,9 @@ pub(super) async fn trace(State(app): State<Arc<App>>, request: Request, next: N
     let took = began.elapsed();
     if let Some(Failure(cause)) = response.extensions_mut().remove() {
         tracing::error!(request = id(), route, cause, "a request failed");
-        response = XrpcError::logged(id()).into_response();
+        // Its headers stay: they are also those of the layers that it has passed.
+        *response.body_mut() = XrpcError::logged(id()).into_response().into_body();
+        response.headers_mut().remove(header::CONTENT_LENGTH);
     }
     let status = response.status();
     tracing::debug!(request = id(), route, status = status.as_u16(), micros = took.as_micros(), "answered");

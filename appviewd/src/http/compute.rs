@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use appview_core::block::json::write_text;
-use appview_core::query::{Limit, Page, PageCursor, ReceiptFilter, RecordView};
+use appview_core::query::{Limit, Page, PageCursor, ProviderFilter, ReceiptFilter, RecordView};
 use appview_core::syntax::{Datetime, Did};
 use axum::extract::{Query, State};
 use axum::http::header;
@@ -26,7 +26,9 @@ pub(super) async fn list_providers(
     Query(parameters): Parameters,
 ) -> Result<Response, XrpcError> {
     let (limit, cursor) = (limit(&parameters)?, parameter(&parameters, "cursor")?);
-    let page = app.read(move |index| index.list_providers(limit, cursor.as_ref())).await?;
+    let page = app
+        .read(move |index| index.list_providers(&ProviderFilter::default(), limit, cursor.as_ref()))
+        .await?;
     records("providers", &page)
 }
 
@@ -39,6 +41,7 @@ pub(super) async fn list_receipts(
         provider: parameter::<Did>(&parameters, "provider")?,
         requester: parameter::<Did>(&parameters, "requester")?,
         job: parameter::<String>(&parameters, "job")?,
+        ..ReceiptFilter::default()
     };
     let (limit, cursor) = (limit(&parameters)?, parameter(&parameters, "cursor")?);
     let page = app.read(move |index| index.list_receipts(&filter, limit, cursor.as_ref())).await?;
@@ -57,7 +60,7 @@ where
     }
 }
 
-fn limit(parameters: &[(String, String)]) -> Result<Limit, XrpcError> {
+fn limit<const MOST: u32>(parameters: &[(String, String)]) -> Result<Limit<MOST>, XrpcError> {
     Ok(match parameter::<u32>(parameters, "limit")? {
         Some(items) => Limit::new(items)?,
         None => Limit::default(),

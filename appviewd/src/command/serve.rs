@@ -178,8 +178,17 @@ pub async fn serve(
     let mut answering = tokio::task::JoinSet::new();
     let subscribers = Subscribers::new(engine.index.clone(), engine.pulse.feed(), limits.feed.terms());
     let seats = Seats::of(&limits.access);
-    let service = Answering { ready_lag: limits.ready_lag, access: limits.access };
-    let app = App::new(engine.clone(), service, stopped.clone(), subscribers.clone());
+    let network = match &following.answers {
+        Answers::Network { network, .. } => Some(network.clone()),
+        Answers::Upstream(_) => None,
+    };
+    let how = Answering {
+        ready_lag: limits.ready_lag,
+        access: limits.access,
+        network,
+        outside: Some(following.outside.clone()),
+    };
+    let app = App::new(engine.clone(), how, stopped.clone(), subscribers.clone());
     answering.spawn(http::serve(doors.queries, http::routes(app), seats, closed.clone()));
     if let Some(listener) = doors.metrics {
         let router = http::metrics_route(engine.clone());

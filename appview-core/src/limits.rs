@@ -72,3 +72,12 @@ pub const EXPORT_BYTES: u64 = 1 << 30;
 
 /// Largest proof of one record, in bytes: the record, and as much again of tree.
 pub const RECORD_PROOF_BYTES: usize = 2 * COMMIT_BLOCKS_BYTES;
+
+/// Most provider records of one account that are searched for a key. An account has one for each of its machines.
+pub const EVIDENCE_OFFERS: usize = 256;
+
+/// Most other receipts for one job that a verdict looks at: each may cost it a signature. One job has one receipt.
+pub const EVIDENCE_RECEIPTS: usize = 8;
+
+/// Most records sharing what should be used once that a verdict looks at: the settlements of one session.
+pub const EVIDENCE_SHARED: usize = 512;

@@ -38,7 +38,7 @@ const MAY_IMPORT: [(&str, &[&str]); 9] = [
             "sync::Watch",
         ],
     ),
-    ("query", &["syntax", "block", "record", "index", "limits", "sync::Hosting"]),
+    ("query", &["syntax", "block", "record", "trust", "index", "limits", "sync::Hosting"]),
 ];
 
 /// Rooms that import what they like, and that nobody imports.

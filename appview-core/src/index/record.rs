@@ -7,6 +7,7 @@ use rusqlite::named_params;
 
 use super::batch::{Batch, Repo};
 use super::project::{self, Place};
+use super::single_use;
 use super::{Fault, state};
 use crate::block::{Cid, Value};
 use crate::record::{self, Collection, Finding, Judgement, Reading, Verdict};
@@ -274,6 +275,7 @@ impl Batch<'_> {
     ) -> Result<(), Fault> {
         match (Collection::from_nsid(nsid), value.and_then(Value::as_map)) {
             (Some(collection), Some(record)) => {
+                single_use::add(self.conn, collection, place, record)?;
                 project::add(self.conn, self.interned, collection, place, record)
             }
             _ => Ok(()),
@@ -282,7 +284,10 @@ impl Batch<'_> {
 
     pub(super) fn remove_typed(&self, collection: InCollection<'_>, record: i64) -> Result<(), Fault> {
         match Collection::from_nsid(collection.nsid) {
-            Some(collection) => project::remove(self.conn, collection, record),
+            Some(collection) => {
+                single_use::remove(self.conn, collection, record)?;
+                project::remove(self.conn, collection, record)
+            }
             None => Ok(()),
         }
     }

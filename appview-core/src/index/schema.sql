@@ -187,6 +187,18 @@ create table profile (
 -- Which profiles are there, in the order of their accounts?
 create index profile_did on profile (did);
 
+-- One row: a served record that uses what should be used once: a job its nonce, a settlement its authorization, a receipt
+-- the nonce of the broker that witnessed it. `mark` stands for the thing and for whose it is: 16 bytes of a BLAKE3, after
+-- the time in the key of an authorization. `rkey` repeats the record's.
+create table single_use (
+    record integer primary key references record (id) on delete cascade,
+    rkey   text    not null,
+    mark   blob    not null
+) strict;
+
+-- Who else uses this?
+create index single_use_mark on single_use (mark, rkey);
+
 -- One row: the records of all active repositories in one collection, or in all of them in the row 0: the sum behind the
 -- fingerprint, and their number by verdict. Quarantined records count: they are records of the repository.
 create table tally (

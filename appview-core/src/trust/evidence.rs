@@ -12,6 +12,9 @@ use std::sync::{Arc, OnceLock};
 use ipld_core::ipld::Ipld;
 use serde_json::Value as Json;
 
+use super::Terms;
+use super::body::Body;
+use super::brokerage::authority_of;
 use super::document::{DidDocument, DocumentKey};
 use crate::block::{Cid, Value, cbor};
 use crate::limits;
@@ -121,6 +124,12 @@ impl Exhibit {
             let tree = serde_ipld_dagcbor::from_slice::<Ipld>(&self.block).ok().filter(|_| !is_long);
             tree.map_or_else(|| vec![0xa0], |tree| cbor::encode(&of_the_data_model(&tree))).into()
         })
+    }
+
+    /// Reads its members as a verdict would: none where the block is no record, and null in the place of what has no place
+    /// in the data model.
+    pub fn read<T>(&self, read: impl FnOnce(&cbor::Map<'_>) -> T) -> T {
+        read(&Body::of(self).map)
     }
 
     /// Whether it still stands there.
@@ -291,6 +300,19 @@ impl Evidence {
         self.exhibits
             .iter()
             .filter(move |exhibit| exhibit.standing == Standing::Current && exhibit.is_in(collection))
+    }
+
+    /// Whose documents a verdict wants and this lacks: those of trusted brokers that receipts name as their witnesses, and of
+    /// exchanges that settled.
+    #[must_use]
+    pub fn wanted_documents(&self, terms: &Terms) -> BTreeSet<Did> {
+        let brokers = self.of_collection(Collection::Receipt).filter_map(|receipt| {
+            let body = Body::of(receipt);
+            authority_of(&body.map)?.parse::<Did>().ok().filter(|did| terms.brokerages.contains(did))
+        });
+        let exchanges = self.of_collection(Collection::Settlement).filter_map(|own| own.repo().parse().ok());
+        let wanted = brokers.chain(exchanges);
+        wanted.filter(|did| !self.documents.contains_key(did)).collect()
     }
 
     fn versions(&self, uri: &str) -> &[Exhibit] {

@@ -74,10 +74,10 @@ pub const EXPORT_BYTES: u64 = 1 << 30;
 pub const RECORD_PROOF_BYTES: usize = 2 * COMMIT_BLOCKS_BYTES;
 
 /// Most provider records of one account that are searched for a key. An account has one for each of its machines.
-pub const EVIDENCE_OFFERS: usize = 256;
+pub const EVIDENCE_OFFERS: u32 = 256;
 
 /// Most other receipts for one job that a verdict looks at: each may cost it a signature. One job has one receipt.
-pub const EVIDENCE_RECEIPTS: usize = 8;
+pub const EVIDENCE_RECEIPTS: u32 = 8;
 
 /// Most records sharing what should be used once that a verdict looks at: the settlements of one session.
-pub const EVIDENCE_SHARED: usize = 512;
+pub const EVIDENCE_SHARED: u32 = 512;

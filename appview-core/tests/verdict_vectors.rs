@@ -5,7 +5,9 @@
 
 mod verdict;
 
-use appview_core::trust::{Code, Examiner, Finding, Profile, Role, Severity, verify_receipt, verify_settlement};
+use appview_core::trust::{
+    Code, Examiner, Finding, Profile, Role, Severity, verify_receipt, verify_settlement,
+};
 use serde_json::Value as Json;
 
 use verdict::{cases, evidence, expected, expected_findings, found, instant, terms, text, vectors};
@@ -72,14 +74,16 @@ fn every_published_receipt_is_judged_as_published() {
                     continue;
                 }
             };
-            let mut say = |wrong_in: Option<String>| wrong.extend(wrong_in.map(|why| format!("{}: {why}", case["id"])));
+            let mut say =
+                |wrong_in: Option<String>| wrong.extend(wrong_in.map(|why| format!("{}: {why}", case["id"])));
             say(disagreement(case, verdict.ok, &verdict.findings, profile));
             let expected = expected(case);
             let told = (verdict.trust_level.as_str(), verdict.confidential);
             let wanted = (text(expected, "trustLevel"), expected["confidential"].as_bool().unwrap());
             say((told != wanted).then(|| format!("expected {wanted:?}, found {told:?}")));
             let authority = verdict.brokerage_authority.as_ref().map(|did| did.as_str());
-            say((authority != expected["brokerageAuthority"].as_str()).then(|| format!("witness {authority:?}")));
+            say((authority != expected["brokerageAuthority"].as_str())
+                .then(|| format!("witness {authority:?}")));
             // A verifier that remembers says the same, at once and again.
             for _ in 0..2 {
                 let remembered = examiner.receipt(&evidence, uri, profile, now).unwrap();

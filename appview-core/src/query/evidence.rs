@@ -161,7 +161,8 @@ impl Gathering<'_> {
                 ":limit": limits::EVIDENCE_OFFERS,
             },
         )?;
-        let has_key = |offer: &&Exhibit| offer.read(|body| key.is_some() && body.text("attestationPubKey") == key);
+        let has_key =
+            |offer: &&Exhibit| offer.read(|body| key.is_some() && body.text("attestationPubKey") == key);
         if let Some(offer) = offers.iter().find(has_key).or(offers.first()) {
             self.evidence.put(offer.clone());
         }

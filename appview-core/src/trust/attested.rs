@@ -85,7 +85,9 @@ impl Attested {
     }
 
     pub(super) fn tell_hardware(&self, examination: &mut Examination) {
-        for (check, voucher) in [(Check::AppAttest, &self.app_attest), (Check::DeviceAttestation, &self.chain)] {
+        for (check, voucher) in
+            [(Check::AppAttest, &self.app_attest), (Check::DeviceAttestation, &self.chain)]
+        {
             match voucher {
                 Voucher::None => examination.not_applicable(check),
                 Voucher::Bound { .. } => examination.passed(check),

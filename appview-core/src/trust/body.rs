@@ -94,7 +94,8 @@ impl<'a> Money<'a> {
 /// The beginning of an author's text, on one line.
 pub(super) fn excerpt(text: &str) -> String {
     let cut = text.get(..text.floor_char_boundary(EXCERPT)).unwrap_or(text);
-    let mut shown: String = cut.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect();
+    let mut shown: String =
+        cut.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect();
     if cut.len() < text.len() {
         shown.push('…');
     }
@@ -131,9 +132,17 @@ impl Form {
     /// A currency of two letters is told apart from other breaches. Three breaches count as none: a `$type` that is left out,
     /// which is framing and was not signed; a record key of another kind, which is not in the record; and text that is no
     /// base64, about which the signature or the evidence in it has its own code.
-    pub(super) fn of(catalog: &Catalog, collection: Collection, exhibit: &Exhibit, body: &mut Body<'_>) -> Self {
+    pub(super) fn of(
+        catalog: &Catalog,
+        collection: Collection,
+        exhibit: &Exhibit,
+        body: &mut Body<'_>,
+    ) -> Self {
         if !body.is_whole {
-            return Self { breach: Some("the block is not of the data model".to_owned()), short_currency: None };
+            return Self {
+                breach: Some("the block is not of the data model".to_owned()),
+                short_currency: None,
+            };
         }
         let rkey = exhibit.uri().rkey().unwrap_or_default();
         // Lent for the moment, since the catalogue judges values.
@@ -165,7 +174,9 @@ impl Form {
 fn is_short_currency(map: &Map<'_>, path: &str) -> bool {
     let Some((place, "currency")) = path.rsplit_once('.') else { return false };
     let currency = map.map(place).and_then(|money| money.text("currency"));
-    currency.is_some_and(|currency| currency.len() == 2 && currency.bytes().all(|byte| byte.is_ascii_alphabetic()))
+    currency.is_some_and(|currency| {
+        currency.len() == 2 && currency.bytes().all(|byte| byte.is_ascii_alphabetic())
+    })
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 //! A receipt, evidence and terms enter; whether a trusted broker was witness leaves. Deliberately absent: a replay of the
 //! witness's nonce, which only other receipts can show.
 
-use super::brokerage::{Countersignature, verify_countersignature};
 use super::body::{Body, excerpt};
+use super::brokerage::{Countersignature, verify_countersignature};
 use super::canonical::Canonical;
 use super::check::{Check, Examination};
 use super::evidence::{Document, Evidence};
@@ -25,7 +25,9 @@ impl<'e> Countersigned<'e> {
         let authority = match outcome {
             Countersignature::Absent => None,
             Countersignature::Valid { authority, .. } => Some(authority),
-            Countersignature::Refused { authority, .. } => authority.filter(|authority| terms.trusts(authority)),
+            Countersignature::Refused { authority, .. } => {
+                authority.filter(|authority| terms.trusts(authority))
+            }
         };
         let document = authority.and_then(|authority| Some((authority, evidence.document(authority)?)));
         Self { outcome, document }

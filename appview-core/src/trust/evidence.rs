@@ -214,7 +214,9 @@ fn sorted(json: &Json) -> String {
     match json {
         Json::Object(members) => {
             let members: BTreeMap<_, _> = members.iter().collect();
-            let members = members.into_iter().map(|(key, value)| format!("{}:{}", Json::from(key.as_str()), sorted(value)));
+            let members = members
+                .into_iter()
+                .map(|(key, value)| format!("{}:{}", Json::from(key.as_str()), sorted(value)));
             format!("{{{}}}", members.collect::<Vec<_>>().join(","))
         }
         Json::Array(items) => format!("[{}]", items.iter().map(sorted).collect::<Vec<_>>().join(",")),
@@ -405,7 +407,9 @@ mod tests {
 
     #[test]
     fn what_names_no_record_is_no_exhibit() {
-        for uri in ["at://did:web:ada.example", "at://did:web:ada.example/a.b.c", "at://ada.example/a.b.c/self"] {
+        for uri in
+            ["at://did:web:ada.example", "at://did:web:ada.example/a.b.c", "at://ada.example/a.b.c/self"]
+        {
             assert!(Exhibit::new(uri.parse().unwrap(), Cid::of(b""), []).is_err(), "{uri}");
         }
     }

@@ -84,7 +84,13 @@ pub(crate) fn expected_findings(expected: &Json) -> Vec<(String, String)> {
     let findings = expected["findings"].as_array().unwrap();
     let mut found: Vec<_> = findings
         .iter()
-        .map(|finding| (text(finding, "code").to_owned(), if text(finding, "severity") == "warn" { "warning" } else { text(finding, "severity") }.to_owned()))
+        .map(|finding| {
+            (
+                text(finding, "code").to_owned(),
+                if text(finding, "severity") == "warn" { "warning" } else { text(finding, "severity") }
+                    .to_owned(),
+            )
+        })
         .collect();
     found.sort();
     found

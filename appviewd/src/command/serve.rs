@@ -9,6 +9,7 @@ use appview_core::record::Catalog;
 use appview_core::source::follow::{Answers, Following, Source, follow};
 use appview_core::source::wire::Outside;
 use appview_core::sync::verifier::Pace;
+use appview_core::trust::Terms;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
 
@@ -182,11 +183,13 @@ pub async fn serve(
         Answers::Network { network, .. } => Some(network.clone()),
         Answers::Upstream(_) => None,
     };
+    let terms = Terms { brokerages: limits.access.broker.clone(), ..Terms::builtin()? };
     let how = Answering {
         ready_lag: limits.ready_lag,
         access: limits.access,
         network,
         outside: Some(following.outside.clone()),
+        terms,
     };
     let app = App::new(engine.clone(), how, stopped.clone(), subscribers.clone());
     answering.spawn(http::serve(doors.queries, http::routes(app), seats, closed.clone()));

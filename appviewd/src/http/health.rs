@@ -123,7 +123,12 @@ mod tests {
         let engine = Engine { index, pulse, progress, orders };
         let (stop, stopped) = watch::channel(false);
         let subscribers = Subscribers::new(engine.index.clone(), engine.pulse.feed(), Terms::default());
-        let app = Arc::new(App::new(engine, Answering::default(), stopped, subscribers));
+        let app = Arc::new(App::new(
+            engine,
+            Answering::alone(appview_core::trust::Terms::builtin().unwrap()),
+            stopped,
+            subscribers,
+        ));
         let reasons = async || {
             let answer = readyz(State(Arc::clone(&app))).await.into_response();
             assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);

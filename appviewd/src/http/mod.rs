@@ -17,6 +17,7 @@ mod query;
 mod record;
 mod service;
 mod subscribe;
+mod verify;
 
 use std::collections::HashMap;
 use std::num::NonZero;
@@ -31,6 +32,7 @@ use appview_core::source::now;
 use appview_core::source::turns::Politeness;
 use appview_core::source::wire::Outside;
 use appview_core::syntax::Did;
+use appview_core::trust::{self, Examiner};
 use axum::Router;
 use axum::http::header;
 use axum::routing::{MethodRouter, get};
@@ -45,6 +47,7 @@ use bluesky::{Face, Faces};
 use describe::Description;
 use front::{Allowance, Callers, Keep, Names, Shelf};
 use record::Proofs;
+use verify::Documents;
 
 use crate::config::{Access, PublicUrl};
 use crate::engine::Engine;
@@ -61,12 +64,16 @@ pub struct Answering {
     pub network: Option<Network>,
     /// What carries questions to others; nothing where none are asked.
     pub outside: Option<Outside>,
+    /// By what receipts and settlements are judged.
+    pub terms: trust::Terms,
 }
 
-impl Default for Answering {
-    fn default() -> Self {
+impl Answering {
+    /// By these terms, to everybody, without asking anybody.
+    #[must_use]
+    pub fn alone(terms: trust::Terms) -> Self {
         let ready_lag = Duration::from_secs(60);
-        Self { ready_lag, access: Access::default(), network: None, outside: None }
+        Self { ready_lag, access: Access::default(), network: None, outside: None, terms }
     }
 }
 
@@ -79,11 +86,13 @@ pub struct App {
     stopped: watch::Receiver<bool>,
     subscribers: Subscribers,
     readers: Readers,
-    /// One permit for each question that the index is asked at once: more would only wait for the processor.
-    asking: Semaphore,
+    /// One permit for each processor: more work at once would only wait for one.
+    at_work: Semaphore,
     /// The one permit for a question that takes long.
     adding_up: Semaphore,
     proofs: Proofs,
+    examiner: Arc<Examiner>,
+    documents: Documents,
     faces: Option<Arc<Faces>>,
     names: Names,
     callers: Callers,
@@ -113,7 +122,7 @@ impl App {
         stopped: watch::Receiver<bool>,
         subscribers: Subscribers,
     ) -> Self {
-        let Answering { ready_lag, access, network, outside } = answering;
+        let Answering { ready_lag, access, network, outside, terms } = answering;
         let start = now();
         let at_once = available_parallelism().map_or(2, NonZero::get);
         let faces = |outside: Outside| {
@@ -122,8 +131,10 @@ impl App {
         };
         Self {
             readers: Readers::new(engine.index.clone(), at_once),
-            asking: Semaphore::new(at_once),
+            at_work: Semaphore::new(at_once),
             adding_up: Semaphore::new(1),
+            examiner: Arc::new(Examiner::new(terms)),
+            documents: Documents::by(network.as_ref().map(|network| network.directory.clone())),
             proofs: Proofs::by(network),
             faces: outside.and_then(faces),
             engine,
@@ -149,10 +160,22 @@ impl App {
         &self,
         ask: impl FnOnce(&IndexReader) -> Result<T, XrpcError> + Send + 'static,
     ) -> Result<T, XrpcError> {
-        // Nobody closes the semaphore, so there is always a permit.
-        let _place = self.asking.acquire().await;
         let readers = self.readers.clone();
-        match tokio::task::spawn_blocking(move || readers.read(ask)).await {
+        self.work(move || readers.read(ask)).await
+    }
+
+    /// Does something that keeps a processor busy, beside those who wait for a socket.
+    ///
+    /// # Errors
+    ///
+    /// What `work` returns, or that it panicked.
+    async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, XrpcError> + Send + 'static,
+    ) -> Result<T, XrpcError> {
+        // Nobody closes the semaphore, so there is always a permit.
+        let _place = self.at_work.acquire().await;
+        match tokio::task::spawn_blocking(work).await {
             Ok(answer) => answer,
             Err(error) => Err(XrpcError::internal(&error)),
         }
@@ -188,6 +211,8 @@ fn queries(app: &App) -> Vec<Query> {
         ("dev.cocore.compute.listSettlements", unchanged, get(compute::list_settlements)),
         ("dev.cocore.compute.latency", briefly, get(compute::latency)),
         ("dev.cocore.compute.modelActivity", briefly, get(compute::model_activity)),
+        ("dev.cocore.compute.verifyReceipt", briefly, get(verify::verify_receipt)),
+        ("dev.cocore.compute.verifySettlement", briefly, get(verify::verify_settlement)),
         ("dev.cocore.account.listProfiles", unchanged, get(account::list_profiles)),
         ("dev.cocore.account.getProfile", faces, get(account::get_profile)),
         ("dev.cocore.account.listAccounts", faces, get(account::list_accounts)),

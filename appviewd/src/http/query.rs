@@ -56,6 +56,15 @@ impl Parameters {
         self.text(name).ok_or_else(|| XrpcError::parameter(name, "is required"))
     }
 
+    /// A parameter that has a form of its own, without which there is no question.
+    ///
+    /// # Errors
+    ///
+    /// 400 if it is not given, or does not have that form.
+    pub(super) fn required_as<T: FromStr<Err: fmt::Display>>(&self, name: &str) -> Result<T, XrpcError> {
+        self.required(name)?.parse().map_err(|problem| XrpcError::parameter(name, problem))
+    }
+
     /// The same as text of its own.
     pub(super) fn string(&self, name: &str) -> Option<String> {
         self.text(name).map(str::to_owned)

@@ -40,8 +40,7 @@ pub(super) async fn get_record(
     State(app): State<Arc<App>>,
     parameters: Parameters,
 ) -> Result<Json, XrpcError> {
-    let uri: AtUri =
-        parameters.required("uri")?.parse().map_err(|problem| XrpcError::parameter("uri", problem))?;
+    let uri: AtUri = parameters.required_as("uri")?;
     if uri.rkey().is_none() {
         return Err(XrpcError::parameter("uri", "expected the address of a record, with collection and key"));
     }

@@ -31,7 +31,12 @@ fn versions(examination: &mut Examination, case: &Case<'_>) {
     cids(examination, Check::RecordCids, &records);
     let parts = [
         (&case.job, case.job_reference, Check::JobVersion, Code::XJobCidMismatch),
-        (&case.attestation, case.attestation_reference, Check::AttestationVersion, Code::XAttestationCidMismatch),
+        (
+            &case.attestation,
+            case.attestation_reference,
+            Check::AttestationVersion,
+            Code::XAttestationCidMismatch,
+        ),
     ];
     for (part, reference, check, code) in parts {
         version(examination, check, reference, part.exhibit, code);
@@ -60,7 +65,9 @@ fn versions(examination: &mut Examination, case: &Case<'_>) {
 pub(in crate::trust) fn cids(examination: &mut Examination, check: Check, records: &[&Exhibit]) {
     let lie = records.iter().find(|exhibit| !exhibit.cid().addresses(exhibit.block()));
     examination.ask_saying(check, Some(lie.is_none()), Code::XRecordCidMismatch, || {
-        lie.map_or_else(String::new, |exhibit| format!("{} does not hash to {}", exhibit.uri(), exhibit.cid()))
+        lie.map_or_else(String::new, |exhibit| {
+            format!("{} does not hash to {}", exhibit.uri(), exhibit.cid())
+        })
     });
 }
 
@@ -82,9 +89,12 @@ pub(in crate::trust) fn version(
 fn terms(examination: &mut Examination, case: &Case<'_>) {
     let Case { receipt, job, .. } = case;
     let (claimed, owner) = (receipt.body.text("requester"), job.exhibit.repo());
-    examination.ask_saying(Check::Requester, Some(claimed == Some(owner)), Code::XRequesterNotJobOwner, || {
-        format!("the receipt's requester is {}, the job's owner {owner}", shown(claimed))
-    });
+    examination.ask_saying(
+        Check::Requester,
+        Some(claimed == Some(owner)),
+        Code::XRequesterNotJobOwner,
+        || format!("the receipt's requester is {}, the job's owner {owner}", shown(claimed)),
+    );
     let accepted = job.body.texts("acceptedProviders");
     let accepts = (!accepted.is_empty()).then(|| accepted.contains(&receipt.exhibit.repo()));
     examination.ask(Check::ProviderAccepted, accepts, Code::XProviderNotAccepted);
@@ -142,8 +152,10 @@ fn times(examination: &mut Examination, case: &Case<'_>) {
     });
 
     let [started, completed, ordered, _, attested, until] = times.map(Result::ok);
-    let are_ordered = |earlier: Option<Instant>, later: Option<Instant>| earlier.zip(later).is_none_or(|(a, b)| a <= b);
-    let deadline = completed.map(|at| Instant::from_unix_millis(at.unix_millis().saturating_add(CLOCKS_APART)));
+    let are_ordered =
+        |earlier: Option<Instant>, later: Option<Instant>| earlier.zip(later).is_none_or(|(a, b)| a <= b);
+    let deadline =
+        completed.map(|at| Instant::from_unix_millis(at.unix_millis().saturating_add(CLOCKS_APART)));
     let disorder = if !are_ordered(started, completed) {
         Some("the work was completed before it was started")
     } else if attested.zip(until).is_some_and(|(from, until)| from >= until) {
@@ -157,7 +169,8 @@ fn times(examination: &mut Examination, case: &Case<'_>) {
         disorder.unwrap_or_default().to_owned()
     });
 
-    let window = attested.zip(until).map(|(from, until)| until.unix_millis().saturating_sub(from.unix_millis()));
+    let window =
+        attested.zip(until).map(|(from, until)| until.unix_millis().saturating_sub(from.unix_millis()));
     let is_short = window.map(|window| window <= LONGEST_WINDOW);
     examination.ask(Check::AttestationWindow, is_short, Code::XAttestationWindowTooLong);
 }
@@ -192,11 +205,16 @@ fn hashes(examination: &mut Examination, case: &Case<'_>) {
         examination.not_applicable(Check::CommitmentShapes);
     } else {
         let misshapen = present.find(|(_, text)| !text.is_some_and(is_sha256_hex));
-        examination.ask_saying(Check::CommitmentShapes, Some(misshapen.is_none()), Code::XCommitmentShape, || {
-            misshapen.map_or_else(String::new, |(name, found)| {
-                format!("expected 64 lower-case hex digits in {name}, found {}", shown(found))
-            })
-        });
+        examination.ask_saying(
+            Check::CommitmentShapes,
+            Some(misshapen.is_none()),
+            Code::XCommitmentShape,
+            || {
+                misshapen.map_or_else(String::new, |(name, found)| {
+                    format!("expected 64 lower-case hex digits in {name}, found {}", shown(found))
+                })
+            },
+        );
     }
     let holds = match (receipt.has("sessionKeyCommitment"), receipt.has("sessionNonce")) {
         (false, false) => None,

@@ -70,12 +70,19 @@ fn pro_bono(examination: &mut Examination, receipt: &Body<'_>) {
 
 fn times(examination: &mut Examination, receipt: &Body<'_>, job: &Body<'_>, attestation: &Body<'_>) {
     let completed = receipt.instant("completedAt");
-    let until = |expiry: Option<Instant>| completed.zip(expiry).is_some_and(|(completed, expiry)| completed <= expiry);
+    let until = |expiry: Option<Instant>| {
+        completed.zip(expiry).is_some_and(|(completed, expiry)| completed <= expiry)
+    };
     let in_time = until(job.instant("expiresAt"));
     examination.ask_saying(Check::JobInTime, Some(in_time), Code::JobExpired, || {
-        format!("completed at {}, the job expired at {}", shown(receipt.text("completedAt")), shown(job.text("expiresAt")))
+        format!(
+            "completed at {}, the job expired at {}",
+            shown(receipt.text("completedAt")),
+            shown(job.text("expiresAt"))
+        )
     });
-    let begun = attestation.instant("attestedAt").zip(completed).is_some_and(|(from, completed)| from <= completed);
+    let begun =
+        attestation.instant("attestedAt").zip(completed).is_some_and(|(from, completed)| from <= completed);
     let in_window = begun && until(attestation.instant("expiresAt"));
     examination.ask_saying(Check::AttestationInTime, Some(in_window), Code::AttestationStale, || {
         format!(

@@ -14,7 +14,12 @@ use crate::trust::evidence::{Evidence, Exhibit, Reference};
 use crate::trust::signature::{ReceiptSignature, verify_receipt_signature};
 use crate::trust::{Canonical, Code, Instant, Terms};
 
-pub(super) fn examine(examination: &mut Examination, case: &Case<'_>, evidence: &Evidence, setting: &Setting<'_>) {
+pub(super) fn examine(
+    examination: &mut Examination,
+    case: &Case<'_>,
+    evidence: &Evidence,
+    setting: &Setting<'_>,
+) {
     provider_key(examination, case, evidence);
     only_receipt(examination, case, evidence, setting);
     job_nonce(examination, case, evidence);
@@ -25,7 +30,8 @@ pub(super) fn examine(examination: &mut Examination, case: &Case<'_>, evidence: 
 fn provider_key(examination: &mut Examination, case: &Case<'_>, evidence: &Evidence) {
     let key = case.attestation.body.text("publicKey");
     let repo = case.receipt.exhibit.repo();
-    let mut offers = evidence.of_collection(Collection::Provider).filter(|offer| offer.repo() == repo).peekable();
+    let mut offers =
+        evidence.of_collection(Collection::Provider).filter(|offer| offer.repo() == repo).peekable();
     if offers.peek().is_none() {
         return examination.not_applicable(Check::ProviderKey);
     }
@@ -41,7 +47,9 @@ fn is_key(one: Option<&str>, other: Option<&str>) -> bool {
 
 fn only_receipt(examination: &mut Examination, case: &Case<'_>, evidence: &Evidence, setting: &Setting<'_>) {
     // A receipt without a readable instant is later than any other.
-    let place = |exhibit: &Exhibit, completed: Option<Instant>| (completed.is_none(), completed, exhibit.uri().clone());
+    let place = |exhibit: &Exhibit, completed: Option<Instant>| {
+        (completed.is_none(), completed, exhibit.uri().clone())
+    };
     let own = place(case.receipt.exhibit, case.receipt.body.instant("completedAt"));
     let earlier = others(evidence, case.receipt.exhibit).find(|(other, body)| {
         Reference::read(&body.map, "job").is_some_and(|job| job.uri == case.job_reference.uri)
@@ -49,7 +57,9 @@ fn only_receipt(examination: &mut Examination, case: &Case<'_>, evidence: &Evide
             && is_signed(evidence, body, other, setting)
     });
     examination.ask_saying(Check::OnlyReceipt, Some(earlier.is_none()), Code::XDuplicateJobReceipt, || {
-        earlier.map_or_else(String::new, |(other, _)| format!("{} is an earlier receipt for the same job", other.uri()))
+        earlier.map_or_else(String::new, |(other, _)| {
+            format!("{} is an earlier receipt for the same job", other.uri())
+        })
     });
 }
 
@@ -66,7 +76,8 @@ fn is_signed(evidence: &Evidence, body: &Body<'_>, receipt: &Exhibit, setting: &
         return false;
     }
     let signer = &attest(attestation, setting).0.signer;
-    let signature = verify_receipt_signature(&body.map, signer, &setting.terms.apple.app, &mut Canonical::new());
+    let signature =
+        verify_receipt_signature(&body.map, signer, &setting.terms.apple.app, &mut Canonical::new());
     matches!(signature, ReceiptSignature::Valid(_))
 }
 

@@ -51,17 +51,22 @@ fn versions(examination: &mut Examination, case: &Case<'_>) {
 fn authorization(examination: &mut Examination, case: &Case<'_>) {
     let (owner, requester) = (case.authorization.exhibit.repo(), case.receipt.body.text("requester"));
     let is_theirs = requester == Some(owner);
-    examination.ask_saying(Check::AuthorizationOwner, Some(is_theirs), Code::XAuthorizationNotRequesters, || {
-        format!("the authorization is {owner}'s, the receipt's requester {}", shown(requester))
-    });
+    examination.ask_saying(
+        Check::AuthorizationOwner,
+        Some(is_theirs),
+        Code::XAuthorizationNotRequesters,
+        || format!("the authorization is {owner}'s, the receipt's requester {}", shown(requester)),
+    );
 
     let named = case.job.as_ref().map(|job| Reference::read(&job.body.map, "paymentAuthorization"));
-    let is_named = named.map(|named| named.is_some_and(|named| named.uri == case.authorization_reference.uri));
+    let is_named =
+        named.map(|named| named.is_some_and(|named| named.uri == case.authorization_reference.uri));
     examination.ask_saying(Check::JobAuthorization, is_named, Code::XJobAuthorizationMismatch, || {
         let named = named.flatten().map_or("no authorization", |named| named.uri);
         format!("the job names {}", excerpt(named))
     });
-    let accepted = case.job.as_ref().map(|job| job.body.texts("acceptedExchanges")).filter(|list| !list.is_empty());
+    let accepted =
+        case.job.as_ref().map(|job| job.body.texts("acceptedExchanges")).filter(|list| !list.is_empty());
     let accepts = accepted.map(|accepted| accepted.contains(&case.settlement.exhibit.repo()));
     examination.ask(Check::ExchangeAccepted, accepts, Code::XExchangeNotAccepted);
 
@@ -102,9 +107,12 @@ fn forms(examination: &mut Examination, case: &Case<'_>) {
     }
     let short = [&case.settlement, &case.authorization].map(|part| part.form.short_currency.as_ref());
     let short = short.into_iter().flatten().next();
-    examination.ask_saying(Check::SettlementCurrency, Some(short.is_none()), Code::XCurrencyNonconforming, || {
-        format!("{} has two letters", short.cloned().unwrap_or_default())
-    });
+    examination.ask_saying(
+        Check::SettlementCurrency,
+        Some(short.is_none()),
+        Code::XCurrencyNonconforming,
+        || format!("{} has two letters", short.cloned().unwrap_or_default()),
+    );
     let is_known = case.status != Status::Unknown;
     examination.ask_saying(Check::Status, Some(is_known), Code::XStatusUnknown, || {
         let found = shown(case.settlement.body.text("status"));
@@ -117,9 +125,11 @@ fn times(examination: &mut Examination, case: &Case<'_>) {
     let compare = |other: Option<Instant>, holds: fn(Instant, Instant) -> bool| {
         settled.zip(other).is_some_and(|(settled, other)| holds(settled, other))
     };
-    let follows = compare(case.receipt.body.instant("completedAt"), |settled, completed| settled >= completed);
+    let follows =
+        compare(case.receipt.body.instant("completedAt"), |settled, completed| settled >= completed);
     examination.ask(Check::SettledAfterWork, Some(follows), Code::XSettledBeforeCompletion);
-    let in_time = compare(case.authorization.body.instant("expiresAt"), |settled, expires| settled <= expires);
+    let in_time =
+        compare(case.authorization.body.instant("expiresAt"), |settled, expires| settled <= expires);
     let in_time = (case.status == Status::Settled).then_some(in_time);
     examination.ask(Check::AuthorizationInTime, in_time, Code::XAuthorizationExpired);
 }
@@ -146,7 +156,8 @@ fn refund(examination: &mut Examination, case: &Case<'_>) {
         }
     };
     let within = original.map(|original| {
-        let (back, charged) = (case.settlement.body.money("amountCharged"), original.body.money("amountCharged"));
+        let (back, charged) =
+            (case.settlement.body.money("amountCharged"), original.body.money("amountCharged"));
         back.zip(charged).is_some_and(|(back, charged)| {
             let are_integers = back.amount.zip(charged.amount);
             back.is_in_currency_of(&charged) && are_integers.is_some_and(|(back, charged)| back <= charged)

@@ -11,7 +11,8 @@ use crate::trust::check::{Check, Examination};
 pub(super) fn examine(examination: &mut Examination, case: &Case<'_>) {
     let (settlement, receipt) = (&case.settlement.body, &case.receipt.body);
     let authorization = &case.authorization.body;
-    let [charged, payout, fee] = ["amountCharged", "providerPayout", "exchangeFee"].map(|member| settlement.money(member));
+    let [charged, payout, fee] =
+        ["amountCharged", "providerPayout", "exchangeFee"].map(|member| settlement.money(member));
     let ceiling = authorization.money("ceiling");
     let price = receipt.money("price");
 
@@ -23,16 +24,20 @@ pub(super) fn examine(examination: &mut Examination, case: &Case<'_>) {
         ("the authorization's ceiling", ceiling.is_none()),
         ("the receipt's price", settles && price.is_none()),
     ];
-    let absent: Vec<&str> = absent.into_iter().filter_map(|(name, is_absent)| is_absent.then_some(name)).collect();
+    let absent: Vec<&str> =
+        absent.into_iter().filter_map(|(name, is_absent)| is_absent.then_some(name)).collect();
     examination.ask_saying(Check::MembersPresent, Some(absent.is_empty()), Code::LexiconInvalid, || {
         format!("expected an amount in {}", absent.join(", "))
     });
 
     let exchange = case.settlement.exhibit.repo();
     let authorized = authorization.text("exchange");
-    examination.ask_saying(Check::RightExchange, Some(authorized == Some(exchange)), Code::WrongExchange, || {
-        format!("the authorization is for {}, the settlement by {exchange}", shown(authorized))
-    });
+    examination.ask_saying(
+        Check::RightExchange,
+        Some(authorized == Some(exchange)),
+        Code::WrongExchange,
+        || format!("the authorization is for {}, the settlement by {exchange}", shown(authorized)),
+    );
 
     let pair = charged.zip(ceiling);
     let same = pair.map(|(charged, ceiling)| charged.is_in_currency_of(&ceiling));
@@ -40,11 +45,13 @@ pub(super) fn examine(examination: &mut Examination, case: &Case<'_>) {
         let shown = |money: Option<Money<'_>>| money.map_or_else(String::new, |money| money.shown());
         format!("{} was charged, the {name} is {}", shown(charged), shown(other))
     };
-    examination.ask_saying(Check::AuthorizedCurrency, same, Code::CurrencyMismatch, || told(ceiling, "ceiling"));
+    examination
+        .ask_saying(Check::AuthorizedCurrency, same, Code::CurrencyMismatch, || told(ceiling, "ceiling"));
     let within = pair.filter(|_| same == Some(true)).and_then(|(charged, ceiling)| {
         charged.amount.map(|amount| ceiling.amount.is_some_and(|ceiling| amount <= ceiling))
     });
-    examination.ask_saying(Check::ChargeWithinCeiling, within, Code::OverCeiling, || told(ceiling, "ceiling"));
+    examination
+        .ask_saying(Check::ChargeWithinCeiling, within, Code::OverCeiling, || told(ceiling, "ceiling"));
 
     let parts = charged.zip(payout).zip(fee).map(|((charged, payout), fee)| [charged, payout, fee]);
     let is_split = parts.map(|parts| split(parts, case.status));
@@ -53,9 +60,10 @@ pub(super) fn examine(examination: &mut Examination, case: &Case<'_>) {
         format!("{charged} was charged, of which {payout} is the payout and {fee} the fee")
     });
 
-    let is_price = charged.zip(price).filter(|_| settles).map(|(charged, price)| {
-        charged.amount.is_some() && charged.amount == price.amount
-    });
+    let is_price = charged
+        .zip(price)
+        .filter(|_| settles)
+        .map(|(charged, price)| charged.amount.is_some() && charged.amount == price.amount);
     examination.ask_saying(Check::ChargeIsPrice, is_price, Code::AmountVsPrice, || told(price, "price"));
 }
 

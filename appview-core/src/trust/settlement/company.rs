@@ -5,11 +5,11 @@
 //! other exchanges, which anyone can write.
 
 use super::{Case, Status};
+use crate::record::Collection;
 use crate::trust::Code;
 use crate::trust::body::Body;
 use crate::trust::check::{Check, Examination};
 use crate::trust::evidence::{Evidence, Exhibit, Reference};
-use crate::record::Collection;
 
 pub(super) fn examine(examination: &mut Examination, case: &Case<'_>, evidence: &Evidence) {
     if case.status != Status::Settled {
@@ -37,7 +37,8 @@ pub(super) fn examine(examination: &mut Examination, case: &Case<'_>, evidence: 
     });
 
     let budget = case.authorization.body.money("sessionBudget").filter(|_| scope == Some("session"));
-    let charged = |body: &Body<'_>| body.money("amountCharged").and_then(|money| money.amount).map_or(0, i128::from);
+    let charged =
+        |body: &Body<'_>| body.money("amountCharged").and_then(|money| money.amount).map_or(0, i128::from);
     let sum = charged(&case.settlement.body)
         + others.iter().filter(|(_, body)| drawn(body)).map(|(_, body)| charged(body)).sum::<i128>();
     let within = budget.map(|budget| budget.amount.is_some_and(|budget| sum <= i128::from(budget)));

@@ -137,7 +137,10 @@ impl<'e> Case<'e> {
             (Role::Job, self.job.as_ref().map(|job| job.exhibit)),
             (Role::Attestation, attestation.map(|(_, exhibit)| exhibit)),
             (Role::Policy, self.policy.part().map(|policy| policy.exhibit)),
-            (Role::ExchangeAttestation, self.exchange_attestation.part().map(|attestation| attestation.exhibit)),
+            (
+                Role::ExchangeAttestation,
+                self.exchange_attestation.part().map(|attestation| attestation.exhibit),
+            ),
             (Role::Refunded, self.refunded.as_ref().map(|refunded| refunded.exhibit)),
         ];
         parts.into_iter().filter_map(|(role, exhibit)| Some(Judged::new(role, exhibit?))).collect()
@@ -153,7 +156,8 @@ fn refunded<'e>(
 ) -> Option<Part<'e>> {
     let (reference, exhibit) = follow(evidence, &settlement.body, "refundOf", Role::Refunded).ok()?;
     let part = Part::read(terms, Collection::Settlement, exhibit);
-    let same_receipt = Reference::read(&part.body.map, "receipt").is_some_and(|other| other.uri == receipt.uri);
+    let same_receipt =
+        Reference::read(&part.body.map, "receipt").is_some_and(|other| other.uri == receipt.uri);
     let is_original = exhibit.is_in(Collection::Settlement)
         && exhibit.repo() == settlement.exhibit.repo()
         && reference.cid == Some(exhibit.cid())

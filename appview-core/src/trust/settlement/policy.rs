@@ -34,7 +34,12 @@ impl<'a> Named<'a> {
 }
 
 /// What keeps a named record from being one of the exchange's, if anything does.
-pub(super) fn fault(reference: Reference<'_>, part: Option<&Part<'_>>, collection: Collection, exchange: &str) -> Option<String> {
+pub(super) fn fault(
+    reference: Reference<'_>,
+    part: Option<&Part<'_>>,
+    collection: Collection,
+    exchange: &str,
+) -> Option<String> {
     let Some(Part { exhibit, body, .. }) = part else {
         return Some(format!("{} is not there", excerpt(reference.uri)));
     };
@@ -53,7 +58,11 @@ pub(super) fn fault(reference: Reference<'_>, part: Option<&Part<'_>>, collectio
 pub(super) fn examine(examination: &mut Examination, case: &Case<'_>) {
     for (check, named, code) in [
         (Check::PolicyReference, &case.policy, Code::XPolicyRefInvalid),
-        (Check::ExchangeAttestationReference, &case.exchange_attestation, Code::XExchangeAttestationRefInvalid),
+        (
+            Check::ExchangeAttestationReference,
+            &case.exchange_attestation,
+            Code::XExchangeAttestationRefInvalid,
+        ),
     ] {
         match named {
             Named::Not => examination.not_applicable(check),

@@ -49,12 +49,16 @@ struct Schemas<'l> {
 impl Schemas<'_> {
     fn operation(&mut self, method: &Method<'_>) -> Value {
         let parameters = method.parameters.iter().map(|parameter| {
+            let mut schema = self.schema(parameter.schema, method.name);
+            if let Some(schema) = schema.as_object_mut() {
+                schema.remove("description");
+            }
             json!({
                 "name": parameter.name,
                 "in": "query",
                 "required": parameter.is_required,
                 "description": described(parameter.schema),
-                "schema": self.schema(parameter.schema, method.name),
+                "schema": schema,
             })
         });
         let parameters: Vec<Value> = parameters.collect();

@@ -81,3 +81,12 @@ pub const EVIDENCE_RECEIPTS: u32 = 8;
 
 /// Most records sharing what should be used once that a verdict looks at: the settlements of one session.
 pub const EVIDENCE_SHARED: u32 = 512;
+
+/// Longest bundle of evidence, in bytes. A receipt's takes five to ten thousand, a settlement's twice that.
+pub const BUNDLE_BYTES: usize = 4 << 20;
+
+/// Most records in a bundle: more than any verdict looks at.
+pub const BUNDLE_RECORDS: usize = 2_048;
+
+/// Most DIDs whose documents or accounts a bundle may tell of.
+pub const BUNDLE_DIDS: usize = 64;

@@ -156,7 +156,7 @@ impl Gathering<'_> {
             named_params! {
                 ":did": repo,
                 ":nsid": nsid,
-                ":repo": repo.parse().ok().map(|repo| did_id(self.conn, &repo)).transpose()?.flatten(),
+                ":repo": self.id(repo)?,
                 ":collection": collection_id(self.conn, nsid)?,
                 ":limit": limits::EVIDENCE_OFFERS,
             },
@@ -194,7 +194,7 @@ impl Gathering<'_> {
             named_params! {
                 ":did": exchange,
                 ":nsid": Collection::Settlement.nsid(),
-                ":repo": exchange.parse().ok().map(|repo| did_id(self.conn, &repo)).transpose()?.flatten(),
+                ":repo": self.id(exchange)?,
                 ":receipt": link_key(receipt),
                 ":limit": limits::EVIDENCE_SHARED,
             },
@@ -224,6 +224,14 @@ impl Gathering<'_> {
             self.evidence.put_inactive(did);
         }
         Ok(())
+    }
+
+    /// The integer of a repository; none where the index has none of it.
+    fn id(&self, repo: &str) -> Result<Option<i64>, Fault> {
+        match repo.parse() {
+            Ok(repo) => did_id(self.conn, &repo),
+            Err(_) => Ok(None),
+        }
     }
 
     fn read(&self, sql: &str, parameters: &[(&str, &dyn ToSql)]) -> Result<Vec<Exhibit>, Fault> {

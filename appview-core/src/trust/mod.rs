@@ -12,6 +12,7 @@ pub mod assertion;
 mod attested;
 mod body;
 pub mod brokerage;
+mod bundle;
 pub mod canonical;
 pub mod chain;
 mod check;
@@ -35,6 +36,7 @@ mod terms;
 mod verdict;
 
 pub use apple::{AppId, Apple, Environment};
+pub use bundle::{Bundle, BundleError};
 pub use canonical::{Canonical, CanonicalError};
 pub use chain::{ChainError, Deviation, Validity};
 pub use check::{Check, Checked, Outcome, Profile, RULES_VERSION, Role};

@@ -7,9 +7,9 @@
 use rusqlite::{Connection, ToSql, named_params};
 
 use super::RecordView;
-use super::record::{FIND_RECORD, collection_id, did_id};
+use super::record::{FIND_RECORD, did_id};
 use crate::block::Map;
-use crate::index::{Fault, IndexError, IndexReader, SingleUse, hosting, link_key};
+use crate::index::{Fault, IndexError, IndexReader, SingleUse, hosting, link_key, number_of};
 use crate::limits;
 use crate::record::Collection;
 use crate::syntax::AtUri;
@@ -157,7 +157,7 @@ impl Gathering<'_> {
                 ":did": repo,
                 ":nsid": nsid,
                 ":repo": self.id(repo)?,
-                ":collection": collection_id(self.conn, nsid)?,
+                ":collection": number_of(Collection::Provider),
                 ":limit": limits::EVIDENCE_OFFERS,
             },
         )?;

@@ -26,6 +26,7 @@ mod receipt;
 mod record;
 mod settlement;
 mod span;
+mod sums;
 mod total;
 
 pub use account::{Account, AccountFilter, AccountKind, AccountOrder, AccountPlace, Accounts, Viewer};

@@ -10,8 +10,6 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde_json::Value as Json;
-
 use super::clock::Clock;
 use super::http::{Http, HttpError};
 use super::kept::{Found, Kept, Moment, Wanted};
@@ -21,7 +19,6 @@ use crate::limits;
 use crate::repo::{Identity, IdentityError};
 use crate::sync::Freshness;
 use crate::syntax::Did;
-use crate::trust::document::document_url;
 
 /// Why a DID cannot be resolved.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -121,26 +118,6 @@ impl Directory {
         let question = self.0.http.directory(&format!("{url}/log/audit")).await?;
         let log = question.json(limits::XRPC_JSON_BYTES).await?;
         Ok(Arc::new(identity.as_ref().clone().with_audit_log(&log)?))
-    }
-
-    /// A DID's document as its host gives it, for whoever looks for keys in it that sign no repository. Asked for anew each
-    /// time, and of a did:web also in a folder of its host.
-    ///
-    /// # Errors
-    ///
-    /// [`ResolveError`].
-    pub async fn document(&self, did: &Did) -> Result<Json, ResolveError> {
-        let knows = match (self.knows(did), document_url(did.as_str(), &self.0.plc)) {
-            (Ok(knows), _) => knows,
-            (Err(_), Some(url)) => Knows::Host(url),
-            (Err(error), None) => return Err(error),
-        };
-        let http = self.0.http.with(Urgency::Live);
-        let question = match &knows {
-            Knows::Plc(url) => http.directory(url).await?,
-            Knows::Host(url) => http.stranger(url).await?,
-        };
-        Ok(question.json(limits::DID_DOCUMENT_BYTES).await?)
     }
 
     /// Which answers will do from here on.

@@ -26,11 +26,9 @@ use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use appview_core::index::{IndexReader, Readers};
-use appview_core::source::http::Http;
 use appview_core::source::network::Network;
 use appview_core::source::now;
-use appview_core::source::turns::Politeness;
-use appview_core::source::wire::Outside;
+use appview_core::source::turns::Urgency;
 use appview_core::syntax::Did;
 use appview_core::trust::{self, Examiner};
 use axum::Router;
@@ -47,7 +45,6 @@ use bluesky::{Face, Faces};
 use describe::Description;
 use front::{Allowance, Callers, Keep, Names, Shelf};
 use record::Proofs;
-use verify::Documents;
 
 use crate::config::{Access, PublicUrl};
 use crate::engine::Engine;
@@ -60,10 +57,8 @@ pub struct Answering {
     pub ready_lag: Duration,
     /// Who may ask how much, and as what it presents itself.
     pub access: Access,
-    /// Who proves records; nobody where files stand in for the network.
+    /// Whom to ask what no index holds; nobody where files stand in for the network.
     pub network: Option<Network>,
-    /// What carries questions to others; nothing where none are asked.
-    pub outside: Option<Outside>,
     /// By what receipts and settlements are judged.
     pub terms: trust::Terms,
 }
@@ -73,7 +68,7 @@ impl Answering {
     #[must_use]
     pub fn alone(terms: trust::Terms) -> Self {
         let ready_lag = Duration::from_secs(60);
-        Self { ready_lag, access: Access::default(), network: None, outside: None, terms }
+        Self { ready_lag, access: Access::default(), network: None, terms }
     }
 }
 
@@ -85,6 +80,7 @@ pub struct App {
     access: Access,
     stopped: watch::Receiver<bool>,
     subscribers: Subscribers,
+    network: Option<Network>,
     readers: Readers,
     /// One permit for each processor: more work at once would only wait for one.
     at_work: Semaphore,
@@ -92,7 +88,6 @@ pub struct App {
     adding_up: Semaphore,
     proofs: Proofs,
     examiner: Arc<Examiner>,
-    documents: Documents,
     faces: Option<Arc<Faces>>,
     names: Names,
     callers: Callers,
@@ -122,21 +117,21 @@ impl App {
         stopped: watch::Receiver<bool>,
         subscribers: Subscribers,
     ) -> Self {
-        let Answering { ready_lag, access, network, outside, terms } = answering;
+        let Answering { ready_lag, access, network, terms } = answering;
         let start = now();
         let at_once = available_parallelism().map_or(2, NonZero::get);
-        let faces = |outside: Outside| {
+        let faces = |network: &Network| {
             let api = access.bluesky_api.as_ref()?;
-            Some(Faces::of(Http::new(&outside, Politeness::default()), api.as_str()))
+            Some(Faces::of(network.http.with(Urgency::Live), api.as_str()))
         };
         Self {
             readers: Readers::new(engine.index.clone(), at_once),
             at_work: Semaphore::new(at_once),
             adding_up: Semaphore::new(1),
             examiner: Arc::new(Examiner::new(terms)),
-            documents: Documents::by(network.as_ref().map(|network| network.directory.clone())),
-            proofs: Proofs::by(network),
-            faces: outside.and_then(faces),
+            proofs: Proofs::new(),
+            faces: network.as_ref().and_then(faces),
+            network,
             engine,
             ready_lag,
             stopped,

@@ -51,7 +51,11 @@ pub(super) async fn get_record(
         })
         .await?;
     let (record, findings) = found.ok_or_else(|| XrpcError::not_found("this record is not here"))?;
-    let proof = if parameters.flag("proof") { Some(app.proofs.of(&record).await?) } else { None };
+    let proof = if parameters.flag("proof") {
+        Some(app.proofs.of(app.network.as_ref(), &record).await?)
+    } else {
+        None
+    };
     written(&record, &findings, proof.as_deref())
 }
 
@@ -94,19 +98,17 @@ struct Proof {
     key: String,
 }
 
-/// Whoever fetches proofs, and those that were fetched lately.
+/// Proofs that were fetched lately.
 #[derive(Debug)]
 pub(super) struct Proofs {
-    /// Whom to ask; nobody where files stand in for the network.
-    network: Option<Network>,
     kept: Mutex<Lately<(Did, Cid, String), Arc<Proof>>>,
     places: Semaphore,
 }
 
 impl Proofs {
-    /// Proofs by these hosts.
-    pub(super) fn by(network: Option<Network>) -> Self {
-        Self { network, kept: Mutex::new(Lately::new(WEIGHT)), places: Semaphore::new(AT_ONCE) }
+    /// None yet.
+    pub(super) fn new() -> Self {
+        Self { kept: Mutex::new(Lately::new(WEIGHT)), places: Semaphore::new(AT_ONCE) }
     }
 
     /// The proof of a record in exactly this version.
@@ -114,14 +116,14 @@ impl Proofs {
     /// # Errors
     ///
     /// `ProofUnavailable`, `ProofDiffers`, or that too many are fetched.
-    async fn of(&self, record: &RecordView) -> Result<Arc<Proof>, XrpcError> {
+    async fn of(&self, network: Option<&Network>, record: &RecordView) -> Result<Arc<Proof>, XrpcError> {
         let path = RepoPath { collection: record.collection.clone(), rkey: record.rkey.clone() };
         let key = (record.repo.clone(), record.cid, path.to_string());
         let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(proof) = kept().get(&key) {
             return Ok(proof);
         }
-        let network = self.network.as_ref().ok_or_else(|| unavailable("this service asks no other host"))?;
+        let network = network.ok_or_else(|| unavailable("this service asks no other host"))?;
         let _place = self.places.try_acquire().map_err(|_| XrpcError::busy())?;
         let proof = match timeout(PATIENCE, fetch(network, record, &path)).await {
             Ok(proof) => Arc::new(proof?),

@@ -184,7 +184,8 @@ pub async fn serve(
         Answers::Upstream(_) => None,
     };
     let terms = Terms { brokerages: limits.access.broker.clone(), ..Terms::builtin()? };
-    let how = Answering { ready_lag: limits.ready_lag, access: limits.access, network, terms };
+    let clock = following.outside.clock.clone();
+    let how = Answering { ready_lag: limits.ready_lag, access: limits.access, network, clock, terms };
     let app = App::new(engine.clone(), how, stopped.clone(), subscribers.clone());
     answering.spawn(http::serve(doors.queries, http::routes(app), seats, closed.clone()));
     if let Some(listener) = doors.metrics {

@@ -10,7 +10,6 @@ use appview_core::query::{
     Account, AccountFilter, AccountKind, AccountOrder, AccountPlace, AccountProfile, FriendEdge, Limit,
     PageCursor, Viewer,
 };
-use appview_core::source::now;
 use appview_core::syntax::Did;
 use axum::extract::State;
 use serde::Serialize;
@@ -43,8 +42,9 @@ pub(super) async fn get_profile(
     struct Answer {
         profile: AccountProfile,
     }
+    let now = app.clock.now();
     let found = match required_did(&parameters)? {
-        Some(did) => app.read(move |index| Ok(index.profile(&did, now())?)).await?,
+        Some(did) => app.read(move |index| Ok(index.profile(&did, now)?)).await?,
         None => None,
     };
     let mut profile = found.ok_or_else(|| XrpcError::not_found("no record of this account is known here"))?;

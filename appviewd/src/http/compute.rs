@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use appview_core::query::{DisputeFilter, Limit, ProviderFilter, ReceiptFilter, SettlementFilter, TotalsOf};
-use appview_core::source::now;
 use axum::extract::State;
 
 use super::answer::Json;
@@ -128,7 +127,8 @@ pub(super) async fn list_attestations(
 /// `dev.cocore.compute.latency`, `dev.cocore.appview.getLatency`
 pub(super) async fn latency(State(app): State<Arc<App>>, parameters: Parameters) -> Result<Json, XrpcError> {
     let (limit, cursor) = parameters.part(Limit::MAX)?;
-    app.read(move |index| Json::of(&index.latency(now(), limit, cursor.as_ref())?)).await
+    let now = app.clock.now();
+    app.read(move |index| Json::of(&index.latency(now, limit, cursor.as_ref())?)).await
 }
 
 /// `dev.cocore.compute.modelActivity`, `dev.cocore.appview.getModelActivity`
@@ -138,7 +138,8 @@ pub(super) async fn model_activity(
 ) -> Result<Json, XrpcError> {
     let providers = parameters.limit("providers", Limit::MAX);
     let (limit, cursor) = parameters.part(Limit::MAX)?;
-    app.read(move |index| Json::of(&index.model_activity(now(), providers, limit, cursor.as_ref())?)).await
+    let now = app.clock.now();
+    app.read(move |index| Json::of(&index.model_activity(now, providers, limit, cursor.as_ref())?)).await
 }
 
 /// `dev.cocore.appview.getTotals`

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use appview_core::source::follow::Beat;
-use appview_core::source::now;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
@@ -31,7 +30,7 @@ pub(super) async fn healthz(State(app): State<Arc<App>>) -> impl IntoResponse {
 
 /// 200 while something is followed closely enough, else 503 and why.
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> impl IntoResponse {
-    let (beat, now) = (app.engine.pulse.read(), now());
+    let (beat, now) = (app.engine.pulse.read(), app.clock.now());
     // Whoever spreads requests is told early, while those that come are still answered.
     let reasons = match *app.stopped.borrow() {
         true => vec!["stopping"],

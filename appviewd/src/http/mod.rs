@@ -26,6 +26,7 @@ use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use appview_core::index::{IndexReader, Readers};
+use appview_core::source::clock::Clock;
 use appview_core::source::network::Network;
 use appview_core::source::now;
 use appview_core::source::turns::Urgency;
@@ -59,6 +60,8 @@ pub struct Answering {
     pub access: Access,
     /// Whom to ask what no index holds; nobody where files stand in for the network.
     pub network: Option<Network>,
+    /// What time it is.
+    pub clock: Clock,
     /// By what receipts and settlements are judged.
     pub terms: trust::Terms,
 }
@@ -68,7 +71,7 @@ impl Answering {
     #[must_use]
     pub fn alone(terms: trust::Terms) -> Self {
         let ready_lag = Duration::from_secs(60);
-        Self { ready_lag, access: Access::default(), network: None, terms }
+        Self { ready_lag, access: Access::default(), network: None, clock: Clock::system(), terms }
     }
 }
 
@@ -81,6 +84,7 @@ pub struct App {
     stopped: watch::Receiver<bool>,
     subscribers: Subscribers,
     network: Option<Network>,
+    clock: Clock,
     readers: Readers,
     /// One permit for each processor: more work at once would only wait for one.
     at_work: Semaphore,
@@ -117,8 +121,8 @@ impl App {
         stopped: watch::Receiver<bool>,
         subscribers: Subscribers,
     ) -> Self {
-        let Answering { ready_lag, access, network, terms } = answering;
-        let start = now();
+        let Answering { ready_lag, access, network, clock, terms } = answering;
+        let start = clock.now();
         let at_once = available_parallelism().map_or(2, NonZero::get);
         let faces = |network: &Network| {
             let api = access.bluesky_api.as_ref()?;
@@ -132,6 +136,7 @@ impl App {
             proofs: Proofs::new(),
             faces: network.as_ref().and_then(faces),
             network,
+            clock,
             engine,
             ready_lag,
             stopped,
@@ -186,7 +191,7 @@ impl App {
 
     fn version(&self) -> Version {
         const HOUR: u64 = 3_600_000_000;
-        Version { changes: self.engine.pulse.version(), hour: now() / HOUR }
+        Version { changes: self.engine.pulse.version(), hour: self.clock.now() / HOUR }
     }
 }
 

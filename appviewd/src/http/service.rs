@@ -4,7 +4,6 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use appview_core::query::{FingerprintOf, Limit, Page, PageCursor, Scope, VerdictCounts};
-use appview_core::source::now;
 use appview_core::syntax::{Datetime, Did, Nsid};
 use axum::extract::State;
 use serde::Serialize;
@@ -92,7 +91,7 @@ pub(super) async fn get_status(State(app): State<Arc<App>>) -> Result<Json, Xrpc
             Ok((fingerprint, records))
         })
         .await?;
-    let now = now();
+    let now = app.clock.now();
     let status = Status::of(&app.engine, now);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share, and an age")]
     let whole = |number: f64| number.max(0.0) as u64;

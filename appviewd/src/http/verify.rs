@@ -8,7 +8,6 @@
 use std::sync::Arc;
 
 use appview_core::record::Collection;
-use appview_core::source::now;
 use appview_core::syntax::AtUri;
 use appview_core::trust::{Evidence, Instant, Missing, Profile};
 use axum::extract::State;
@@ -29,8 +28,8 @@ pub(super) async fn verify_receipt(
         app.read(move |index| Ok(index.receipt_evidence(&uri)?)).await?
     };
     let evidence = app.complete(evidence).await;
-    let examiner = Arc::clone(&app.examiner);
-    app.work(move || told(examiner.receipt(&evidence, uri.as_str(), profile, present()))).await
+    let (examiner, now) = (Arc::clone(&app.examiner), app.instant());
+    app.work(move || told(examiner.receipt(&evidence, uri.as_str(), profile, now))).await
 }
 
 /// `dev.cocore.compute.verifySettlement`
@@ -44,8 +43,8 @@ pub(super) async fn verify_settlement(
         app.read(move |index| Ok(index.settlement_evidence(&uri)?)).await?
     };
     let evidence = app.complete(evidence).await;
-    let examiner = Arc::clone(&app.examiner);
-    app.work(move || told(examiner.settlement(&evidence, uri.as_str(), profile, present()))).await
+    let (examiner, now) = (Arc::clone(&app.examiner), app.instant());
+    app.work(move || told(examiner.settlement(&evidence, uri.as_str(), profile, now))).await
 }
 
 /// Which record of this collection is asked about, and how strictly.
@@ -65,11 +64,12 @@ fn told<T: Serialize>(verdict: Result<Arc<T>, Missing>) -> Result<Json, XrpcErro
     }
 }
 
-fn present() -> Instant {
-    Instant::from_unix_millis((now() / 1_000).cast_signed())
-}
-
 impl App {
+    /// The present, as verdicts count it.
+    fn instant(&self) -> Instant {
+        Instant::from_unix_millis((self.clock.now() / 1_000).cast_signed())
+    }
+
     /// Adds the documents that a verdict needs and no index has; none where files stand in for the network.
     async fn complete(&self, mut evidence: Evidence) -> Evidence {
         if let Some(network) = &self.network {

@@ -35,8 +35,8 @@ pub const CAR_HEADER_BYTES: usize = 4_096;
 /// the smallest thread stacks, so that decoding may recurse.
 pub const CBOR_DEPTH: usize = 32;
 
-/// Deepest nesting of lists and objects in JSON text whose canonical form is asked for: as deep as other parsers of JSON go.
-pub const JSON_DEPTH: usize = 128;
+/// Deepest nesting of lists and objects in JSON text whose canonical form is asked for: as deep as `serde_json` goes.
+pub const JSON_DEPTH: usize = 127;
 
 /// Longest key of a tree (`collection/rkey`): 317 bytes of NSID, a slash, 512 bytes of record key.
 pub const REPO_PATH_BYTES: usize = 317 + 1 + 512;

@@ -1,4 +1,4 @@
-//! What a verdict on a receipt or a settlement is made of, as far as the index has it.
+//! What a verdict on a record is made of, as far as the index has it.
 //!
 //! A URI enters, [`Evidence`] leaves: the record, the records that it names, and those that use what should be used once.
 //! All of it is a function of the records, so that two indexes of the same repositories give equal evidence. Deliberately
@@ -60,11 +60,7 @@ impl IndexReader {
     ///
     /// Failing input or damage.
     pub fn receipt_evidence(&self, uri: &AtUri) -> Result<Evidence, IndexError> {
-        self.query(|conn| {
-            let mut gathering = Gathering { conn, evidence: Evidence::default() };
-            gathering.receipt(uri)?;
-            Ok(gathering.evidence)
-        })
+        self.gather(|gathering| gathering.receipt(uri))
     }
 
     /// What the index has to judge the settlement at `uri` by: itself, the evidence of its receipt, its authorization, the
@@ -75,9 +71,26 @@ impl IndexReader {
     ///
     /// Failing input or damage.
     pub fn settlement_evidence(&self, uri: &AtUri) -> Result<Evidence, IndexError> {
+        self.gather(|gathering| gathering.settlement(uri))
+    }
+
+    /// What the index has to judge a dispute, an acceptance of terms or a credit by: itself and what it names. Empty where it
+    /// is not there.
+    ///
+    /// # Errors
+    ///
+    /// Failing input or damage.
+    pub fn exchange_record_evidence(&self, uri: &AtUri) -> Result<Evidence, IndexError> {
+        self.gather(|gathering| gathering.exchange_record(uri))
+    }
+
+    fn gather(
+        &self,
+        gather: impl FnOnce(&mut Gathering<'_>) -> Result<(), Fault>,
+    ) -> Result<Evidence, IndexError> {
         self.query(|conn| {
             let mut gathering = Gathering { conn, evidence: Evidence::default() };
-            gathering.settlement(uri)?;
+            gather(&mut gathering)?;
             Ok(gathering.evidence)
         })
     }
@@ -125,6 +138,17 @@ impl Gathering<'_> {
             self.settled(settlement.repo(), &receipt)?;
         }
         self.sharing(Collection::Settlement, &settlement)
+    }
+
+    fn exchange_record(&mut self, uri: &AtUri) -> Result<(), Fault> {
+        let Some(record) = self.find(uri)? else { return Ok(()) };
+        let refund = record.read(|body| link(body.map("outcome")?, "refundSettlement"));
+        self.follow(refund.as_deref())?;
+        for uri in record.read(|body| ["settlement", "policy", "attestation"].map(|named| link(body, named)))
+        {
+            self.follow(uri.as_deref())?;
+        }
+        Ok(())
     }
 
     /// Puts what stands at a URI among the evidence.

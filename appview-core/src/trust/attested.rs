@@ -33,7 +33,7 @@ pub(super) enum Voucher {
 pub(super) struct Attested {
     pub(super) signer: Signer,
     pub(super) form: Form,
-    own: SelfSignature,
+    pub(super) own: SelfSignature,
     app_attest: Voucher,
     chain: Voucher,
 }

@@ -212,7 +212,42 @@ fn write_integer(out: &mut String, integer: i64) -> Result<(), CanonicalError> {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use ipld_core::ipld::Ipld;
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::block::{Cid, cbor, json};
+
+    /// Blocks without bytes, which JSON has two forms for, and a few without a canonical form.
+    fn block() -> impl Strategy<Value = Vec<u8>> {
+        let leaf = prop_oneof![
+            Just(Ipld::Null),
+            any::<bool>().prop_map(Ipld::Bool),
+            (-(1_i64 << 53)..1 << 53).prop_map(|n| Ipld::Integer(n.into())),
+            ".{0,12}".prop_map(Ipld::String),
+            any::<[u8; 4]>().prop_map(|seed| Ipld::Link(Cid::of(&seed).into())),
+        ];
+        leaf.prop_recursive(4, 48, 8, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..6).prop_map(Ipld::List),
+                proptest::collection::btree_map("[ -~]{0,5}|é", inner, 0..8).prop_map(Ipld::Map),
+            ]
+        })
+        .prop_map(|ipld| serde_ipld_dagcbor::to_vec(&ipld).unwrap())
+    }
+
+    proptest! {
+        #[test]
+        fn a_block_and_its_json_have_the_same_canonical_form(block in block()) {
+            let (mut of_block, mut of_json) = (Canonical::new(), Canonical::new());
+            let text = json::to_json(&block).unwrap();
+            let value = cbor::decode(&block).unwrap();
+            match (of_block.value(&value), of_json.json(&text)) {
+                (Ok(block), Ok(json)) => prop_assert_eq!(block, json),
+                (block, json) => prop_assert!(block.is_err() && json.is_err(), "{:?} {:?}", block, json),
+            }
+        }
+    }
 
     #[test]
     fn members_go_away_at_the_top_only_and_order_is_by_bytes() {

@@ -315,6 +315,7 @@ fn instant(time: Time) -> Option<Instant> {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use proptest::prelude::*;
 

@@ -353,6 +353,20 @@ checks! {
     OnlySettlement = "only-settlement" Settlement "company" "the exchange settled the receipt once"
     AuthorizationUnused = "authorization-unused" Authorization "company" "it paid for nothing else"
     SessionBudget = "session-budget" Authorization "company" "all charges of its session are within its budget"
+
+    // The other records of an exchange.
+    DisputeExchange = "dispute-exchange" Dispute "disputes" "it is in its exchange's repository"
+    DisputedSettlement = "disputed-settlement" Dispute "disputes" "it names a settlement of the exchange"
+    DisputeOutcome = "dispute-outcome" Dispute "disputes" "it tells an outcome once it is resolved"
+    DisputeRefund = "dispute-refund" Dispute "disputes" "it names the refund that it calls for"
+    DisputeSignature = "dispute-signature" Dispute "exchange signature" "the exchange's key signed it"
+    AcceptedPolicy = "accepted-policy" Acceptance "acceptances" "it names a policy with these terms"
+    AcceptanceSignature = "acceptance-signature" Acceptance "exchange signature" "the exchange's key signed it"
+    GrantExchange = "grant-exchange" Credit "credits" "it is in its exchange's repository"
+    GrantAmount = "grant-amount" Credit "credits" "it is as much as the policy says"
+    OnlyGrant = "only-grant" Credit "credits" "the recipient had no earlier one"
+    PatronageAmount = "patronage-amount" Credit "credits" "it is the recipient's share"
+    PatronagePool = "patronage-pool" Credit "credits" "all credits of the period are within what is shared"
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ pub fn read_base64(text: &str) -> Option<(Vec<u8>, Encoding)> {
     }
     let is_space = |char: char| matches!(char, ' ' | '\t' | '\n' | '\u{c}' | '\r');
     let text: String = text.chars().filter(|char| !is_space(*char)).collect();
-    if text.contains('=') && text.len() % 4 != 0 {
+    if text.contains('=') && !text.len().is_multiple_of(4) {
         return None;
     }
     STANDARD_TOLERANT.decode(text).ok().map(|bytes| (bytes, Encoding::Lenient))

@@ -239,21 +239,25 @@ impl Signature {
     /// The one DER encoding.
     #[must_use]
     pub fn to_der(&self) -> Vec<u8> {
-        let mut integers = Vec::with_capacity(70);
+        let mut der = Vec::with_capacity(72);
+        der.extend([0x30, 0]);
         for number in self.0.chunks(32) {
             let zeros = number.iter().take(31).take_while(|byte| **byte == 0).count();
             let digits = number.get(zeros..).unwrap_or_default();
             let is_negative = digits.first().is_some_and(|byte| byte & 0x80 != 0);
-            integers.push(0x02);
             // At most 33.
-            integers.push(u8::try_from(digits.len()).unwrap_or_default() + u8::from(is_negative));
+            let length = u8::try_from(digits.len()).unwrap_or_default() + u8::from(is_negative);
+            der.extend([0x02, length]);
             if is_negative {
-                integers.push(0);
+                der.push(0);
             }
-            integers.extend_from_slice(digits);
+            der.extend_from_slice(digits);
         }
-        let length = u8::try_from(integers.len()).unwrap_or_default();
-        [&[0x30, length], integers.as_slice()].concat()
+        let length = u8::try_from(der.len() - 2).unwrap_or_default();
+        if let Some(place) = der.get_mut(1) {
+            *place = length;
+        }
+        der
     }
 }
 
@@ -292,7 +296,7 @@ fn integer(der: &[u8]) -> Option<([u8; 32], &[u8])> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use proptest::prelude::*;
 

@@ -218,22 +218,15 @@ fn legacy<'a>(attestation: &Map<'a>, times: &'a [(&'a str, Cow<'a, str>); 2]) ->
 
 /// A datetime without the fraction of its second; owned if it has one.
 fn without_fraction(text: &str) -> Cow<'_, str> {
-    let zone = match text.strip_suffix('Z') {
-        Some(local) => local.len(),
-        None => text.len().saturating_sub("+00:00".len()),
-    };
-    let is_zone = |zone: &str| {
-        zone == "Z"
-            || matches!(zone.as_bytes(), [b'+' | b'-', a, b, b':', c, d] if [a, b, c, d].iter().all(|byte| byte.is_ascii_digit()))
-    };
-    let Some((local, zone)) = text.split_at_checked(zone).filter(|(_, zone)| is_zone(zone)) else {
+    let Some((seconds, rest)) = text.rsplit_once('.') else {
         return Cow::Borrowed(text);
     };
-    match local.rsplit_once('.') {
-        Some((seconds, digits)) if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-            Cow::Owned([seconds, zone].concat())
-        }
-        _ => Cow::Borrowed(text),
+    let zone = rest.trim_start_matches(|char: char| char.is_ascii_digit());
+    let is_zone = matches!(zone.as_bytes(), [b'Z'] | [b'+' | b'-', _, _, b':', _, _]);
+    if is_zone && zone.len() < rest.len() {
+        Cow::Owned([seconds, zone].concat())
+    } else {
+        Cow::Borrowed(text)
     }
 }
 

@@ -80,3 +80,22 @@ pub fn verify_record_signature(
     }
     RecordSignature::Invalid
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_absent_and_anything_that_is_no_signature_is_invalid() {
+        let mut canonical = Canonical::new();
+        let mut outcome = |sig: Option<Value<'static>>| {
+            let record = Map::from_entries(sig.into_iter().map(|sig| ("sig", sig)).collect());
+            verify_record_signature(&record, &[], None, &mut canonical)
+        };
+        assert_eq!(outcome(None), RecordSignature::Absent);
+        assert_eq!(outcome(Some(Value::Null)), RecordSignature::Absent);
+        for broken in [Value::Text(""), Value::Text("AAAA"), Value::Integer(1), Value::Bytes(&[0; 64])] {
+            assert_eq!(outcome(Some(broken)), RecordSignature::Invalid);
+        }
+    }
+}

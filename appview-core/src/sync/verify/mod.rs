@@ -8,6 +8,7 @@
 //! The order of checks follows cost: what is cheap and certain comes first, the signature and the tree last.
 
 mod proven;
+mod walk;
 
 pub use proven::{VerifiedCommit, VerifiedHead, VerifiedRecord, VerifiedRepo};
 
@@ -334,7 +335,7 @@ pub fn verify_repo(
     // As in a commit: one block may be many records, which must not take much more than the export itself.
     let budget = archive.block_bytes().saturating_mul(4).saturating_add(BUDGET_AT_LEAST);
     let (mut count, mut bytes) = (0_u64, 0_u64);
-    proven::each_record::<VerifyError>(&archive, &head.data, namespace, |_, cid| {
+    walk::each_record::<VerifyError>(&archive, &head.data, namespace, |_, cid| {
         let size = archive.size(cid)?.ok_or(VerifyError::MissingRecord { cid: *cid })?;
         (count, bytes) = (count.saturating_add(1), bytes.saturating_add(size as u64));
         if bytes > budget { Err(VerifyError::OverLimit) } else { Ok(()) }

@@ -7,12 +7,12 @@ use super::{Case, Part, Status};
 use crate::block::{Map, Value};
 use crate::record::Collection;
 use crate::syntax::AtUri;
+use crate::trust::Code;
 use crate::trust::body::{Body, Money, excerpt};
 use crate::trust::check::{Check, Examination};
-use crate::trust::evidence::{Document, Evidence, Reference};
+use crate::trust::evidence::{Evidence, Reference};
+use crate::trust::exchange::ExchangeSignature;
 use crate::trust::ledger::{self, Dealing, Fee, SelfLoop, TokenRate};
-use crate::trust::signed::{RecordSignature, verify_record_signature};
-use crate::trust::{Canonical, Code};
 
 /// A record of the exchange that a settlement names.
 pub(super) enum Named<'a> {
@@ -142,29 +142,10 @@ fn is_at_rate(receipt: &Body<'_>, policy: &Body<'_>) -> Option<bool> {
 /// Asks whether the exchange signed the settlement, by the document that is in evidence.
 pub(super) fn signature(examination: &mut Examination, case: &Case<'_>, evidence: &Evidence) {
     let exchange = case.settlement.exhibit.repo();
-    let document = evidence.document(exchange);
-    let keys = document.map(Document::keys).unwrap_or_default();
-    // The attestation may name no key at all, which no key is known by.
-    let named = case.exchange_attestation.part();
-    let named = named.map(|part| part.body.text("signingKeyFingerprint").unwrap_or_default());
-    let body = &case.settlement.body;
-    let signature = if body.is_whole {
-        verify_record_signature(&body.map, keys, named, &mut Canonical::new())
-    } else {
-        RecordSignature::Invalid
-    };
-    let code = match signature {
-        RecordSignature::Valid(_) => None,
-        RecordSignature::Absent => Some(Code::XSigMissing),
-        RecordSignature::KeyUnresolved => Some(Code::XSigKeyUnresolved),
-        RecordSignature::FingerprintMismatch => Some(Code::XSigKeyFingerprintMismatch),
-        RecordSignature::Invalid => Some(Code::XSigInvalid),
-    };
-    match code {
-        None => examination.passed(Check::ExchangeSignature),
-        Some(code) => examination.failed(Check::ExchangeSignature, code),
-    }
-    let is_own = document.map(|document| document.is_about(exchange));
+    let named = case.exchange_attestation.part().map(|part| &part.body);
+    let signature = ExchangeSignature { body: &case.settlement.body, exchange, named };
+    signature.tell(examination, Check::ExchangeSignature, evidence);
+    let is_own = evidence.document(exchange).map(|document| document.is_about(exchange));
     examination.ask(Check::ExchangeDocument, is_own, Code::XDidDocumentMismatch);
 }
 

@@ -18,6 +18,7 @@ mod reader;
 mod readers;
 mod rebuild;
 mod record;
+mod recount;
 mod regrade;
 mod schema;
 mod single_use;

@@ -79,6 +79,16 @@ pub(super) enum Adds {
     Trust(i64),
 }
 
+impl Adds {
+    /// Whether a row that says so can be one of this repository's record of this time.
+    pub(super) fn fits(&self, repo: i64, time: i64) -> bool {
+        match self {
+            Self::Work(work) => (work.provider, work.time) == (repo, time),
+            Self::Nothing | Self::Trust(_) => true,
+        }
+    }
+}
+
 /// The statement that takes away a record's typed row and gives it, for collections that have a table.
 const fn remove_sql(collection: Collection) -> Option<&'static str> {
     match collection {

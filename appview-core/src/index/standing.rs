@@ -45,7 +45,7 @@ const FIND_EXTREMES: &str = "
                (select time from receipt where provider = :id and millis is null and time > 0
                  order by time desc limit 1))";
 
-const LIST_ACCOUNTS: &str = "select id from repo where shown > 0";
+const LIST_ACCOUNTS: &str = "select id from repo where shown > 0 or latest > 0";
 
 const LIST_SAMPLES: &str = "
     select time, millis from receipt where millis is not null

@@ -50,7 +50,7 @@ pub(crate) const fn start_of(week: i64) -> i64 {
 }
 
 /// The hour of its week that a moment belongs to.
-fn hour_of(micros: i64) -> u8 {
+pub(super) fn hour_of(micros: i64) -> u8 {
     u8::try_from((micros + BEFORE_1970).rem_euclid(WEEK) / HOUR).unwrap_or(0)
 }
 

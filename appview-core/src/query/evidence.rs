@@ -22,14 +22,14 @@ pub(super) const LIST_OFFERS: &str = "
      where repo = :repo and collection = :collection
      order by rkey desc limit :limit";
 
-/// The receipts for a job, oldest key first.
+/// The receipts for a job, oldest first.
 pub(super) const LIST_OF_JOB: &str = "
     select did, :nsid as nsid, record.rkey, cid, verdict, record.time as time, body
       from receipt
       cross join record on record.id = receipt.record
       cross join did on did.id = receipt.provider
      where job = :job
-     order by receipt.rkey, did limit :limit";
+     order by receipt.time, receipt.rkey, did limit :limit";
 
 /// One exchange's settlements for a receipt. There is one, and refunds perhaps; those of others are passed over.
 pub(super) const LIST_SETTLED: &str = "

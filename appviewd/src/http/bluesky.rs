@@ -200,3 +200,128 @@ async fn profiles(http: &Http, api: &str, dids: &[Did]) -> HashMap<Did, Face> {
     });
     faces.collect()
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+mod tests {
+    use appview_core::source::clock::Clock;
+    use appview_core::source::turns::Politeness;
+    use appview_core::source::wire::{Bytes, ChosenBy, Outside, Reach, Reply, Socket, Url, Wire, WireError};
+    use appview_core::source::wishes::Wishes;
+    use futures_util::future::BoxFuture;
+    use futures_util::stream::once;
+    use serde_json::json;
+
+    use super::*;
+
+    /// What the API does when it is asked.
+    #[derive(Debug, Clone, Copy)]
+    enum Mood {
+        Knows,
+        Fails,
+        Babbles,
+        Hangs,
+    }
+
+    /// The API, and whom it was asked about.
+    #[derive(Debug)]
+    struct Api {
+        mood: Mutex<Mood>,
+        asked: Mutex<Vec<Vec<String>>>,
+    }
+
+    impl Wire for Api {
+        fn get(&self, url: Url, chosen: ChosenBy) -> BoxFuture<'static, Result<Reply, WireError>> {
+            assert_eq!((chosen, url.path()), (ChosenBy::Operator, "/xrpc/app.bsky.actor.getProfiles"));
+            let actors: Vec<String> = url.query_pairs().map(|(_, actor)| actor.into_owned()).collect();
+            let profiles: Vec<Json> = actors
+                .iter()
+                .filter(|did| !did.ends_with("nobody"))
+                .map(|did| {
+                    let handle = if did.ends_with("moved") { "handle.invalid" } else { "a.example" };
+                    json!({"did": did, "handle": handle, "displayName": "", "avatar": "https://a.example/a"})
+                })
+                .chain([json!({"did": 1})])
+                .collect();
+            self.asked.lock().unwrap().push(actors);
+            let (status, body) = match *self.mood.lock().unwrap() {
+                Mood::Knows => (200, json!({"profiles": profiles}).to_string()),
+                Mood::Fails => (500, String::new()),
+                Mood::Babbles => (200, "[]".to_owned()),
+                Mood::Hangs => return Box::pin(std::future::pending()),
+            };
+            let body = Box::pin(once(async { Ok(Bytes::from(body)) }));
+            Box::pin(async move { Ok(Reply { status, wishes: Wishes::default(), body }) })
+        }
+
+        fn dial(&self, _: String) -> BoxFuture<'static, Result<Box<dyn Socket>, WireError>> {
+            panic!("nobody subscribes")
+        }
+    }
+
+    fn faces(mood: Mood) -> (Arc<Api>, Arc<Faces>) {
+        let api = Arc::new(Api { mood: Mutex::new(mood), asked: Mutex::default() });
+        let wire: Arc<dyn Wire> = Arc::clone(&api) as _;
+        let outside = Outside { wire, clock: Clock::of_runtime(0, 1), reach: Reach::Public };
+        (Arc::clone(&api), Faces::of(Http::new(&outside, Politeness::default()), "https://api.example"))
+    }
+
+    fn dids(names: &[&str]) -> Vec<Did> {
+        names.iter().map(|name| format!("did:web:{name}").parse().unwrap()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_face_is_asked_for_once_and_kept_for_an_hour() {
+        let (api, faces) = faces(Mood::Knows);
+        let wanted = dids(&["ada", "nobody", "moved"]);
+        for _ in 0..3 {
+            let found = faces.of_accounts(&wanted).await;
+            let face = Face {
+                handle: "a.example".to_owned(),
+                display_name: None,
+                avatar: Some("https://a.example/a".to_owned()),
+            };
+            assert_eq!(found, HashMap::from([(wanted[0].clone(), face)]));
+        }
+        assert_eq!(api.asked.lock().unwrap().len(), 1);
+        // Who was not known is asked about again sooner than who was.
+        tokio::time::sleep(UNKNOWN).await;
+        faces.of_accounts(&wanted).await;
+        assert_eq!(api.asked.lock().unwrap()[1], ["did:web:nobody", "did:web:moved"]);
+        tokio::time::sleep(FACE).await;
+        faces.of_accounts(&wanted[..1]).await;
+        assert_eq!(api.asked.lock().unwrap()[2], ["did:web:ada"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_ask_together_have_one_question_of_twenty_five_at_most() {
+        let (api, faces) = faces(Mood::Knows);
+        let wanted: Vec<Did> = (0..60).map(|at| format!("did:web:n{at}").parse().unwrap()).collect();
+        let (one, two) = tokio::join!(faces.of_accounts(&wanted), faces.of_accounts(&wanted));
+        assert_eq!((one.len(), two.len()), (60, 60));
+        let asked = api.asked.lock().unwrap().clone();
+        assert_eq!(asked.iter().map(Vec::len).sum::<usize>(), 60, "nobody is asked about twice");
+        assert!(asked.iter().all(|together| together.len() <= TOGETHER));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_that_the_api_does_takes_longer_than_half_a_second() {
+        for mood in [Mood::Fails, Mood::Babbles, Mood::Hangs] {
+            let (_api, faces) = faces(mood);
+            let began = Instant::now();
+            assert_eq!(faces.of_accounts(&dids(&["ada"])).await, HashMap::new());
+            assert!(began.elapsed() <= PATIENCE, "{mood:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_late_is_there_the_next_time() {
+        let (api, faces) = faces(Mood::Hangs);
+        let wanted = dids(&["ada"]);
+        assert_eq!(faces.of_accounts(&wanted).await, HashMap::new());
+        *api.mood.lock().unwrap() = Mood::Knows;
+        // The question that hangs ends by itself, as a failure.
+        tokio::time::sleep(Duration::from_secs(60) + UNKNOWN).await;
+        assert_eq!(faces.of_accounts(&wanted).await.len(), 1);
+    }
+}

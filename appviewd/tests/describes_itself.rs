@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use appview_core::record::Catalog;
 use appviewd::config::Access;
 use serde_json::{Value as Json, json};
-use support::daemon::{followed, followed_by};
 use support::http::{ask, get, send};
+use support::served::{followed, followed_by};
 use support::{fingerprint, listed};
 
 /// Every query of the lexicons that is about reading.

@@ -16,8 +16,8 @@ use fixtures::records::Machine;
 use fixtures::world::Did;
 use fixtures::{Ipld, KeyKind, SigningKey, Write, car, records, value};
 use serde_json::{Value as Json, json};
+use support::daemon::Daemon;
 use support::http::{Answer, ask, get};
-use support::process::Process;
 use support::town::{Instead, Town};
 use support::{Scenario, fingerprint};
 
@@ -34,7 +34,7 @@ fn provider(key: &str, number: u64) -> Write {
 struct Case {
     town: Town,
     did: Did,
-    daemon: Process,
+    daemon: Daemon,
     _scenario: Scenario,
 }
 
@@ -47,7 +47,7 @@ impl Case {
         town.commit(&did, ('a'..='z').zip(0..).map(|(letter, at)| provider(&key(letter), at)).collect());
         town.commit(&did, vec![provider(KEY, 100), provider(OTHER, 101)]);
         let arguments = ["--relay", &town.relay(), "--plc", &town.http(), "--allow-private-hosts"];
-        let daemon = Process::serve(&scenario, &arguments);
+        let daemon = Daemon::serve(&scenario, &arguments);
         let wanted = fingerprint(&town.records());
         let followed = async {
             let path = "/xrpc/dev.cocore.appview.getFingerprint";

@@ -9,6 +9,7 @@
 //! Follows [CAR v1](https://ipld.io/specs/transport/car/carv1/); as the repository specification asks, blocks may come
 //! in any order, more than once, and more than are needed.
 
+use std::any::Any;
 use std::fs::File;
 use std::io::{BufReader, Read};
 
@@ -184,7 +185,14 @@ struct Places {
 #[derive(Debug)]
 enum Store {
     Memory(Vec<u8>),
-    File(File),
+    File(Box<OnDisk>),
+}
+
+#[derive(Debug)]
+struct OnDisk {
+    file: File,
+    /// What must not end before it.
+    _kept: Box<dyn Any + Send + Sync>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -221,8 +229,18 @@ impl Archive {
     ///
     /// As [`Archive::from_bytes`], or a failing file.
     pub fn from_file(file: File) -> Result<Self, BlockError> {
+        Self::from_file_keeping(file, ())
+    }
+
+    /// The same, which keeps something until it is dropped: what the file takes of a limit, say.
+    ///
+    /// # Errors
+    ///
+    /// As [`Archive::from_file`].
+    pub fn from_file_keeping(file: File, kept: impl Any + Send + Sync) -> Result<Self, BlockError> {
         let (roots, places) = index(BufReader::with_capacity(256 * 1024, &file))?;
-        Ok(Self { roots, places, store: Store::File(file) })
+        let store = Store::File(Box::new(OnDisk { file, _kept: Box::new(kept) }));
+        Ok(Self { roots, places, store })
     }
 
     /// The roots that the header names.
@@ -284,7 +302,7 @@ impl Archive {
                     let bytes = car.get(range).and_then(|bytes| bytes.first_chunk());
                     named = *bytes.ok_or(BlockError::Truncated { offset: start })?;
                 }
-                Store::File(file) => read_exact_at(file, &mut named, start)?,
+                Store::File(on_disk) => read_exact_at(&on_disk.file, &mut named, start)?,
             }
             if named == cid.to_bytes() {
                 return Ok(Some(place.length()));
@@ -313,9 +331,9 @@ impl Archive {
                         return Ok(true);
                     }
                 }
-                Store::File(file) => {
+                Store::File(on_disk) => {
                     buffer.resize(place.length(), 0);
-                    read_exact_at(file, buffer, place.offset())?;
+                    read_exact_at(&on_disk.file, buffer, place.offset())?;
                     if cid.addresses(buffer) {
                         return Ok(true);
                     }

@@ -6,8 +6,8 @@ pub mod daemon;
 pub mod http;
 pub mod network;
 pub mod npm;
-pub mod process;
 pub mod relay;
+pub mod served;
 pub mod town;
 
 use std::collections::BTreeMap;

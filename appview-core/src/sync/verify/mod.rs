@@ -70,7 +70,10 @@ pub enum VerifyError {
         member: &'static str,
     },
     /// The commit does not follow the one that is held.
-    #[error("expected a commit on {held:?}, found since {since:?} and prevData {prev_data:?}")]
+    #[error(
+        "expected a commit on rev {} and data {}, found since {} and prevData {}",
+        or_none(held.map(|held| held.rev)), or_none(held.map(|held| held.data)), or_none(*since), or_none(*prev_data)
+    )]
     ChainBreak {
         /// The head.
         held: Option<RepoHead>,
@@ -102,6 +105,10 @@ pub enum VerifyError {
         /// The record.
         cid: Cid,
     },
+}
+
+fn or_none(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "none".to_owned(), |value| value.to_string())
 }
 
 /// What is to be done about a failed proof.

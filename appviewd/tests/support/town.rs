@@ -272,7 +272,6 @@ async fn sync(State(town): State<Town>, Path(method): Path<String>, RawQuery(que
             let head = world.head(parameter("did="));
             axum::Json(json!({"cid": head.commit.to_string(), "rev": head.rev})).into_response()
         }
-        // A whole repository proves any of its records.
         "getRepo" => {
             town.0.asked.send_modify(|asked| *asked += 1);
             town.0.exports.acquire().await.unwrap().forget();

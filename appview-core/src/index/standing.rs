@@ -5,9 +5,9 @@
 //! changed, and its one row is what it finds. So nothing here depends on the order of changes. While a file is being
 //! filled in bulk, the indexes that this needs are not there yet: everything is looked at once at the end.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
-use rusqlite::{Connection, OptionalExtension as _, named_params};
+use rusqlite::{Connection, OptionalExtension as _, ToSql, named_params};
 
 use super::Fault;
 use super::total::{Group, HOUR, Hours, Totals, start_of};
@@ -17,6 +17,9 @@ pub(crate) const SAMPLES: usize = 100;
 
 /// Most groups that wait to be looked at.
 const HELD: usize = 16_384;
+
+/// Most groups whose newest samples are remembered, in less than a kilobyte each.
+const WINDOWS: usize = 8_192;
 
 const FIND_ACCOUNT: &str = "
     select shown, offers, first, latest, coalesce(rev, 0) >> 10 as head from repo where id = :id";
@@ -184,13 +187,40 @@ struct Trust {
     friender: i64,
 }
 
+/// What happened to the samples of a group.
+#[derive(Debug)]
+enum Sampled {
+    /// These were added, each later than the one before.
+    Later(Vec<Sample>),
+    /// Something else.
+    Otherwise,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    time: i64,
+    millis: i64,
+}
+
+/// The newest samples of a group, as they are stored.
+#[derive(Debug, Default)]
+struct Window {
+    /// The time of the newest.
+    newest: i64,
+    /// In milliseconds, the newest first; at most a hundred.
+    millis: VecDeque<i64>,
+}
+
 /// Which groups have been touched.
 #[derive(Debug, Default)]
 pub(super) struct Standing {
     /// Without the indexes that are made at the end, only accounts are written before it, and only what they have gained.
     is_bulk: bool,
     accounts: HashMap<i64, Account>,
-    latencies: HashSet<LatencyOf>,
+    latencies: HashMap<LatencyOf, Sampled>,
+    /// Of groups that were looked at before. Nearly all samples are later than those before them: then nothing needs to be
+    /// looked at again.
+    windows: HashMap<LatencyOf, Window>,
     services: HashMap<Service, Served>,
     trusts: HashSet<Trust>,
 }
@@ -229,10 +259,17 @@ impl Standing {
         if self.is_bulk {
             return;
         }
-        if work.millis.is_some() {
-            self.latencies.insert(LatencyOf::ALL);
-            self.latencies.insert(LatencyOf::provider(work.provider));
-            self.latencies.extend(work.model.map(LatencyOf::model));
+        if let Some(millis) = work.millis {
+            let sample = Sample { time: work.time, millis };
+            for of in [
+                Some(LatencyOf::ALL),
+                Some(LatencyOf::provider(work.provider)),
+                work.model.map(LatencyOf::model),
+            ] {
+                if let Some(of) = of {
+                    self.latencies.entry(of).or_insert(Sampled::Later(Vec::new())).note(sample, step);
+                }
+            }
         }
         for provider in [0, work.provider] {
             if let Some(model) = work.model {
@@ -262,8 +299,19 @@ impl Standing {
         for (id, change) in self.accounts.drain() {
             settle_account(conn, totals, id, &change, self.is_bulk)?;
         }
-        for of in self.latencies.drain() {
-            settle_latency(conn, of)?;
+        if self.windows.len() >= WINDOWS {
+            self.windows.clear();
+        }
+        for (of, sampled) in self.latencies.drain() {
+            let window = match (self.windows.remove(&of), sampled) {
+                (Some(mut window), Sampled::Later(samples)) if window.ends_before(&samples) => {
+                    samples.into_iter().for_each(|sample| window.push(sample));
+                    window
+                }
+                _ => Window::find(conn, of)?,
+            };
+            set_latency(conn, of, window.latency())?;
+            self.windows.insert(of, window);
         }
         for (service, served) in self.services.drain() {
             settle_service(conn, service, served)?;
@@ -293,7 +341,8 @@ pub(super) fn settle_all(conn: &Connection) -> Result<(), Fault> {
     let all =
         latencies.query_map([], |row| Ok(LatencyOf { kind: row.get("kind")?, who: row.get("who")? }))?;
     for of in all {
-        settle_latency(conn, of?)?;
+        let of = of?;
+        set_latency(conn, of, latency(conn, of)?)?;
     }
     let mut services = conn.prepare(LIST_SERVICES)?;
     let all = services
@@ -383,41 +432,69 @@ pub(super) struct Latency {
     pub(super) last: i64,
 }
 
-impl Latency {
-    /// Of samples in milliseconds, the newest first; none of none.
-    fn of(newest: i64, mut samples: Vec<i64>) -> Option<Self> {
-        let last = *samples.first()?;
-        let count = samples.len() as i64;
+impl Sampled {
+    fn note(&mut self, sample: Sample, step: i64) {
+        match self {
+            Self::Later(samples) if step > 0 && samples.last().is_none_or(|last| last.time < sample.time) => {
+                samples.push(sample);
+            }
+            _ => *self = Self::Otherwise,
+        }
+    }
+}
+
+impl Window {
+    fn find(conn: &Connection, of: LatencyOf) -> Result<Self, Fault> {
+        let limit = SAMPLES as i64;
+        let (sql, parameters): (_, &[(&str, &dyn ToSql)]) = match of.kind {
+            LatencyOf::PROVIDER => (LIST_SAMPLES_OF_PROVIDER, &[(":who", &of.who), (":limit", &limit)]),
+            LatencyOf::MODEL => (LIST_SAMPLES_OF_MODEL, &[(":who", &of.who), (":limit", &limit)]),
+            _ => (LIST_SAMPLES, &[(":limit", &limit)]),
+        };
+        let mut statement = conn.prepare_cached(sql)?;
+        let mut rows = statement.query(parameters)?;
+        let mut window = Self::default();
+        while let Some(row) = rows.next()? {
+            if window.millis.is_empty() {
+                window.newest = row.get("time")?;
+            }
+            window.millis.push_back(row.get("millis")?);
+        }
+        Ok(window)
+    }
+
+    /// Whether these samples, in their order, are all later than what is here.
+    fn ends_before(&self, samples: &[Sample]) -> bool {
+        samples.first().is_some_and(|first| self.millis.is_empty() || self.newest < first.time)
+    }
+
+    fn push(&mut self, sample: Sample) {
+        self.newest = sample.time;
+        self.millis.truncate(SAMPLES - 1);
+        self.millis.push_front(sample.millis);
+    }
+
+    /// What the samples say; nothing if there is none.
+    fn latency(&self) -> Option<Latency> {
+        let last = *self.millis.front()?;
+        let count = self.millis.len() as i64;
         // Of halves the greater, as whoever rounds in JavaScript does. No span of time is beyond 53 bits.
-        let mean = (2 * samples.iter().sum::<i64>() + count).div_euclid(2 * count);
-        samples.sort_unstable();
-        let rank = |percent: usize| samples.get((percent * samples.len()).div_ceil(100) - 1).copied();
-        Some(Self { newest, samples: samples.len(), p50: rank(50)?, p95: rank(95)?, mean, last })
+        let mean = (2 * self.millis.iter().sum::<i64>() + count).div_euclid(2 * count);
+        let mut sorted: Vec<i64> = self.millis.iter().copied().collect();
+        sorted.sort_unstable();
+        let rank = |percent: usize| sorted.get((percent * sorted.len()).div_ceil(100) - 1).copied();
+        let (newest, samples) = (self.newest, sorted.len());
+        Some(Latency { newest, samples, p50: rank(50)?, p95: rank(95)?, mean, last })
     }
 }
 
 /// What the newest samples of a group say; none if it has none.
 pub(super) fn latency(conn: &Connection, of: LatencyOf) -> Result<Option<Latency>, Fault> {
-    let limit = SAMPLES as i64;
-    let (sql, parameters): (_, &[(&str, &dyn rusqlite::ToSql)]) = match of.kind {
-        LatencyOf::PROVIDER => (LIST_SAMPLES_OF_PROVIDER, &[(":who", &of.who), (":limit", &limit)]),
-        LatencyOf::MODEL => (LIST_SAMPLES_OF_MODEL, &[(":who", &of.who), (":limit", &limit)]),
-        _ => (LIST_SAMPLES, &[(":limit", &limit)]),
-    };
-    let mut statement = conn.prepare_cached(sql)?;
-    let mut rows = statement.query(parameters)?;
-    let (mut newest, mut samples) = (0, Vec::with_capacity(SAMPLES));
-    while let Some(row) = rows.next()? {
-        if samples.is_empty() {
-            newest = row.get("time")?;
-        }
-        samples.push(row.get("millis")?);
-    }
-    Ok(Latency::of(newest, samples))
+    Ok(Window::find(conn, of)?.latency())
 }
 
-fn settle_latency(conn: &Connection, of: LatencyOf) -> Result<(), Fault> {
-    match latency(conn, of)? {
+fn set_latency(conn: &Connection, of: LatencyOf, latency: Option<Latency>) -> Result<(), Fault> {
+    match latency {
         None => {
             conn.prepare_cached(REMOVE_LATENCY)?.execute(named_params! {":kind": of.kind, ":who": of.who})?
         }
@@ -522,16 +599,34 @@ fn settle_trust(conn: &Connection, totals: &mut Totals, trust: Trust) -> Result<
 mod tests {
     use super::*;
 
+    fn latency(millis: impl IntoIterator<Item = i64>) -> Option<Latency> {
+        Window { newest: 1, millis: millis.into_iter().collect() }.latency()
+    }
+
+    #[test]
+    fn a_window_takes_what_is_later_and_lets_go_of_what_is_too_old() {
+        let mut window = Window::default();
+        assert!(window.ends_before(&[Sample { time: 0, millis: 0 }]));
+        for time in 1..=101 {
+            let sample = Sample { time, millis: time };
+            assert!(window.ends_before(&[sample]));
+            window.push(sample);
+            assert!(!window.ends_before(&[sample]) && !window.ends_before(&[]));
+        }
+        assert_eq!((window.newest, window.millis.len()), (101, SAMPLES));
+        assert_eq!((window.millis.front(), window.millis.back()), (Some(&101), Some(&2)));
+    }
+
     #[test]
     fn percentiles_are_by_nearest_rank_and_means_are_rounded() {
-        assert_eq!(Latency::of(1, Vec::new()), None);
-        let one = Latency::of(1, vec![7]).unwrap();
+        assert_eq!(latency([]), None);
+        let one = latency([7]).unwrap();
         assert_eq!((one.p50, one.p95, one.mean, one.last, one.samples), (7, 7, 7, 7, 1));
-        let two = Latency::of(1, vec![2, 1]).unwrap();
+        let two = latency([2, 1]).unwrap();
         assert_eq!((two.p50, two.p95, two.mean, two.last), (1, 2, 2, 2), "1.5 becomes 2");
-        let hundred = Latency::of(1, (1..=100).rev().collect()).unwrap();
+        let hundred = latency((1..=100).rev()).unwrap();
         assert_eq!((hundred.p50, hundred.p95, hundred.mean, hundred.last), (50, 95, 51, 100));
-        let odd = Latency::of(1, vec![0, 0, 1]).unwrap();
+        let odd = latency([0, 0, 1]).unwrap();
         assert_eq!((odd.p50, odd.p95, odd.mean), (0, 1, 0));
     }
 }

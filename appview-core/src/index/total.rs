@@ -5,8 +5,9 @@
 //! and whichever came in between. Deliberately absent: what belongs to which group, which `record` decides.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
-use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
+use rusqlite::{Connection, Row, named_params};
 
 use super::{Fault, number_of};
 use crate::record::Collection;
@@ -23,18 +24,21 @@ const HOURS: i64 = 7 * 24;
 /// From the first week's beginning to 1970, which began on a Thursday: weeks begin on Monday, at 00:00 UTC.
 const BEFORE_1970: i64 = 3 * 24 * HOUR;
 
-/// Most sums that wait to be written. A repository is applied as a whole, and each of its records may belong to others.
+/// Most sums that wait to be written, and most that are remembered as they are written: some megabytes. A repository is
+/// applied as a whole, and each of its records may belong to others.
 const HELD: usize = 16_384;
 
 const FIND_WEEK: &str = "
     select records, tokens_in, tokens_out, hours from total
      where kind = :kind and a = :a and b = :b and week = :week";
 
-const SET_WEEK: &str = "
+const ADD_WEEK: &str = "
     insert into total (kind, a, b, week, records, tokens_in, tokens_out, hours)
-    values (:kind, :a, :b, :week, :records, :tokens_in, :tokens_out, :hours)
-    on conflict do update
-       set records = :records, tokens_in = :tokens_in, tokens_out = :tokens_out, hours = :hours";
+    values (:kind, :a, :b, :week, :records, :tokens_in, :tokens_out, :hours)";
+
+const SET_WEEK: &str = "
+    update total set records = :records, tokens_in = :tokens_in, tokens_out = :tokens_out, hours = :hours
+     where kind = :kind and a = :a and b = :b and week = :week";
 
 const REMOVE_WEEK: &str = "
     delete from total where kind = :kind and a = :a and b = :b and week = :week";
@@ -181,21 +185,27 @@ impl Week {
     }
 }
 
-/// What has been added and is not written yet.
+/// A group in one of its weeks: what one row is about.
+type Key = (Group, i64);
+
+/// What has been added and is not written yet, and some of what is written. Only good as long as no transaction is rolled
+/// back.
 #[derive(Debug, Default)]
 pub(super) struct Totals {
-    weeks: HashMap<(Group, i64), Week>,
+    added: HashMap<Key, Week>,
+    /// As it is stored; nothing where there is no row.
+    stored: HashMap<Key, Week>,
 }
 
 impl Totals {
     /// Adds to a group, in the week of a moment.
     pub(super) fn add(&mut self, group: Group, micros: i64, step: Sum) {
-        self.weeks.entry((group, week_of(micros))).or_default().sum.add(step);
+        self.added.entry((group, week_of(micros))).or_default().sum.add(step);
     }
 
     /// The same for a group whose hours are told apart.
     pub(super) fn add_hour(&mut self, group: Group, micros: i64, step: Sum) {
-        let week = self.weeks.entry((group, week_of(micros))).or_default();
+        let week = self.added.entry((group, week_of(micros))).or_default();
         week.sum.add(step);
         week.add(hour_of(micros), step);
     }
@@ -203,52 +213,70 @@ impl Totals {
     /// Adds to a group that is of no time.
     pub(super) fn count(&mut self, group: Group, step: i64) {
         let step = Sum { records: step, ..Sum::default() };
-        self.weeks.entry((group, 0)).or_default().sum.add(step);
+        self.added.entry((group, 0)).or_default().sum.add(step);
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.weeks.len() >= HELD
+        self.added.len() >= HELD
     }
 
     /// Writes what was added. In the order of the keys, so that neighbours in the table are written together.
     pub(super) fn flush(&mut self, conn: &Connection) -> Result<(), Fault> {
-        let mut weeks: Vec<_> = self.weeks.drain().collect();
-        weeks.sort_unstable_by_key(|(key, _)| *key);
-        let (mut find, mut set) = (conn.prepare_cached(FIND_WEEK)?, conn.prepare_cached(SET_WEEK)?);
-        for ((Group { kind, a, b }, week), added) in weeks {
-            let stored = find
-                .query_row(named_params! {":kind": kind, ":a": a, ":b": b, ":week": week}, |row| {
-                    Ok(Week::read(row))
-                })
-                .optional()?
-                .transpose()?;
-            let is_stored = stored.is_some();
-            let mut total = stored.unwrap_or_default();
-            total.add_all(&added);
-            if total == Week::default() {
-                if is_stored {
-                    let key = named_params! {":kind": kind, ":a": a, ":b": b, ":week": week};
-                    conn.prepare_cached(REMOVE_WEEK)?.execute(key)?;
-                }
-                continue;
-            }
-            set.execute(named_params! {
-                ":kind": kind,
-                ":a": a,
-                ":b": b,
-                ":week": week,
-                ":records": total.sum.records,
-                ":tokens_in": total.sum.tokens_in,
-                ":tokens_out": total.sum.tokens_out,
-                ":hours": encode(&total.hours),
-            })?;
+        let mut added: Vec<_> = self.added.drain().collect();
+        added.sort_unstable_by_key(|(key, _)| *key);
+        if self.stored.len() >= HELD {
+            self.stored.clear();
+        }
+        for (key, added) in added {
+            let stored = match self.stored.entry(key) {
+                Entry::Occupied(stored) => stored.into_mut(),
+                Entry::Vacant(place) => place.insert(find(conn, key)?),
+            };
+            let is_stored = *stored != Week::default();
+            stored.add_all(&added);
+            write(conn, key, stored, is_stored)?;
         }
         Ok(())
     }
 
     pub(super) fn forget(&mut self) {
-        self.weeks.clear();
+        *self = Self::default();
     }
+}
+
+fn find(conn: &Connection, (Group { kind, a, b }, week): Key) -> Result<Week, Fault> {
+    let mut statement = conn.prepare_cached(FIND_WEEK)?;
+    let mut rows = statement.query(named_params! {":kind": kind, ":a": a, ":b": b, ":week": week})?;
+    rows.next()?.map_or(Ok(Week::default()), Week::read)
+}
+
+fn write(
+    conn: &Connection,
+    (Group { kind, a, b }, week): Key,
+    total: &Week,
+    is_stored: bool,
+) -> Result<(), Fault> {
+    let sql = match (is_stored, *total == Week::default()) {
+        (false, true) => return Ok(()),
+        (true, true) => {
+            let key = named_params! {":kind": kind, ":a": a, ":b": b, ":week": week};
+            conn.prepare_cached(REMOVE_WEEK)?.execute(key)?;
+            return Ok(());
+        }
+        (false, false) => ADD_WEEK,
+        (true, false) => SET_WEEK,
+    };
+    conn.prepare_cached(sql)?.execute(named_params! {
+        ":kind": kind,
+        ":a": a,
+        ":b": b,
+        ":week": week,
+        ":records": total.sum.records,
+        ":tokens_in": total.sum.tokens_in,
+        ":tokens_out": total.sum.tokens_out,
+        ":hours": encode(&total.hours),
+    })?;
+    Ok(())
 }
 
 /// Hours as a row has them: for each its number in the week, then its three sums as LEB128. A week of all hours takes

@@ -115,7 +115,10 @@ pub async fn serve<L: Listener<Addr: Into<Peer>>>(
         };
         while connections.try_join_next().is_some() {}
         let peer: Peer = address.into();
-        let Some(seat) = seats.take(peer) else { continue };
+        let Some(seat) = seats.take(peer) else {
+            metrics::counter!("appview_http_connections_refused_total").increment(1);
+            continue;
+        };
         let (router, mut stopped) = (router.clone(), stopped.clone());
         connections.spawn(async move {
             let _held = (place, seat);

@@ -10,14 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use appview_core::block::Cid;
 use appview_core::source::http::{Http, HttpError};
 use appview_core::source::pds::{Hosts, PdsError};
 use appview_core::source::spool::Spool;
 use appview_core::source::turns::Politeness;
 use appview_core::source::wire::{ChosenBy, Outside, Reach};
 use fixtures::{KeyKind, World};
-use outside::{Ending, MadeUp, PDS, Said};
+use outside::{Ending, MadeUp, PDS, Said, padded};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
@@ -220,19 +219,7 @@ async fn exports_together_take_no_more_of_the_disk_than_they_may() {
     let mut world = World::new(1);
     let account = world.create_account(KeyKind::K256);
     world.genesis_frames(&account);
-    let mut car = world.car(&account);
-    // Sections that nothing refers to: an export may carry more than its tree.
-    for number in 0..6 {
-        let block = vec![number; 1 << 20];
-        let section = [Cid::of(&block).to_bytes().as_slice(), &block].concat();
-        let mut length = section.len();
-        while length > 0x7f {
-            car.push((length & 0x7f) as u8 | 0x80);
-            length >>= 7;
-        }
-        car.push(length as u8);
-        car.extend_from_slice(&section);
-    }
+    let car = padded(world.car(&account), 6);
     let did = account.parse().unwrap();
     let body: Vec<_> = car.chunks(64 << 10).map(|chunk| (Duration::ZERO, chunk.to_vec().into())).collect();
     let made_up = MadeUp::new(move |_| Said { body: body.clone(), ..Said::new(200, "") });

@@ -17,7 +17,7 @@ use appview_core::sync::verifier::Unresolved;
 use appview_core::sync::{Freshness, Hosting, Postponed, Proof, RecordChange, RepoHead, Scope};
 use appview_core::syntax::Did;
 use fixtures::{KeyKind, World, Write, records};
-use outside::{Asked, Asker, MadeUp, PDS, Said, not_registered};
+use outside::{Asked, Asker, MadeUp, PDS, Said, not_registered, padded};
 use serde_json::json;
 
 const OTHER: &str = "https://other.example.com";
@@ -181,6 +181,28 @@ async fn a_repository_that_is_not_proven_is_tried_again_until_it_is() {
     }
     net.with(|inner| inner.instead.clear());
     let Answer::Repo { repo, .. } = asker.answer().await else { panic!("a repository") };
+    assert_eq!(repo.head(), net.head());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_of_ours_that_fails_costs_a_repository_no_attempt() {
+    let net = Net::new();
+    let large = padded(net.with(|inner| inner.world.car(&inner.whose)), 6);
+    net.instead(PDS, "getRepo", Said::new(200, large));
+    let made_up = net.made_up();
+    let folder = tempfile::tempdir().unwrap();
+    let spool = folder.path().join("spool");
+    let mut asker = Asker::spooling(&made_up, spool.clone());
+    asker.asking.ask(Request::Repo { did: net.did(), held: None, attempt: 3, not_before: 0 });
+    for _ in 0..20 {
+        let Input::Postponed { did, postponed } = asker.hear().await else { panic!("it is put off") };
+        assert_eq!((did, postponed.attempt), (net.did(), 3));
+        let pause = Duration::from_micros(postponed.until - made_up.now());
+        assert!(pause > secs(60) && pause <= secs(300), "{pause:?}");
+    }
+    std::fs::create_dir(&spool).unwrap();
+    let Answer::Repo { repo, .. } = asker.answer().await else { panic!("a repository") };
+    assert!(repo.is_file());
     assert_eq!(repo.head(), net.head());
 }
 

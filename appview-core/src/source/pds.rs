@@ -7,6 +7,7 @@
 //!
 //! The shapes of requests and answers are `atrium-api`'s. Follows [`com.atproto.sync`](https://docs.bsky.app/docs/category/http-reference).
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,6 +68,14 @@ pub enum PdsError {
     /// The host says that it does not serve the account.
     #[error("the host says that the account is {0}")]
     Inactive(Hosting),
+    /// The disk that exports are spooled to fails, or is full. No fault of the host's.
+    #[error("cannot spool an export in {}: {said}", folder.display())]
+    Disk {
+        /// The folder that they are spooled to.
+        folder: PathBuf,
+        /// What the system says.
+        said: String,
+    },
     /// There is no room for it on disk beside the others.
     #[error("the export has no room beside the others")]
     NoRoom,
@@ -83,6 +92,7 @@ impl PdsError {
             Self::Http(error) => error.label(),
             Self::Block(_) => "not-a-car",
             Self::Inactive(_) => "inactive",
+            Self::Disk { .. } => "disk",
             Self::NoRoom => "no-room",
             Self::Slow => "slow",
         }
@@ -223,7 +233,7 @@ impl Hosts {
         drop(stream);
         let opened = in_place_or_beside(bytes, move || match spooled {
             Some(file) => file.open(),
-            None => Archive::from_bytes(memory),
+            None => Ok(Archive::from_bytes(memory)?),
         });
         Ok(Export { archive: opened.await?, place })
     }

@@ -15,6 +15,7 @@ use appview_core::source::pds::{Hosts, PdsError};
 use appview_core::source::spool::Spool;
 use appview_core::source::turns::Politeness;
 use appview_core::source::wire::{ChosenBy, Outside, Reach};
+use appview_core::syntax::Did;
 use fixtures::{KeyKind, World};
 use outside::{Ending, MadeUp, PDS, Said, padded};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -233,6 +234,40 @@ async fn exports_together_take_no_more_of_the_disk_than_they_may() {
     for _ in 0..3 {
         // What failed gave back what it had taken, and so does what is done with.
         assert!(hosts.repo(PDS, &did).await.unwrap().archive.is_file());
+    }
+}
+
+#[tokio::test]
+async fn large_exports_share_the_memory_of_what_the_largest_may_take() {
+    let mut world = World::new(1);
+    let account = world.create_account(KeyKind::K256);
+    world.genesis_frames(&account);
+    let car = Arc::new(padded(world.car(&account), 70));
+    let routes = axum::Router::new().fallback(move || {
+        let car = Arc::clone(&car);
+        async move { car.to_vec() }
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let pds = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+    let folder = tempfile::tempdir().unwrap();
+    let hosts = Hosts::new(on_loopback(), Spool::new(folder.path().into()));
+    let did: Did = account.parse().unwrap();
+    let mut fetching = tokio::task::JoinSet::new();
+    for _ in 0..5 {
+        let (hosts, pds, did) = (hosts.clone(), pds.clone(), did.clone());
+        fetching.spawn(async move { hosts.repo(&pds, &did).await.unwrap() });
+    }
+    // Each may have 1.9 million blocks at most, for all that can be known before it is opened.
+    let mut opened = vec![fetching.join_next().await.unwrap().unwrap()];
+    opened.push(fetching.join_next().await.unwrap().unwrap());
+    assert!(opened.iter().all(|export| export.archive.is_file()));
+    let third = tokio::time::timeout(Duration::from_secs(1), fetching.join_next());
+    assert!(third.await.is_err(), "there is no memory for a third");
+    // Who is done with one lets in the next, and nobody is kept out for ever.
+    while let Some(done) = opened.pop() {
+        drop(done);
+        opened.extend(fetching.join_next().await.map(Result::unwrap));
     }
 }
 

@@ -29,7 +29,7 @@ use crate::sync::Hosting;
 use crate::syntax::{Did, Nsid, RepoPath, Tid};
 
 /// Exports up to this many bytes stay in memory.
-const IN_MEMORY: usize = 4 << 20;
+const IN_MEMORY: usize = 1 << 20;
 /// Exports that are asked for, or wait for a place to arrive in, at once.
 const ASKED_AT_ONCE: usize = 32;
 /// Exports that arrive, or wait for room in the queue to the pump, at once.
@@ -231,11 +231,14 @@ impl Hosts {
         metrics::counter!("appview_export_bytes_total").increment(bytes);
         metrics::histogram!("appview_export_seconds").record(stream.elapsed());
         drop(stream);
-        let opened = in_place_or_beside(bytes, move || match spooled {
-            Some(file) => file.open(),
-            None => Ok(Archive::from_bytes(memory)?),
-        });
-        Ok(Export { archive: opened.await?, place })
+        let archive = match spooled {
+            Some(file) => {
+                let whole = file.whole().await;
+                in_place_or_beside(bytes, move || whole.open()).await?
+            }
+            None => in_place_or_beside(bytes, move || Archive::from_bytes(memory)).await?,
+        };
+        Ok(Export { archive, place })
     }
 
     /// Fetches the proof of one record, or of its absence: a CAR.

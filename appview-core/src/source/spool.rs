@@ -1,8 +1,9 @@
-//! Exports on disk while they arrive and are proven: files without a name in one folder, bounded in their sum (feature `net`).
+//! Exports on disk while they arrive and are proven: files without a name in one folder, bounded in their sum, and so are the
+//! tables of their blocks in memory (feature `net`).
 //!
-//! Bytes enter as they come; an [`Archive`] leaves, which gives its room back when it is gone, wherever that is.
-//! Deliberately absent: who has room first. Whoever finds none is to come back later: each would wait for what the others
-//! hold already.
+//! Bytes enter as they come; an [`Archive`] leaves, which gives its room back when it is gone, wherever that is: proven, on its
+//! way to the pump, or written. Deliberately absent: who has room first. Whoever finds none on disk is to come back later: each
+//! would wait for what the others hold already. For memory all wait in line: who has it needs no more.
 
 use std::fs::File;
 use std::io::{Seek as _, Write as _};
@@ -20,26 +21,31 @@ use crate::limits;
 /// the others have the rest.
 const ROOM: u64 = 8 * limits::EXPORT_BYTES;
 
+/// Bytes of memory that all tables of blocks take together: as many as the largest table that an export may have.
+const TABLES: usize = limits::ARCHIVE_BLOCKS * Archive::BYTES_PER_BLOCK;
+
 /// Where exports are spooled; cheap to clone, one room for all clones.
 #[derive(Debug, Clone)]
 pub struct Spool {
     folder: PathBuf,
-    /// A permit for each byte.
+    /// A permit for each byte on disk.
     room: Arc<Semaphore>,
+    /// A permit for each byte of memory.
+    tables: Arc<Semaphore>,
 }
 
 impl Spool {
-    /// Takes 8 GiB of the folder's disk at most.
+    /// Takes 8 GiB of the folder's disk at most, and 80 MB of memory.
     #[must_use]
     pub fn new(folder: PathBuf) -> Self {
         Self::with_room(folder, ROOM)
     }
 
-    /// Takes so many bytes of the folder's disk at most.
+    /// Takes so many bytes of the folder's disk at most, and 80 MB of memory.
     #[must_use]
     pub fn with_room(folder: PathBuf, bytes: u64) -> Self {
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
-        Self { folder, room: Arc::new(Semaphore::new(bytes)) }
+        Self { folder, room: Arc::new(Semaphore::new(bytes)), tables: Arc::new(Semaphore::new(TABLES)) }
     }
 
     pub(super) fn file(&self) -> Result<Spooled, PdsError> {
@@ -48,7 +54,7 @@ impl Spool {
     }
 
     fn spooled(&self, file: File) -> Spooled {
-        Spooled { file, spool: self.clone(), taken: None }
+        Spooled { file, bytes: 0, spool: self.clone(), taken: None }
     }
 }
 
@@ -56,6 +62,7 @@ impl Spool {
 #[derive(Debug)]
 pub(super) struct Spooled {
     file: File,
+    bytes: u64,
     spool: Spool,
     taken: Option<OwnedSemaphorePermit>,
 }
@@ -71,15 +78,37 @@ impl Spooled {
             Some(taken) => taken.merge(more),
             taken @ None => *taken = Some(more),
         }
-        self.file.write_all(bytes).map_err(|error| failed(&self.spool.folder, &error))
+        self.file.write_all(bytes).map_err(|error| failed(&self.spool.folder, &error))?;
+        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
+        Ok(())
     }
 
-    /// Opens what has arrived.
-    pub(super) fn open(mut self) -> Result<Archive, PdsError> {
-        self.file.rewind().map_err(|error| failed(&self.spool.folder, &error))?;
-        Archive::from_file_keeping(self.file, self.taken).map_err(|error| match error {
+    /// Waits until there is memory for the largest table that so many bytes can have. How many blocks they are is known only
+    /// when the table is there.
+    pub(super) async fn whole(self) -> Whole {
+        let most = (self.bytes / Archive::SMALLEST_BLOCK).min(limits::ARCHIVE_BLOCKS as u64);
+        let most = u32::try_from(most).unwrap_or(u32::MAX).saturating_mul(Archive::BYTES_PER_BLOCK as u32);
+        // Nobody closes the semaphore, so there is always a permit.
+        let table = Arc::clone(&self.spool.tables).acquire_many_owned(most).await.ok();
+        Whole { spooled: self, table }
+    }
+}
+
+/// One export that has arrived, with memory for the table of its blocks.
+#[derive(Debug)]
+pub(super) struct Whole {
+    spooled: Spooled,
+    table: Option<OwnedSemaphorePermit>,
+}
+
+impl Whole {
+    /// Opens it.
+    pub(super) fn open(self) -> Result<Archive, PdsError> {
+        let Self { spooled: Spooled { mut file, spool, taken, .. }, table } = self;
+        file.rewind().map_err(|error| failed(&spool.folder, &error))?;
+        Archive::from_file_keeping(file, (taken, table)).map_err(|error| match error {
             // What the host sent is in the file; whether that can be read is not up to the host.
-            BlockError::Io { kind } => failed(&self.spool.folder, &kind.into()),
+            BlockError::Io { kind } => failed(&spool.folder, &kind.into()),
             error => error.into(),
         })
     }

@@ -150,9 +150,16 @@ impl Desk {
     }
 
     async fn unresolved(&self, errand: Errand, error: ResolveError) -> Ended {
-        if error.is_gone() && !matches!(errand.what, What::Identity | What::Record { .. }) {
-            // Without a DID there is no account.
-            return self.hosted(errand, Hosting::Deleted).await;
+        let hosting = match error {
+            ResolveError::Tombstoned { .. } => Some(Hosting::Deleted),
+            // Without a DID there is no account; but whoever does not know it may be wrong, and what is erased is lost.
+            ResolveError::Gone { .. } => Some(Hosting::Inactive),
+            _ => None,
+        };
+        if let Some(hosting) = hosting
+            && !matches!(errand.what, What::Identity | What::Record { .. })
+        {
+            return self.hosted(errand, hosting).await;
         }
         match errand.what {
             What::Identity if error.is_final() => {

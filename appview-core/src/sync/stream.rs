@@ -160,6 +160,9 @@ impl Stream {
                 return Order::Repeated;
             }
             (Some(last), _) if seq <= last => Order::Rewound,
+            // Where the newest event was asked for once more, a service may begin with the one before it, as if the cursor were
+            // to be answered too.
+            (None, Some(newest)) if seq.saturating_add(1) == newest => return Order::Repeated,
             // A cursor inside the window may bring its own event once more, nothing older.
             (None, Some(newest)) if seq < newest => Order::Rewound,
             (None, Some(newest)) if seq > newest.saturating_add(1) && !self.is_gap_told => Order::Skipped,
@@ -233,6 +236,16 @@ mod tests {
         stream.connect();
         assert_eq!(stream.begin(7), Order::Rewound);
         assert_eq!(stream.watermark().unwrap().seq, 7);
+    }
+
+    #[test]
+    fn a_service_that_is_asked_for_the_newest_event_again_may_begin_with_the_one_before_it() {
+        let mut stream = Stream::new("wss://relay".to_owned(), Some(100));
+        assert_eq!(stream.begin(99), Order::Repeated);
+        assert_eq!(stream.begin(100), Order::Next);
+        assert_eq!(stream.begin(101), Order::Next);
+        stream.connect();
+        assert_eq!(stream.begin(99), Order::Rewound, "what is older still shows that it counts anew");
     }
 
     #[test]

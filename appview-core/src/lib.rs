@@ -7,7 +7,7 @@
 //!
 //! ```
 //! use appview_core::index::Index;
-//! use appview_core::query::Limit;
+//! use appview_core::query::{Limit, ProviderFilter};
 //! use appview_core::record::Catalog;
 //! use appview_core::source::replay::{Identities, RepoFolder, prove_export};
 //! use appview_core::sync::{Change, Scope};
@@ -27,7 +27,7 @@
 //!     writer.apply(&[Change::Repo(repo)], &[], 0)?;
 //! }
 //!
-//! let newest = index.reader()?.list_providers(Limit::new(1)?, None)?;
+//! let newest = index.reader()?.list_providers(&ProviderFilter::default(), Limit::new(1)?, None)?;
 //! assert_eq!(newest.items.len(), 1);
 //! assert_eq!(index.fingerprint()?.to_string().len(), 64);
 //! # Ok(())
@@ -42,6 +42,7 @@
 //! - [`sync`]: from messages to proven changes. [`sync::verify`] proves; [`sync::Verifier`] keeps the order, without any
 //!   input or output of its own.
 //! - [`record`]: lexicons, how well a record keeps them, typed views.
+//! - [`trust`]: whether receipts and settlements are what they say.
 //! - [`index`]: the file: [`Index`](index::Index), [`IndexWriter`](index::IndexWriter),
 //!   [`IndexReader`](index::IndexReader), rebuild, check.
 //! - [`query`]: what a reader can be asked.
@@ -62,6 +63,7 @@ pub mod repo;
 pub mod source;
 pub mod sync;
 pub mod syntax;
+pub mod trust;
 
 #[cfg(all(doctest, feature = "net"))]
 #[doc = include_str!("../../README.md")]

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What each room may import besides itself: a whole room, or items of one.
-const MAY_IMPORT: [(&str, &[&str]); 8] = [
+const MAY_IMPORT: [(&str, &[&str]); 9] = [
     ("limits", &[]),
     ("syntax", &["limits"]),
     ("block", &["limits"]),
     ("repo", &["syntax", "block", "limits"]),
     ("sync", &["syntax", "block", "repo", "limits"]),
     ("record", &["syntax", "block", "limits", "repo::PublicKey", "repo::KeyError", "repo::SignatureError"]),
+    ("trust", &["syntax", "block", "record", "limits", "repo::PublicKey"]),
     (
         "index",
         &[
@@ -37,7 +38,7 @@ const MAY_IMPORT: [(&str, &[&str]); 8] = [
             "sync::Watch",
         ],
     ),
-    ("query", &["syntax", "block", "record", "index", "limits", "sync::Hosting"]),
+    ("query", &["syntax", "block", "record", "trust", "index", "limits", "sync::Hosting"]),
 ];
 
 /// Rooms that import what they like, and that nobody imports.

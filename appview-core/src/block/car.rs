@@ -3,7 +3,7 @@
 //! [`Slice`] is a CAR in memory, borrowed: the `blocks` of a message. [`Reader`] streams a CAR of any length through one
 //! buffer, and [`Archive`] keeps what is needed to read its blocks again in any order: 20 bytes of memory for each
 //! block, so that a 300 MB export fits a small process. Each of them hashes every block before anyone sees it.
-//! Deliberately absent: what the roots mean, and any network. Rejected alternative: `iroh-car`, which does not compare
+//! [`write`] makes one. Deliberately absent: what the roots mean, and any network. Rejected alternative: `iroh-car`, which does not compare
 //! a block with its CID.
 //!
 //! Follows [CAR v1](https://ipld.io/specs/transport/car/carv1/); as the repository specification asks, blocks may come
@@ -439,6 +439,36 @@ fn header(bytes: &[u8]) -> Result<Vec<Cid>, BlockError> {
     }
     reader.end()?;
     Ok(roots)
+}
+
+/// A CAR of one root, with blocks in the order given. Whether they hash to their CIDs is for the caller to know.
+#[must_use]
+pub fn write<'a>(root: &Cid, blocks: impl IntoIterator<Item = (Cid, &'a [u8])>) -> Vec<u8> {
+    let mut header = Vec::with_capacity(64);
+    cbor::write_head(&mut header, 5, 2);
+    cbor::write_text(&mut header, "roots");
+    cbor::write_head(&mut header, 4, 1);
+    cbor::write_link(&mut header, root);
+    cbor::write_text(&mut header, "version");
+    cbor::write_integer(&mut header, 1);
+    let mut car = Vec::with_capacity(4_096);
+    write_varint(&mut car, header.len() as u64);
+    car.extend_from_slice(&header);
+    for (cid, block) in blocks {
+        write_varint(&mut car, (Cid::BYTES + block.len()) as u64);
+        car.extend_from_slice(&cid.to_bytes());
+        car.extend_from_slice(block);
+    }
+    car
+}
+
+fn write_varint(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        // The lowest seven bits, and a mark that more follow.
+        out.push((number & 0x7f) as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
 }
 
 /// Splits one length-prefixed section off `rest`, which is the end of an input of `total` bytes.

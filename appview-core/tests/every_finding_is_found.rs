@@ -7,11 +7,12 @@
 mod verdict;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use appview_core::syntax::Did;
 use appview_core::trust::ledger::{self, Fee};
 use appview_core::trust::{
-    Books, Code, Document, Evidence, Exchange, Finding, Profile, Standing, verify_charge,
+    Books, Code, Document, Evidence, Examiner, Exchange, Finding, Profile, Standing, verify_charge,
     verify_exchange_record, verify_receipt, verify_settlement,
 };
 use serde_json::{Value as Json, json};
@@ -443,6 +444,47 @@ fn seals() -> BTreeSet<Code> {
     let file = vectors("provider-seal.json").unwrap();
     let listed = cases(&file, "cases").iter().flat_map(|case| case["expected"]["codes"].as_array().unwrap());
     listed.map(|code| Code::from_text(code.as_str().unwrap()).unwrap()).collect()
+}
+
+#[test]
+fn a_verdict_is_remembered_for_its_evidence_and_no_other() {
+    let examiner = Examiner::new(terms());
+    let ask = |evidence: &Evidence, profile| {
+        examiner.receipt(evidence, &Deal::receipt_uri(), profile, now()).unwrap()
+    };
+    let good = Deal::new().evidence();
+    let first = ask(&good, Profile::Advise);
+    assert!(Arc::ptr_eq(&first, &ask(&good.clone(), Profile::Advise)), "it was not judged twice");
+    assert!(!Arc::ptr_eq(&first, &ask(&good, Profile::Strict)), "another profile is another question");
+
+    let mut deal = Deal::new();
+    deal.job["maxTokensOut"] = 1.into();
+    let other = ask(&deal.evidence(), Profile::Strict);
+    assert_eq!(codes(&other.findings), [Code::XTokensOverCeiling]);
+    // The block of another record under the attestation's CID: what was found of that CID's own is not said of it.
+    let attestation = at(PROVIDER, "attestation", "3mtiuzem2ah27");
+    let genuine = good.find(&attestation).unwrap();
+    let mut forged = deal_attestation_with(|attestation| attestation["osVersion"] = "0".into());
+    forged["selfSignature"] = "AAAA".into();
+    let mut lying = good.clone();
+    lying.put(
+        appview_core::trust::Exhibit::new(
+            genuine.uri().clone(),
+            genuine.cid(),
+            appview_core::block::json::json_to_cbor(&forged).unwrap(),
+        )
+        .unwrap(),
+    );
+    let found = codes(&ask(&lying, Profile::Strict).findings);
+    assert_eq!(found, [Code::AttestationSelfsigInvalid, Code::XRecordCidMismatch]);
+}
+
+/// The attestation of a deal, signed and then changed.
+fn deal_attestation_with(change: impl FnOnce(&mut Json)) -> Json {
+    let mut deal = Deal::new();
+    deal.sign();
+    change(&mut deal.attestation);
+    deal.attestation
 }
 
 #[test]

@@ -6,7 +6,7 @@
 
 use super::Instant;
 use super::canonical::Canonical;
-use super::evidence::Exhibit;
+use super::exhibit::Exhibit;
 use crate::block::cid::sha256;
 use crate::block::{Map, Value};
 use crate::record::{self, Catalog, Collection, Reading, Rule};

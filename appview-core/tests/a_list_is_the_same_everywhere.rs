@@ -1,11 +1,11 @@
 //! Pages are a function of the records: of equal keys the greater DID comes first, and a cursor outlives what it names.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod network;
 
-use appview_core::query::{FriendFilter, Limit, QueryError, ReceiptFilter};
+use appview_core::query::{FriendFilter, Limit, ProviderFilter, QueryError, ReceiptFilter};
 use appview_core::sync::{Change, Hosting};
-use fixtures::{KeyKind, Write, records};
+use fixtures::{Ipld, KeyKind, Write, records};
 use network::{Business, Network, Scratch, all_pages, did, pages};
 
 #[test]
@@ -67,6 +67,7 @@ fn filters_come_before_limits() {
         provider: Some(did(&business.owner)),
         requester: Some(did(&business.requester)),
         job: Some(business.jobs[0].clone()),
+        ..ReceiptFilter::default()
     };
     let oldest = reader.list_receipts(&filter, Limit::new(1).unwrap(), None).unwrap();
     assert_eq!(oldest.items[0].uri().to_string(), business.receipts[0]);
@@ -88,8 +89,15 @@ fn a_cursor_of_another_kind_is_refused() {
     let reader = scratch.reader();
     let limit = Limit::new(1).unwrap();
     let by_repo = reader.fingerprints_by_repo(limit, None).unwrap().cursor.unwrap();
-    assert!(matches!(reader.list_providers(limit, Some(&by_repo)), Err(QueryError::Cursor)));
-    let of_list = reader.list_receipts(&ReceiptFilter::default(), limit, None).unwrap().cursor.unwrap();
+    assert!(matches!(
+        reader.list_providers(&ProviderFilter::default(), limit, Some(&by_repo)),
+        Err(QueryError::Cursor)
+    ));
+    let of_list = reader
+        .list_receipts(&ReceiptFilter::default(), Limit::new(1).unwrap(), None)
+        .unwrap()
+        .cursor
+        .unwrap();
     assert!(matches!(reader.fingerprints_by_repo(limit, Some(&of_list)), Err(QueryError::Cursor)));
 }
 
@@ -99,7 +107,7 @@ fn a_reader_answers_from_one_moment_until_it_is_refreshed() {
     let scratch = Scratch::told(&business.told);
     let mut reader = scratch.reader();
     let providers = |reader: &appview_core::index::IndexReader| {
-        reader.list_providers(Limit::default(), None).unwrap().items.len()
+        reader.list_providers(&ProviderFilter::default(), Limit::default(), None).unwrap().items.len()
     };
     assert_eq!(providers(&reader), 1);
     scratch
@@ -109,4 +117,32 @@ fn a_reader_answers_from_one_moment_until_it_is_refreshed() {
     assert_eq!(providers(&reader), 1);
     reader.refresh().unwrap();
     assert_eq!(providers(&reader), 0);
+}
+
+#[test]
+fn a_page_of_large_records_is_short_and_goes_on() {
+    let mut network = Network::new(45);
+    let account = network.world.create_account(KeyKind::K256);
+    let mut told = Vec::new();
+    let mut keys: Vec<String> = Vec::new();
+    for number in 0..12 {
+        let Ipld::Map(mut profile) = records::friend("did:web:subject.example", network.world.now_micros())
+        else {
+            panic!("a record is a map")
+        };
+        profile.insert("unknown".into(), Ipld::String("a".repeat(900_000)));
+        keys.push(format!("3jzfcijpj2z2{}", char::from(b'a' + number)));
+        let record = Ipld::Map(profile);
+        told.push(
+            network.commit(&account, vec![Write::create(records::FRIEND, keys.last().unwrap(), record)]),
+        );
+    }
+    let reader = Scratch::told(&told).reader();
+    let list = |cursor: Option<&_>| reader.list_friends(&FriendFilter::default(), Limit::MAX, cursor);
+    let pages = pages(list);
+    assert!(pages.iter().all(|(page, _)| page.len() <= 5), "five have more than four megabytes");
+    assert!(pages.len() < 5, "and a page is as long as it may be");
+    let listed: Vec<String> = all_pages(list).iter().map(|record| record.rkey.to_string()).collect();
+    keys.reverse();
+    assert_eq!(listed, keys);
 }

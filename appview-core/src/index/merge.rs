@@ -20,7 +20,7 @@ use crate::syntax::RepoPath;
 /// A page is read as a whole before any of its rows is changed, and whatever is written before the next one is read has a
 /// key before it: SQLite leaves open what a cursor sees of a table that changes under it.
 const LIST_RECORDS: &str = "
-    select id, rkey, cid, verdict from record
+    select id, rkey, cid, verdict, time from record
      where repo = :repo and collection = :collection and rkey > :after order by rkey limit 1000";
 
 /// The rows of a full page.

@@ -7,9 +7,9 @@
 use rusqlite::{Connection, ToSql, named_params};
 
 use super::RecordView;
-use super::record::{FIND_RECORD, collection_id, did_id};
+use super::record::{FIND_RECORD, did_id};
 use crate::block::Map;
-use crate::index::{Fault, IndexError, IndexReader, SingleUse, hosting, link_key};
+use crate::index::{Fault, IndexError, IndexReader, SingleUse, hosting, link_key, number_of};
 use crate::limits;
 use crate::record::Collection;
 use crate::syntax::AtUri;
@@ -17,23 +17,23 @@ use crate::trust::{Evidence, Exhibit};
 
 /// One repository's provider records, malformed ones too, newest key first.
 pub(super) const LIST_OFFERS: &str = "
-    select :did as did, :nsid as nsid, rkey, cid, verdict, body
+    select :did as did, :nsid as nsid, rkey, cid, verdict, time, body
       from record
      where repo = :repo and collection = :collection
      order by rkey desc limit :limit";
 
-/// The other receipts for a job, oldest key first.
+/// The other receipts for a job, oldest first.
 pub(super) const LIST_OF_JOB: &str = "
-    select did, :nsid as nsid, record.rkey, cid, verdict, body
+    select did, :nsid as nsid, record.rkey, cid, verdict, record.time as time, body
       from receipt
       cross join record on record.id = receipt.record
       cross join did on did.id = receipt.provider
      where job = :job and (receipt.rkey <> :but_rkey or did <> :but_did)
-     order by receipt.rkey, did limit :limit";
+     order by receipt.time, receipt.rkey, did limit :limit";
 
 /// One exchange's settlements for a receipt. There is one, and refunds perhaps; those of others are passed over.
 pub(super) const LIST_SETTLED: &str = "
-    select :did as did, :nsid as nsid, record.rkey, cid, verdict, body
+    select :did as did, :nsid as nsid, record.rkey, cid, verdict, record.time as time, body
       from settlement
       cross join record on record.id = settlement.record and record.repo = :repo
      where receipt = :receipt
@@ -41,7 +41,7 @@ pub(super) const LIST_SETTLED: &str = "
 
 /// Who else uses what should be used once, oldest key first.
 pub(super) const LIST_SHARING: &str = "
-    select did, nsid, record.rkey, cid, verdict, body
+    select did, nsid, record.rkey, cid, verdict, record.time as time, body
       from single_use
       cross join record on record.id = single_use.record
       cross join collection on collection.id = record.collection
@@ -181,7 +181,7 @@ impl Gathering<'_> {
                 ":did": repo,
                 ":nsid": nsid,
                 ":repo": self.id(repo)?,
-                ":collection": collection_id(self.conn, nsid)?,
+                ":collection": number_of(Collection::Provider),
                 ":limit": limits::EVIDENCE_OFFERS,
             },
         )?;

@@ -12,6 +12,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ use super::rebuild::Asked;
 use super::relay::{Dialect, Line, Received, RelayUrl, Traffic};
 use super::wire::Outside;
 use super::writing::spawn_writer;
-use crate::index::{FeedSeq, IndexError, IndexWriter};
+use crate::index::{Applied, FeedSeq, IndexError, IndexWriter};
 use crate::sync::verifier::{Closing, Pace, Standing, StreamStanding, Tally};
 use crate::sync::{Scope, Verifier};
 use crate::syntax::{Did, Nsid};
@@ -149,6 +150,7 @@ pub enum Answers {
 pub struct Pulse {
     beat: Arc<Mutex<Beat>>,
     feed: watch::Sender<FeedSeq>,
+    version: Arc<AtomicU64>,
 }
 
 /// One reading of a [`Pulse`].
@@ -184,15 +186,32 @@ impl Pulse {
         self.beat.lock().map(|beat| beat.clone()).unwrap_or_default()
     }
 
-    /// Notes the place of the newest change that has been committed.
-    pub(super) fn tell_feed(&self, place: FeedSeq) {
-        self.feed.send_if_modified(|newest| std::mem::replace(newest, place) < place);
+    /// Notes what a transaction has changed.
+    pub(super) fn tell(&self, applied: &Applied) {
+        let place = applied.feed;
+        let is_told = self.feed.send_if_modified(|newest| std::mem::replace(newest, place) < place);
+        // What is quarantined changes answers too, and the feed does not tell of it.
+        if is_told || applied.created + applied.updated + applied.deleted > 0 {
+            self.count_change();
+        }
     }
 
     /// The place of the newest change that has been committed; wakes whoever waits for more of the feed.
     #[must_use]
     pub fn feed(&self) -> watch::Receiver<FeedSeq> {
         self.feed.subscribe()
+    }
+
+    /// A number that has grown whenever the index may answer anything else than before: whatever is read after it was looked
+    /// at is at least as new. It counts within this process, and means nothing elsewhere.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Counts a change of the index: for whoever writes to it without [`follow`].
+    pub fn count_change(&self) {
+        self.version.fetch_add(1, Ordering::Release);
     }
 
     pub(super) fn write(&self, change: impl FnOnce(&mut Beat)) {
@@ -215,6 +234,8 @@ pub async fn follow(
     pulse: Pulse,
     shutdown: impl Future<Output = ()>,
 ) -> Result<IndexWriter, IndexError> {
+    // Whoever had the writer before may have changed anything with it, the file included.
+    pulse.count_change();
     let clock = following.outside.clock.clone();
     let Started { verifier, upstream, outbox, inbox, mut sockets } = start(&writer, following)?;
     let (sink, written, patience) = spawn_writer(writer, outbox, pulse.clone());
@@ -262,6 +283,8 @@ pub async fn follow_in_place<S: Sink + AsRef<IndexWriter>>(
 where
     S::Error: From<IndexError>,
 {
+    // Whoever had the writer before may have changed anything with it, the file included.
+    pulse.count_change();
     let clock = following.outside.clock.clone();
     let Started { verifier, upstream, outbox: _, inbox, mut sockets } = start(sink.as_ref(), following)?;
     let mut pump = std::pin::pin!(pump(verifier, upstream, sink, inbox, pulse, &clock));
@@ -423,7 +446,9 @@ impl Report<'_> {
 
 fn tell(notice: &Notice) {
     let Notice { name, message, closing, .. } = notice;
-    metrics::counter!("appview_stream_notices_total", "name" => name.clone()).increment(1);
+    // A service may use any word, and a label is kept for ever.
+    let known = ["OutdatedCursor", "FutureCursor", "ConsumerTooSlow"].into_iter().find(|known| known == name);
+    metrics::counter!("appview_stream_notices_total", "name" => known.unwrap_or("other")).increment(1);
     match (name.as_str(), closing) {
         ("OutdatedCursor", _) => {
             tracing::warn!(?message, "events were missed; every repository is proven again");

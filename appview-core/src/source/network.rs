@@ -15,6 +15,7 @@ use reqwest::Url;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
+use super::authority::Authorities;
 use super::backlog::Progress;
 use super::clock::{Clock, micros};
 use super::directory::Directory;
@@ -50,6 +51,10 @@ pub struct Network {
     pub directory: Directory,
     /// Fetches repositories.
     pub hosts: Hosts,
+    /// Fetches the documents of brokers and exchanges.
+    pub authorities: Authorities,
+    /// Asks whoever else is to be asked, as politely as all of these.
+    pub http: Http,
     /// What time it is.
     pub clock: Clock,
     /// What is indexed.
@@ -82,7 +87,9 @@ impl Network {
         let clock = outside.clock.clone();
         Self {
             directory: Directory::new(http.clone(), clock.clone(), plc),
-            hosts: Hosts::new(http, Spool::new(spool)),
+            authorities: Authorities::new(&http, clock.clone(), plc),
+            hosts: Hosts::new(http.clone(), Spool::new(spool)),
+            http,
             clock,
             scope,
             progress: Progress::default(),

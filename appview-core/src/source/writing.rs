@@ -66,7 +66,7 @@ pub(super) fn spawn_writer(
             let applied = patiently(write, FIRST_PAUSE, &running)?;
             metrics::histogram!("appview_write_seconds").record(began.elapsed());
             metrics::counter!("appview_changes_written_total").increment(batch.changes.len() as u64);
-            pulse.tell_feed(applied.feed);
+            pulse.tell(&applied);
             for refused in applied.refused {
                 tell_refused(&refused);
                 doubted.push(refused.did);

@@ -7,6 +7,7 @@ pub mod http;
 pub mod network;
 pub mod npm;
 pub mod relay;
+pub mod served;
 pub mod town;
 
 use std::collections::BTreeMap;

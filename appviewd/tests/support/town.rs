@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -32,6 +33,18 @@ struct Inner {
     /// An export is given for each permit; how many were asked for.
     exports: Semaphore,
     asked: watch::Sender<usize>,
+    /// What is given in the place of a record's proof, and how often one was asked for.
+    instead: Mutex<Option<Instead>>,
+    proofs: AtomicUsize,
+}
+
+/// What a host gives in the place of a proof.
+#[derive(Clone)]
+pub enum Instead {
+    /// An XRPC error.
+    Error(&'static str),
+    /// These bytes.
+    Bytes(Vec<u8>),
 }
 
 impl Town {
@@ -45,6 +58,8 @@ impl Town {
             told: watch::channel(()).0,
             exports: Semaphore::new(Semaphore::MAX_PERMITS),
             asked: watch::channel(0).0,
+            instead: Mutex::default(),
+            proofs: AtomicUsize::new(0),
         }));
         let routes = Router::new()
             .route("/{did}", get(document))
@@ -54,6 +69,10 @@ impl Town {
             .with_state(town.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
         town
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.0.address
     }
 
     pub fn relay(&self) -> String {
@@ -130,6 +149,33 @@ impl Town {
             records.map(record).collect::<Vec<_>>()
         };
         world.dids().flat_map(of).collect()
+    }
+
+    /// Signs a commit that no relay tells of.
+    pub fn commit_silently(&self, did: &Did, writes: Vec<Write>) {
+        let mut world = self.0.world.lock().unwrap();
+        world.advance(1_000_000);
+        world.commit(did, writes);
+    }
+
+    /// The proof of a record, as its host gives it if nothing else is to be given.
+    pub fn proof(&self, did: &Did, path: &str) -> Vec<u8> {
+        self.0.world.lock().unwrap().repo(did).record_car(path)
+    }
+
+    /// Has something else given in the place of proofs, or not any more.
+    pub fn give_instead(&self, instead: Option<Instead>) {
+        *self.0.instead.lock().unwrap() = instead;
+    }
+
+    /// How many proofs were asked for.
+    pub fn proofs(&self) -> usize {
+        self.0.proofs.load(Ordering::SeqCst)
+    }
+
+    /// The key of an account, as its document has it.
+    pub fn key(&self, did: &Did) -> String {
+        self.0.world.lock().unwrap().signing_key(did).did_key()
     }
 
     /// Gives no export until they are [released](Self::release); says how many were asked for so far.
@@ -226,12 +272,23 @@ async fn sync(State(town): State<Town>, Path(method): Path<String>, RawQuery(que
             let head = world.head(parameter("did="));
             axum::Json(json!({"cid": head.commit.to_string(), "rev": head.rev})).into_response()
         }
-        // A whole repository proves any of its records.
-        "getRecord" => town.0.world.lock().unwrap().car(parameter("did=")).into_response(),
         "getRepo" => {
             town.0.asked.send_modify(|asked| *asked += 1);
             town.0.exports.acquire().await.unwrap().forget();
             town.0.world.lock().unwrap().car(parameter("did=")).into_response()
+        }
+        "getRecord" => {
+            town.0.proofs.fetch_add(1, Ordering::SeqCst);
+            match town.0.instead.lock().unwrap().clone() {
+                Some(Instead::Error(name)) => {
+                    (StatusCode::BAD_REQUEST, axum::Json(json!({"error": name}))).into_response()
+                }
+                Some(Instead::Bytes(bytes)) => bytes.into_response(),
+                None => {
+                    let path = format!("{}/{}", parameter("collection="), parameter("rkey="));
+                    town.0.world.lock().unwrap().repo(parameter("did=")).record_car(&path).into_response()
+                }
+            }
         }
         _ => StatusCode::NOT_IMPLEMENTED.into_response(),
     }

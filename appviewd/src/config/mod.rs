@@ -1,6 +1,8 @@
 //! The command line as it is typed. Values are parsed into types that cannot be wrong, so that commands check nothing.
 
+mod access;
 mod judge;
+mod upstream;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -13,8 +15,11 @@ use appview_core::source::relay::RelayUrl;
 use appview_core::syntax::{Did, Nsid};
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
-use crate::http::Terms;
+pub use access::{Access, AddressRange, PublicUrl};
 pub use judge::{Bundling, Documents, Judging, Verify};
+pub use upstream::{DirectoryUrl, DirectoryUrlError, NetworkAccess, Upstream};
+
+use crate::http::Terms;
 
 /// Where records are kept unless `--data-dir` says otherwise.
 const DATA_DIR: &str = "./appview-data";
@@ -188,8 +193,14 @@ pub enum Command {
         /// Swap in what could be proven, and list what was left out. Exits with 1 if anything was.
         #[arg(long)]
         partial: bool,
-        /// From the network: relay (or PDS) that is asked who has records; may be given more than once.
-        #[arg(long, value_name = "URL", default_value = "wss://bsky.network", env = "APPVIEWD_RELAY")]
+        /// From the network: relay (or PDS) that is asked who has records; may be given more than once, or with commas.
+        #[arg(
+            long,
+            value_name = "URL",
+            value_delimiter = ',',
+            default_value = "wss://bsky.network",
+            env = "APPVIEWD_RELAY"
+        )]
         relay: Vec<RelayUrl>,
         #[command(flatten)]
         network: NetworkAccess,
@@ -304,8 +315,14 @@ pub struct Serve {
     /// Where the index is.
     #[command(flatten)]
     pub data: DataDir,
-    /// Relay (or PDS) to follow, and to ask who has records; may be given more than once.
-    #[arg(long, value_name = "URL", default_value = "wss://bsky.network", env = "APPVIEWD_RELAY")]
+    /// Relay (or PDS) to follow, and to ask who has records; may be given more than once, or with commas.
+    #[arg(
+        long,
+        value_name = "URL",
+        value_delimiter = ',',
+        default_value = "wss://bsky.network",
+        env = "APPVIEWD_RELAY"
+    )]
     pub relay: Vec<RelayUrl>,
     /// What to follow: relay, or jetstream for a thousandth of the bandwidth. A Jetstream only hints: what it names is
     /// fetched from its PDS and proven, and --relay then says only whom to ask who has records.
@@ -350,6 +367,9 @@ pub struct Serve {
     /// What others are told.
     #[command(flatten)]
     pub feed: Feed,
+    /// Whom to answer.
+    #[command(flatten)]
+    pub access: Access,
     /// Whom to ask.
     #[command(flatten)]
     pub upstream: Upstream,
@@ -502,43 +522,6 @@ pub struct SavedUpstream {
     pub repos: Option<PathBuf>,
 }
 
-/// Text that names no directory.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected a URL like https://plc.directory, found {found:?}")]
-pub struct DirectoryUrlError {
-    found: String,
-}
-
-/// Where a directory of did:plc answers: an `http` or `https` URL, perhaps with a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DirectoryUrl(String);
-
-impl DirectoryUrl {
-    /// The URL.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for DirectoryUrl {
-    type Err = DirectoryUrlError;
-
-    fn from_str(text: &str) -> Result<Self, DirectoryUrlError> {
-        let error = || DirectoryUrlError { found: text.to_owned() };
-        let (scheme, rest) = text.split_once("://").ok_or_else(error)?;
-        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let is_path = |byte: u8| byte.is_ascii_graphic() && !b"?#".contains(&byte);
-        // A host and its port are written as a relay's are.
-        let is_host = format!("{scheme}://{host}").parse::<RelayUrl>().is_ok();
-        if matches!(scheme, "http" | "https") && is_host && path.bytes().all(is_path) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(error())
-        }
-    }
-}
-
 /// How `serve` tells others what changes, at `/subscribe`.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Feed {
@@ -571,32 +554,6 @@ impl Default for Feed {
     fn default() -> Self {
         Self { max_subscribers: Self::MOST_SUBSCRIBERS, feed_days: Self::DAYS }
     }
-}
-
-/// How the network is asked.
-#[derive(Debug, Clone, Args)]
-pub struct NetworkAccess {
-    /// Directory of did:plc.
-    #[arg(long, value_name = "URL", default_value = "https://plc.directory", env = "APPVIEWD_PLC")]
-    pub plc: DirectoryUrl,
-    /// Let DID documents lead to private and loopback addresses, over plain http too. For a network of your own; on the
-    /// public one it would let strangers make this machine ask its neighbours.
-    #[arg(long, env = "APPVIEWD_ALLOW_PRIVATE_HOSTS")]
-    pub allow_private_hosts: bool,
-}
-
-/// Where `serve` asks about identities and repositories.
-#[derive(Debug, Clone, Args)]
-pub struct Upstream {
-    /// The network itself, unless there are identities.
-    #[command(flatten)]
-    pub network: NetworkAccess,
-    /// Ask nobody: answer about identities from this file (see `replay --help`).
-    #[arg(long, value_name = "FILE", env = "APPVIEWD_IDENTITIES")]
-    pub identities: Option<PathBuf>,
-    /// With --identities: a folder of exports that stand in for every PDS.
-    #[arg(long, value_name = "DIR", requires = "identities", env = "APPVIEWD_REPOS")]
-    pub repos: Option<PathBuf>,
 }
 
 /// Where a new index comes from.

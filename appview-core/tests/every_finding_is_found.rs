@@ -17,8 +17,7 @@ use appview_core::trust::{
 };
 use serde_json::{Value as Json, json};
 use verdict::deal::{
-    BROKER, Deal, EXCHANGE, PROVIDER, REQUESTER, at, cid, exhibit, link, money, now, sign_as_exchange,
-    sign_record, terms, witness,
+    BROKER, Deal, EXCHANGE, PROVIDER, REQUESTER, at, cid, exhibit, link, money, now, sign_as_exchange, terms,
 };
 use verdict::{cases, evidence, instant, vectors};
 

@@ -120,7 +120,8 @@ fn an_index_finds_the_company_of_a_receipt() {
         deal.is_witnessed = true;
         drop(deal.second_receipt(Some(nonce)));
     };
-    let changes: [(&dyn Fn(&mut Deal), &[Code]); 4] = [
+    type Change<'c> = &'c dyn Fn(&mut Deal);
+    let changes: [(Change<'_>, &[Code]); 4] = [
         (&|_| (), &[]),
         (&twice, &[Code::XDuplicateJobReceipt]),
         (&same_nonce, &[Code::XJobNonceReused]),

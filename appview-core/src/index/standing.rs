@@ -261,14 +261,9 @@ impl Standing {
         }
         if let Some(millis) = work.millis {
             let sample = Sample { time: work.time, millis };
-            for of in [
-                Some(LatencyOf::ALL),
-                Some(LatencyOf::provider(work.provider)),
-                work.model.map(LatencyOf::model),
-            ] {
-                if let Some(of) = of {
-                    self.latencies.entry(of).or_insert(Sampled::Later(Vec::new())).note(sample, step);
-                }
+            let whose = [LatencyOf::ALL, LatencyOf::provider(work.provider)];
+            for of in whose.into_iter().chain(work.model.map(LatencyOf::model)) {
+                self.latencies.entry(of).or_insert(Sampled::Later(Vec::new())).note(sample, step);
             }
         }
         for provider in [0, work.provider] {

@@ -140,7 +140,7 @@ fn by_provider(
         let did = row.get_ref("did")?.as_str();
         providers.push(ProviderActivity {
             did: parsed(did.ok()).ok_or(Fault::Row("a did that is none"))?,
-            stats: windows(conn, Of::ModelOf { provider: row.get("id")?, model }, now)?,
+            stats: windows(conn, Of::ProviderModel { provider: row.get("id")?, model }, now)?,
         });
     }
     Ok(providers)

@@ -55,7 +55,7 @@ pub(super) enum Of {
     Requester(i64),
     Provider(i64),
     Model(i64),
-    ModelOf { provider: i64, model: i64 },
+    ProviderModel { provider: i64, model: i64 },
 }
 
 impl Of {
@@ -65,7 +65,7 @@ impl Of {
             Self::Requester(did) => Group::requester(did),
             Self::Provider(did) => Group::receipts(did),
             Self::Model(model) => Group::model(model),
-            Self::ModelOf { provider, model } => Group::model_of(provider, model),
+            Self::ProviderModel { provider, model } => Group::model_of(provider, model),
         }
     }
 }
@@ -155,7 +155,9 @@ fn receipts(conn: &Connection, of: Of, from: i64, until: i64) -> Result<Sum, Fau
         Of::Requester(did) => (ADD_UP_REQUESTER, vec![(":of", did)]),
         Of::Provider(did) => (ADD_UP_PROVIDER, vec![(":of", did)]),
         Of::Model(model) => (ADD_UP_MODEL, vec![(":of", model)]),
-        Of::ModelOf { provider, model } => (ADD_UP_MODEL_OF, vec![(":of", provider), (":model", model)]),
+        Of::ProviderModel { provider, model } => {
+            (ADD_UP_MODEL_OF, vec![(":of", provider), (":model", model)])
+        }
     };
     let mut parameters: Vec<(&str, &dyn rusqlite::ToSql)> = vec![(":from", &from), (":until", &until)];
     parameters.extend(who);

@@ -59,7 +59,7 @@ impl IndexReader {
                 TotalsOf::Model(model) => model_id(conn, model)?.map(Of::Model),
                 TotalsOf::ModelOf { model, provider } => {
                     let both = did(provider)?.zip(model_id(conn, model)?);
-                    both.map(|(provider, model)| Of::ModelOf { provider, model })
+                    both.map(|(provider, model)| Of::ProviderModel { provider, model })
                 }
             };
             of.map_or(Ok(Default::default()), |of| sums::within(conn, of, [span]))

@@ -30,6 +30,9 @@ const LIST_FINDINGS: &str = "
      where did = :did
      order by ordinal";
 
+const READ_RECORD: &str = "
+    select :did as did, rkey, cid, verdict, time, body from record where id = :record";
+
 const FIND_DID: &str = "select id from did where did = :did";
 
 const FIND_MODEL: &str = "select id from model where name = :name";
@@ -262,6 +265,19 @@ impl Filling {
     pub(super) fn page(self, cursor: impl Fn(&RecordView) -> PageCursor) -> Page<RecordView> {
         Page::cut(self.items, self.limit, cursor)
     }
+}
+
+/// The record of a typed row, in the repository and collection that the row tells.
+pub(super) fn record_of(
+    conn: &Connection,
+    record: i64,
+    did: &str,
+    collection: Nsid,
+) -> Result<RecordView, Fault> {
+    let mut statement = conn.prepare_cached(READ_RECORD)?;
+    let mut rows = statement.query(named_params! {":record": record, ":did": did})?;
+    let row = rows.next()?.ok_or(Fault::Row("a typed row without its record"))?;
+    RecordView::read_in(row, collection)
 }
 
 /// The NSID of a collection.

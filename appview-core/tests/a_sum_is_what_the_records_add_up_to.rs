@@ -7,10 +7,9 @@ mod network;
 use appview_core::index::IndexReader;
 use appview_core::query::{Limit, PageCursor, Span, TotalsOf};
 use appview_core::record::Catalog;
-use appview_core::sync::Change;
 use market::truth::Truth;
 use market::{DAY, HOUR, MODELS, Market, NAMES, NOW, acts, rebuilt, told};
-use network::{catalog, did};
+use network::{catalog, did, interleaved};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -99,26 +98,6 @@ fn compare(reader: &IndexReader, truth: &Truth, at_once: u32) {
         counts.repos.active as usize,
         states.iter().filter(|state| state.hosting.is_visible()).count()
     );
-}
-
-/// Takes the next change of one of the accounts, as `choices` say, until none is left.
-fn interleaved(told: Vec<Change>, choices: &[u8]) -> Vec<Change> {
-    let mut queues: Vec<(String, Vec<Change>)> = Vec::new();
-    for change in told {
-        let did = change.did().to_string();
-        match queues.iter_mut().find(|(known, _)| *known == did) {
-            Some((_, queue)) => queue.insert(0, change),
-            None => queues.push((did, vec![change])),
-        }
-    }
-    let mut order = Vec::new();
-    let mut choices = choices.iter().cycle();
-    while !queues.is_empty() {
-        let choice = usize::from(*choices.next().unwrap()) % queues.len();
-        order.extend(queues[choice].1.pop());
-        queues.retain(|(_, queue)| !queue.is_empty());
-    }
-    order
 }
 
 proptest! {

@@ -16,7 +16,7 @@ use appview_core::syntax::{Did, Nsid};
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 pub use access::{Access, AddressRange, PublicUrl};
-pub use judge::{Bundling, Documents, Judging, Verify};
+pub use judge::{Brokers, Bundling, Documents, Judging, Verify};
 pub use upstream::{DirectoryUrl, DirectoryUrlError, NetworkAccess, Upstream};
 
 use crate::http::Terms;

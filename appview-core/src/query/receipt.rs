@@ -282,10 +282,8 @@ fn look(
         looked_at += 1;
         let is_wanted = also.wants(row)? && claims.hold(row.get("provider")?)?;
         let did = row.get_ref("did")?.as_str().map_err(|_| Fault::Row("a did that is none"))?;
-        if is_wanted {
-            if filling.add(record_of(conn, row.get("record")?, did, nsid.clone())?) == Filled::Over {
-                break;
-            }
+        if is_wanted && filling.add(record_of(conn, row.get("record")?, did, nsid.clone())?) == Filled::Over {
+            break;
         }
         if looked_at == LOOKED_AT {
             let (time, rkey): (i64, String) = (row.get("time")?, row.get("rkey")?);

@@ -122,7 +122,7 @@ fn interleaved(told: Vec<Change>, choices: &[u8]) -> Vec<Change> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
 
     #[test]
     fn live_in_any_order_or_rebuilt_sums_are_those_of_the_records(
@@ -155,7 +155,7 @@ const STRICT: [&str; 2] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 3, ..ProptestConfig::default() })]
 
     #[test]
     fn other_lexicons_and_back_again_leave_sums_as_they_were(acts in acts(60)) {

@@ -7,6 +7,7 @@
 
 mod batch;
 mod check;
+mod directory;
 mod error;
 mod feed;
 mod fingerprint;
@@ -32,6 +33,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use check::{Checked, Damage};
+pub(crate) use directory::found_in;
 pub(crate) use error::Fault;
 pub use error::IndexError;
 pub use feed::{FEED_RETENTION, FeedSeq};

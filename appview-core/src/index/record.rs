@@ -285,6 +285,12 @@ impl Batch<'_> {
             (Some(known), Some(members)) => project::add(self.conn, self.interned, known, place, members)?,
             _ => Adds::Nothing,
         };
+        self.note_profile(place.repo, collection);
+        match &adds {
+            Adds::Work(work) => self.standing.add_work(work, place.rkey),
+            Adds::Trust(subject) => self.standing.trust(*subject, place.repo),
+            Adds::Nothing => {}
+        }
         self.add_up(place.repo, collection, place.time, &adds, 1)
     }
 
@@ -302,7 +308,19 @@ impl Batch<'_> {
             Some(known) => project::remove(self.conn, known, stored.id)?,
             None => Adds::Nothing,
         };
+        self.note_profile(repo, collection);
+        match &adds {
+            Adds::Work(work) => self.standing.remove_work(work),
+            Adds::Trust(subject) => self.standing.trust(*subject, repo),
+            Adds::Nothing => {}
+        }
         self.add_up(repo, collection, stored.time, &adds, -1)
+    }
+
+    fn note_profile(&mut self, repo: i64, collection: InCollection<'_>) {
+        if collection.id == number_of(Collection::Profile) {
+            self.standing.profile(repo);
+        }
     }
 
     /// Adds a record to whatever it belongs to (`step` is 1), or takes it away again (-1).
@@ -323,11 +341,6 @@ impl Batch<'_> {
                 false => self.totals.add(group, time, sum),
             }
         });
-        match adds {
-            Adds::Work(work) => self.standing.work(work, step),
-            Adds::Trust(subject) => self.standing.trust(*subject, repo),
-            Adds::Nothing => {}
-        }
         if self.totals.is_full() || self.standing.is_full() { self.settle() } else { Ok(()) }
     }
 

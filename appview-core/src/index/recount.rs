@@ -10,10 +10,10 @@ use super::project::Adds;
 use super::record::each_sum;
 use super::standing::{self, LatencyOf};
 use super::total::{Group, Hours, Sum, hour_of, week_of};
-use super::{Damage, Fault, number_of};
+use super::{Damage, Fault, directory, number_of};
 use crate::record::Collection;
 
-const LIST_TOTALS: &str = "select kind, a, b, week, records, tokens_in, tokens_out, hours from total";
+const LIST_TOTALS: &str = "select records, tokens_in, tokens_out, kind, a, b, week, hours from total";
 
 const LIST_REPOS: &str = "
     select id, did, hosting, proof, shown, offers, first, latest, joined, recent, coalesce(rev, 0) >> 10 as head
@@ -89,6 +89,7 @@ impl Recount {
         self.check_trust(conn, &mut tell)?;
         check_latency(conn, &mut tell)?;
         check_services(conn, &mut tell)?;
+        check_directory(conn, &mut tell)?;
         for (table, stored, expected) in COUNTS {
             let count = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, i64>(0));
             if count(stored)? != count(expected)? {
@@ -198,6 +199,25 @@ fn weigh_totals(conn: &Connection) -> Result<Recount, Fault> {
         }
     }
     Ok(stored)
+}
+
+fn check_directory(conn: &Connection, tell: &mut impl FnMut(Damage)) -> Result<(), Fault> {
+    let mut statement = conn.prepare(standing::LIST_SHOWN)?;
+    let (mut parts, mut last) = (0, None);
+    for id in statement.query_map([], |row| row.get(0))? {
+        let part = directory::part_of(id?);
+        if last == Some(part) {
+            continue;
+        }
+        (last, parts) = (Some(part), parts + 1);
+        if directory::stored(conn, part)?.as_deref() != Some(&*directory::names(conn, part)?) {
+            tell(derived("directory", "the names of some accounts"));
+        }
+    }
+    if parts != conn.query_row("select count(*) from directory", [], |row| row.get::<_, i64>(0))? {
+        tell(derived("directory", "the number of its rows"));
+    }
+    Ok(())
 }
 
 fn check_latency(conn: &Connection, tell: &mut impl FnMut(Damage)) -> Result<(), Fault> {

@@ -5,12 +5,13 @@
 //! changed, and its one row is what it finds. So nothing here depends on the order of changes. While a file is being
 //! filled in bulk, the indexes that this needs are not there yet: everything is looked at once at the end.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension as _, ToSql, named_params};
 
-use super::Fault;
 use super::total::{Group, HOUR, Hours, Totals, start_of};
+use super::{Fault, directory};
+use crate::syntax::Tid;
 
 /// Most receipts that a latency is about.
 pub(crate) const SAMPLES: usize = 100;
@@ -18,8 +19,8 @@ pub(crate) const SAMPLES: usize = 100;
 /// Most groups that wait to be looked at.
 const HELD: usize = 16_384;
 
-/// Most groups whose newest samples are remembered, in less than a kilobyte each.
-const WINDOWS: usize = 8_192;
+/// Most groups whose newest samples are remembered, in some two kilobytes each.
+const WINDOWS: usize = 4_096;
 
 const FIND_ACCOUNT: &str = "
     select shown, offers, first, latest, coalesce(rev, 0) >> 10 as head from repo where id = :id";
@@ -51,15 +52,15 @@ const FIND_EXTREMES: &str = "
 const LIST_ACCOUNTS: &str = "select id from repo where shown > 0 or latest > 0";
 
 const LIST_SAMPLES: &str = "
-    select time, millis from receipt where millis is not null
+    select time, rkey, millis from receipt where millis is not null
      order by time desc, rkey desc, millis desc limit :limit";
 
 const LIST_SAMPLES_OF_PROVIDER: &str = "
-    select time, millis from receipt where provider = :who and millis is not null
+    select time, rkey, millis from receipt where provider = :who and millis is not null
      order by time desc, rkey desc, millis desc limit :limit";
 
 const LIST_SAMPLES_OF_MODEL: &str = "
-    select time, millis from receipt where model = :who and millis is not null
+    select time, rkey, millis from receipt where model = :who and millis is not null
      order by time desc, rkey desc, millis desc limit :limit";
 
 const SET_LATENCY: &str = "
@@ -70,11 +71,13 @@ const SET_LATENCY: &str = "
 
 const REMOVE_LATENCY: &str = "delete from latency where kind = :kind and who = :who";
 
-const FIND_SERVICE: &str = "select newest from service where model = :model and provider = :provider";
+const RAISE_SERVICE: &str = "
+    insert into service (model, provider, newest) values (:model, :provider, :newest)
+    on conflict do update set newest = :newest where newest < :newest";
 
 const SET_SERVICE: &str = "
     insert into service (model, provider, newest) values (:model, :provider, :newest)
-    on conflict do update set newest = :newest";
+    on conflict do update set newest = :newest where newest <> :newest";
 
 const REMOVE_SERVICE: &str = "delete from service where model = :model and provider = :provider";
 
@@ -107,6 +110,8 @@ const LIST_SERVICES: &str = "
     select distinct b as model, a as provider from total where kind = 3
     union all
     select distinct a, 0 from total where kind = 2 and a <> 0";
+
+pub(super) const LIST_SHOWN: &str = "select id from repo where shown > 0 order by id";
 
 const LIST_LATENCIES: &str = "
     select distinct 1 as kind, provider as who from receipt where millis is not null
@@ -190,26 +195,23 @@ struct Trust {
 /// What happened to the samples of a group.
 #[derive(Debug)]
 enum Sampled {
-    /// These were added, each later than the one before.
-    Later(Vec<Sample>),
-    /// Something else.
+    /// These were added.
+    More(Vec<Sample>),
+    /// Something else: the group has to be looked at.
     Otherwise,
 }
 
-#[derive(Debug, Clone, Copy)]
+/// How long one receipt says that its work took, and where it stands among those of its group: later ones are greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Sample {
     time: i64,
+    rkey: Tid,
     millis: i64,
 }
 
-/// The newest samples of a group, as they are stored.
+/// The newest samples of a group, the newest first: all of them, or a hundred.
 #[derive(Debug, Default)]
-struct Window {
-    /// The time of the newest.
-    newest: i64,
-    /// In milliseconds, the newest first; at most a hundred.
-    millis: VecDeque<i64>,
-}
+struct Window(Vec<Sample>);
 
 /// Which groups have been touched.
 #[derive(Debug, Default)]
@@ -218,11 +220,13 @@ pub(super) struct Standing {
     is_bulk: bool,
     accounts: HashMap<i64, Account>,
     latencies: HashMap<LatencyOf, Sampled>,
-    /// Of groups that were looked at before. Nearly all samples are later than those before them: then nothing needs to be
-    /// looked at again.
+    /// Of groups that were looked at before. What is added to them has its place there, so that they need not be looked at
+    /// again.
     windows: HashMap<LatencyOf, Window>,
     services: HashMap<Service, Served>,
     trusts: HashSet<Trust>,
+    /// Parts of the directory.
+    parts: HashSet<i64>,
 }
 
 /// What a receipt says that its groups are made of.
@@ -235,6 +239,20 @@ pub(super) struct Work {
     pub(super) millis: Option<i64>,
     pub(super) tokens_in: i64,
     pub(super) tokens_out: i64,
+}
+
+impl Work {
+    /// Whose latency it is part of, if it tells how long it took.
+    fn latencies(&self) -> impl Iterator<Item = LatencyOf> {
+        let of_model = self.model.map(LatencyOf::model);
+        [LatencyOf::ALL, LatencyOf::provider(self.provider)].into_iter().chain(of_model)
+    }
+
+    /// Whose service it is.
+    fn services(&self) -> impl Iterator<Item = Service> {
+        let by = [0, self.provider];
+        self.model.into_iter().flat_map(move |model| by.map(|provider| Service { model, provider }))
+    }
 }
 
 impl Standing {
@@ -254,36 +272,48 @@ impl Standing {
         }
     }
 
-    /// The same of a receipt.
-    pub(super) fn work(&mut self, work: &Work, step: i64) {
+    /// The profile of an account is served from here on, or is not any more.
+    pub(super) fn profile(&mut self, repo: i64) {
+        if !self.is_bulk {
+            self.parts.insert(directory::part_of(repo));
+        }
+    }
+
+    /// A receipt is served from here on.
+    pub(super) fn add_work(&mut self, work: &Work, rkey: &str) {
         if self.is_bulk {
             return;
         }
         if let Some(millis) = work.millis {
-            let sample = Sample { time: work.time, millis };
-            for of in [
-                Some(LatencyOf::ALL),
-                Some(LatencyOf::provider(work.provider)),
-                work.model.map(LatencyOf::model),
-            ] {
-                if let Some(of) = of {
-                    self.latencies.entry(of).or_insert(Sampled::Later(Vec::new())).note(sample, step);
+            // A key that is no TID has no number.
+            let sample = rkey.parse().ok().map(|rkey| Sample { time: work.time, rkey, millis });
+            for of in work.latencies() {
+                match (self.latencies.entry(of).or_insert(Sampled::More(Vec::new())), sample) {
+                    (Sampled::More(samples), Some(sample)) => samples.push(sample),
+                    (sampled, _) => *sampled = Sampled::Otherwise,
                 }
             }
         }
-        for provider in [0, work.provider] {
-            if let Some(model) = work.model {
-                let served =
-                    self.services.entry(Service { model, provider }).or_insert(Served::At(work.time));
-                *served = match *served {
-                    Served::At(time) if step > 0 => Served::At(time.max(work.time)),
-                    _ => Served::Less,
-                };
+        for service in work.services() {
+            match self.services.entry(service).or_insert(Served::At(work.time)) {
+                Served::At(time) => *time = work.time.max(*time),
+                Served::Less => {}
             }
         }
     }
 
-    /// The same of a declaration of trust.
+    /// A receipt is not served any more.
+    pub(super) fn remove_work(&mut self, work: &Work) {
+        if self.is_bulk {
+            return;
+        }
+        if work.millis.is_some() {
+            self.latencies.extend(work.latencies().map(|of| (of, Sampled::Otherwise)));
+        }
+        self.services.extend(work.services().map(|service| (service, Served::Less)));
+    }
+
+    /// A declaration of trust is served from here on, or is not any more.
     pub(super) fn trust(&mut self, subject: i64, friender: i64) {
         if !self.is_bulk {
             self.trusts.insert(Trust { subject, friender });
@@ -297,27 +327,33 @@ impl Standing {
     /// Looks at what was touched. What was added up must have been written.
     pub(super) fn settle(&mut self, conn: &Connection, totals: &mut Totals) -> Result<(), Fault> {
         for (id, change) in self.accounts.drain() {
-            settle_account(conn, totals, id, &change, self.is_bulk)?;
+            let is_other = settle_account(conn, totals, id, &change, self.is_bulk)?;
+            if is_other && !self.is_bulk {
+                self.parts.insert(directory::part_of(id));
+            }
         }
         if self.windows.len() >= WINDOWS {
             self.windows.clear();
         }
         for (of, sampled) in self.latencies.drain() {
-            let window = match (self.windows.remove(&of), sampled) {
-                (Some(mut window), Sampled::Later(samples)) if window.ends_before(&samples) => {
-                    samples.into_iter().for_each(|sample| window.push(sample));
-                    window
-                }
-                _ => Window::find(conn, of)?,
-            };
-            set_latency(conn, of, window.latency())?;
-            self.windows.insert(of, window);
+            if let (Some(window), Sampled::More(samples)) = (self.windows.get_mut(&of), sampled) {
+                samples.into_iter().for_each(|sample| window.add(sample));
+                set_latency(conn, of, window.latency())?;
+                continue;
+            }
+            self.windows.remove(&of);
+            let samples = newest_samples(conn, of)?;
+            set_latency(conn, of, latency_of(&samples))?;
+            self.windows.extend(Window::of(&samples).map(|window| (of, window)));
         }
         for (service, served) in self.services.drain() {
             settle_service(conn, service, served)?;
         }
         for trust in self.trusts.drain() {
             settle_trust(conn, totals, trust)?;
+        }
+        for part in self.parts.drain() {
+            directory::settle(conn, part)?;
         }
         Ok(())
     }
@@ -336,6 +372,15 @@ pub(super) fn settle_all(conn: &Connection) -> Result<(), Fault> {
         // As if its first and last record had gone.
         let change = Account { removed: (1, i64::MAX), ..Account::default() };
         settle_account(conn, &mut totals, id, &change, false)?;
+    }
+    let mut accounts = conn.prepare(LIST_SHOWN)?;
+    let mut done = None;
+    for id in accounts.query_map([], |row| row.get(0))? {
+        let part = directory::part_of(id?);
+        if done != Some(part) {
+            directory::settle(conn, part)?;
+            done = Some(part);
+        }
     }
     let mut latencies = conn.prepare(LIST_LATENCIES)?;
     let all =
@@ -370,13 +415,14 @@ fn earlier(a: i64, b: i64) -> i64 {
     }
 }
 
+/// Returns whether the account begins or ceases to have a served record, or a machine on offer.
 fn settle_account(
     conn: &Connection,
     totals: &mut Totals,
     id: i64,
     change: &Account,
     is_bulk: bool,
-) -> Result<(), Fault> {
+) -> Result<bool, Fault> {
     let (shown, offers, mut first, mut latest, head): (i64, i64, i64, i64, i64) =
         conn.prepare_cached(FIND_ACCOUNT)?.query_row(named_params! {":id": id}, |row| {
             Ok((
@@ -410,7 +456,7 @@ fn settle_account(
             _ => {}
         }
     }
-    Ok(())
+    Ok((shown > 0, offers > 0) != (after.0 > 0, after.1 > 0))
 }
 
 /// The first and the last time of an account's served records.
@@ -432,65 +478,61 @@ pub(super) struct Latency {
     pub(super) last: i64,
 }
 
-impl Sampled {
-    fn note(&mut self, sample: Sample, step: i64) {
-        match self {
-            Self::Later(samples) if step > 0 && samples.last().is_none_or(|last| last.time < sample.time) => {
-                samples.push(sample);
-            }
-            _ => *self = Self::Otherwise,
-        }
+impl Window {
+    /// Of samples as they are found; none if one of them has a key without a number.
+    fn of(samples: &[(i64, String, i64)]) -> Option<Self> {
+        let sample = |(time, rkey, millis): &(i64, String, i64)| {
+            Some(Sample { time: *time, rkey: rkey.parse().ok()?, millis: *millis })
+        };
+        samples.iter().map(sample).collect::<Option<_>>().map(Self)
+    }
+
+    fn add(&mut self, sample: Sample) {
+        let at = self.0.partition_point(|held| *held > sample);
+        self.0.insert(at, sample);
+        self.0.truncate(SAMPLES);
+    }
+
+    fn latency(&self) -> Option<Latency> {
+        let newest = self.0.first()?.time;
+        Latency::of(newest, self.0.iter().map(|sample| sample.millis).collect())
     }
 }
 
-impl Window {
-    fn find(conn: &Connection, of: LatencyOf) -> Result<Self, Fault> {
-        let limit = SAMPLES as i64;
-        let (sql, parameters): (_, &[(&str, &dyn ToSql)]) = match of.kind {
-            LatencyOf::PROVIDER => (LIST_SAMPLES_OF_PROVIDER, &[(":who", &of.who), (":limit", &limit)]),
-            LatencyOf::MODEL => (LIST_SAMPLES_OF_MODEL, &[(":who", &of.who), (":limit", &limit)]),
-            _ => (LIST_SAMPLES, &[(":limit", &limit)]),
-        };
-        let mut statement = conn.prepare_cached(sql)?;
-        let mut rows = statement.query(parameters)?;
-        let mut window = Self::default();
-        while let Some(row) = rows.next()? {
-            if window.millis.is_empty() {
-                window.newest = row.get("time")?;
-            }
-            window.millis.push_back(row.get("millis")?);
-        }
-        Ok(window)
-    }
-
-    /// Whether these samples, in their order, are all later than what is here.
-    fn ends_before(&self, samples: &[Sample]) -> bool {
-        samples.first().is_some_and(|first| self.millis.is_empty() || self.newest < first.time)
-    }
-
-    fn push(&mut self, sample: Sample) {
-        self.newest = sample.time;
-        self.millis.truncate(SAMPLES - 1);
-        self.millis.push_front(sample.millis);
-    }
-
-    /// What the samples say; nothing if there is none.
-    fn latency(&self) -> Option<Latency> {
-        let last = *self.millis.front()?;
-        let count = self.millis.len() as i64;
+impl Latency {
+    /// Of samples in milliseconds, the newest first; none of none.
+    fn of(newest: i64, mut samples: Vec<i64>) -> Option<Self> {
+        let last = *samples.first()?;
+        let count = samples.len() as i64;
         // Of halves the greater, as whoever rounds in JavaScript does. No span of time is beyond 53 bits.
-        let mean = (2 * self.millis.iter().sum::<i64>() + count).div_euclid(2 * count);
-        let mut sorted: Vec<i64> = self.millis.iter().copied().collect();
-        sorted.sort_unstable();
-        let rank = |percent: usize| sorted.get((percent * sorted.len()).div_ceil(100) - 1).copied();
-        let (newest, samples) = (self.newest, sorted.len());
-        Some(Latency { newest, samples, p50: rank(50)?, p95: rank(95)?, mean, last })
+        let mean = (2 * samples.iter().sum::<i64>() + count).div_euclid(2 * count);
+        samples.sort_unstable();
+        let rank = |percent: usize| samples.get((percent * samples.len()).div_ceil(100) - 1).copied();
+        Some(Self { newest, samples: samples.len(), p50: rank(50)?, p95: rank(95)?, mean, last })
     }
 }
 
 /// What the newest samples of a group say; none if it has none.
 pub(super) fn latency(conn: &Connection, of: LatencyOf) -> Result<Option<Latency>, Fault> {
-    Ok(Window::find(conn, of)?.latency())
+    Ok(latency_of(&newest_samples(conn, of)?))
+}
+
+fn latency_of(samples: &[(i64, String, i64)]) -> Option<Latency> {
+    let (newest, ..) = samples.first()?;
+    Latency::of(*newest, samples.iter().map(|(_, _, millis)| *millis).collect())
+}
+
+/// Time, key and milliseconds of the newest samples of a group, the newest first.
+fn newest_samples(conn: &Connection, of: LatencyOf) -> Result<Vec<(i64, String, i64)>, Fault> {
+    let limit = SAMPLES as i64;
+    let (sql, parameters): (_, &[(&str, &dyn ToSql)]) = match of.kind {
+        LatencyOf::PROVIDER => (LIST_SAMPLES_OF_PROVIDER, &[(":who", &of.who), (":limit", &limit)]),
+        LatencyOf::MODEL => (LIST_SAMPLES_OF_MODEL, &[(":who", &of.who), (":limit", &limit)]),
+        _ => (LIST_SAMPLES, &[(":limit", &limit)]),
+    };
+    let mut statement = conn.prepare_cached(sql)?;
+    let rows = statement.query_map(parameters, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 fn set_latency(conn: &Connection, of: LatencyOf, latency: Option<Latency>) -> Result<(), Fault> {
@@ -514,22 +556,17 @@ fn set_latency(conn: &Connection, of: LatencyOf, latency: Option<Latency>) -> Re
 
 fn settle_service(conn: &Connection, service: Service, served: Served) -> Result<(), Fault> {
     let Service { model, provider } = service;
-    let stored: Option<i64> = conn
-        .prepare_cached(FIND_SERVICE)?
-        .query_row(named_params! {":model": model, ":provider": provider}, |row| row.get(0))
-        .optional()?;
-    let found = match served {
-        Served::At(time) => stored.max(Some(time)),
-        Served::Less => newest_service(conn, model, provider)?,
+    let (sql, newest) = match served {
+        Served::At(time) => (RAISE_SERVICE, Some(time)),
+        Served::Less => (SET_SERVICE, newest_service(conn, model, provider)?),
     };
-    match found {
-        _ if found == stored => 0,
+    match newest {
+        Some(newest) => conn
+            .prepare_cached(sql)?
+            .execute(named_params! {":model": model, ":provider": provider, ":newest": newest})?,
         None => conn
             .prepare_cached(REMOVE_SERVICE)?
             .execute(named_params! {":model": model, ":provider": provider})?,
-        Some(newest) => conn
-            .prepare_cached(SET_SERVICE)?
-            .execute(named_params! {":model": model, ":provider": provider, ":newest": newest})?,
     };
     Ok(())
 }
@@ -600,21 +637,23 @@ mod tests {
     use super::*;
 
     fn latency(millis: impl IntoIterator<Item = i64>) -> Option<Latency> {
-        Window { newest: 1, millis: millis.into_iter().collect() }.latency()
+        Latency::of(1, millis.into_iter().collect())
     }
 
     #[test]
-    fn a_window_takes_what_is_later_and_lets_go_of_what_is_too_old() {
+    fn a_window_has_the_newest_hundred_in_whatever_order_they_came() {
+        let sample = |number: u64| Sample {
+            time: number as i64 / 3,
+            rkey: Tid::from_micros(number % 7, 0),
+            millis: number as i64 % 2,
+        };
+        let mut all: Vec<Sample> = (0..150).map(|number| sample(number * 77 % 150)).collect();
         let mut window = Window::default();
-        assert!(window.ends_before(&[Sample { time: 0, millis: 0 }]));
-        for time in 1..=101 {
-            let sample = Sample { time, millis: time };
-            assert!(window.ends_before(&[sample]));
-            window.push(sample);
-            assert!(!window.ends_before(&[sample]) && !window.ends_before(&[]));
-        }
-        assert_eq!((window.newest, window.millis.len()), (101, SAMPLES));
-        assert_eq!((window.millis.front(), window.millis.back()), (Some(&101), Some(&2)));
+        all.iter().for_each(|sample| window.add(*sample));
+        all.sort();
+        all.reverse();
+        all.truncate(SAMPLES);
+        assert_eq!(window.0, all);
     }
 
     #[test]

@@ -129,13 +129,9 @@ impl Sum {
     /// One record without tokens.
     pub(crate) const ONE: Self = Self { records: 1, tokens_in: 0, tokens_out: 0 };
 
-    /// Reads a row's `records`, `tokens_in` and `tokens_out`.
+    /// Reads `records`, `tokens_in` and `tokens_out`, which every statement for sums gives first and in this order.
     pub(crate) fn read(row: &Row<'_>) -> Result<Self, Fault> {
-        Ok(Self {
-            records: row.get("records")?,
-            tokens_in: row.get("tokens_in")?,
-            tokens_out: row.get("tokens_out")?,
-        })
+        Ok(Self { records: row.get(0)?, tokens_in: row.get(1)?, tokens_out: row.get(2)? })
     }
 
     pub(crate) const fn add(&mut self, other: Self) {
@@ -159,7 +155,7 @@ pub(super) struct Week {
 }
 
 impl Week {
-    /// Reads a row's `records`, `tokens_in`, `tokens_out` and `hours`.
+    /// Reads a sum, and `hours`.
     pub(super) fn read(row: &Row<'_>) -> Result<Self, Fault> {
         let hours = row.get_ref("hours")?.as_blob().map_err(|_| Fault::Row("hours that are none"))?;
         Ok(Self { sum: Sum::read(row)?, hours: Hours::of(hours).collect::<Result<_, _>>()? })

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::page::TOP;
 use super::record::parsed;
-use super::sums::{self, Of};
+use super::sums::{Adder, Of};
 use super::{Limit, PageCursor, QueryError};
 use crate::index::{Fault, HOUR, IndexReader, Sum};
 use crate::syntax::{Datetime, Did};
@@ -107,7 +107,7 @@ impl IndexReader {
             let mut statement = conn.prepare_cached(LIST_MODELS)?;
             let mut rows = statement
                 .query(named_params! {":newest": newest, ":name": name, ":limit": limit.get() + 1})?;
-            let mut last = None;
+            let (mut last, mut adder) = (None, Adder::new(conn)?);
             while let Some(row) = rows.next()? {
                 if models.len() == limit.get() as usize {
                     cursor = last;
@@ -117,8 +117,8 @@ impl IndexReader {
                 last = Some(PageCursor::after(format!("{} {model_id}", row.get::<_, i64>("newest")?)));
                 models.push(ModelUse {
                     model_id,
-                    totals: windows(conn, Of::Model(model), now)?,
-                    by_provider: by_provider(conn, model, now, providers)?,
+                    totals: windows(&mut adder, Of::Model(model), now)?,
+                    by_provider: by_provider(conn, &mut adder, model, now, providers)?,
                 });
             }
             Ok(models)
@@ -129,6 +129,7 @@ impl IndexReader {
 
 fn by_provider(
     conn: &Connection,
+    adder: &mut Adder<'_>,
     model: i64,
     now: i64,
     limit: Limit<1_000>,
@@ -137,19 +138,20 @@ fn by_provider(
     let mut rows = statement.query(named_params! {":model": model, ":limit": limit.get()})?;
     let mut providers = Vec::new();
     while let Some(row) = rows.next()? {
-        let did = row.get_ref("did")?.as_str();
+        let did = row.get_ref(1)?.as_str();
         providers.push(ProviderActivity {
             did: parsed(did.ok()).ok_or(Fault::Row("a did that is none"))?,
-            stats: windows(conn, Of::ModelOf { provider: row.get("id")?, model }, now)?,
+            stats: windows(adder, Of::ModelOf { provider: row.get(0)?, model }, now)?,
         });
     }
     Ok(providers)
 }
 
-fn windows(conn: &Connection, of: Of, now: i64) -> Result<ActivityWindows, Fault> {
+fn windows(adder: &mut Adder<'_>, of: Of, now: i64) -> Result<ActivityWindows, Fault> {
     let within = |hours: i64| (now.saturating_sub(hours * HOUR), i64::MAX);
     let spans = [within(1), within(24), within(7 * 24), within(30 * 24)];
-    let [hour, day, week, month] = sums::within(conn, of, spans)?
+    let [hour, day, week, month] = adder
+        .within(of, spans)?
         .map(|sum: Sum| Activity { requests: sum.records, tokens: sum.tokens_in + sum.tokens_out });
     Ok(ActivityWindows { hour, day, week, month })
 }

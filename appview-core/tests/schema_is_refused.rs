@@ -211,9 +211,8 @@ fn a_check_finds_what_a_stray_hand_did() {
         ("repo", "update repo set recent = recent + 1"),
     ] {
         let found = tamper(what);
-        let is_of =
-            |damage: &Damage| matches!(damage, Damage::Derived { table: found, .. } if found == table);
-        assert!(!found.is_empty() && found.iter().all(is_of), "{what}: {found:?}");
-        assert!(found[0].to_string().starts_with(&format!("{table}: ")));
+        let begin = format!("{table}: ");
+        assert!(found.iter().any(|damage| damage.to_string().starts_with(&begin)), "{what}: {found:?}");
+        assert!(found.iter().all(|damage| matches!(damage, Damage::Derived { .. })), "{what}: {found:?}");
     }
 }

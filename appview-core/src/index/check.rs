@@ -156,8 +156,7 @@ impl IndexReader {
 }
 
 fn check(conn: &Connection, progress: impl FnMut(u64)) -> Result<Checked, Fault> {
-    // The integrity check looks at every cell itself. A mapped page would have its cells looked at again on each visit,
-    // which takes longer than all the rest.
+    // The integrity check looks at every cell itself, and so much is read that hardly a page stays in the cache.
     conn.execute_batch("pragma cell_size_check = off")?;
     let checked = check_all(conn, progress);
     conn.execute_batch("pragma cell_size_check = on")?;

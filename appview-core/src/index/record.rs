@@ -3,7 +3,7 @@
 //! A record is judged, stored, counted and, if it is served, copied into its typed table and added to the sums of whoever it
 //! names; each of these can be undone from the rows alone.
 
-use rusqlite::named_params;
+use rusqlite::{named_params, params};
 
 use super::batch::{Batch, Repo};
 use super::project::{self, Adds, Place};
@@ -113,18 +113,18 @@ impl Batch<'_> {
         let id = match stored {
             None => {
                 self.applied.created += 1;
-                self.conn.prepare_cached(ADD_RECORD)?.insert(named_params! {
-                    ":repo": repo.id,
-                    ":collection": collection.id,
-                    ":rkey": rkey.as_str(),
-                    ":cid": cid.to_bytes(),
-                    ":verdict": verdict.code(),
-                    ":served": served,
-                    ":seq": seq,
-                    ":rev": repo.rev(),
-                    ":time": time,
-                    ":body": block,
-                })?
+                self.conn.prepare_cached(ADD_RECORD)?.insert(params![
+                    repo.id,
+                    collection.id,
+                    rkey.as_str(),
+                    cid.to_bytes(),
+                    verdict.code(),
+                    served,
+                    seq,
+                    repo.rev(),
+                    time,
+                    block,
+                ])?
             }
             Some(stored) => {
                 self.applied.updated += 1;
@@ -397,11 +397,7 @@ impl Batch<'_> {
         rkey: &RecordKey,
     ) -> Result<Option<Stored>, Fault> {
         let mut statement = self.conn.prepare_cached(FIND_RECORD)?;
-        let mut rows = statement.query(named_params! {
-            ":repo": repo.id,
-            ":collection": collection.id,
-            ":rkey": rkey.as_str(),
-        })?;
+        let mut rows = statement.query(params![repo.id, collection.id, rkey.as_str()])?;
         rows.next()?.map(Stored::read).transpose()
     }
 }

@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use rusqlite::{Connection, OptionalExtension as _, ToSql, named_params};
+use rusqlite::{Connection, OptionalExtension as _, ToSql, named_params, params};
 
 use super::total::{Group, HOUR, Hours, Totals, start_of};
 use super::{Fault, directory};
@@ -425,13 +425,7 @@ fn settle_account(
 ) -> Result<bool, Fault> {
     let (shown, offers, mut first, mut latest, head): (i64, i64, i64, i64, i64) =
         conn.prepare_cached(FIND_ACCOUNT)?.query_row(named_params! {":id": id}, |row| {
-            Ok((
-                row.get("shown")?,
-                row.get("offers")?,
-                row.get("first")?,
-                row.get("latest")?,
-                row.get("head")?,
-            ))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
         })?;
     let after = (shown + change.shown, offers + change.offers);
     let (removed_first, removed_latest) = change.removed;
@@ -540,16 +534,16 @@ fn set_latency(conn: &Connection, of: LatencyOf, latency: Option<Latency>) -> Re
         None => {
             conn.prepare_cached(REMOVE_LATENCY)?.execute(named_params! {":kind": of.kind, ":who": of.who})?
         }
-        Some(found) => conn.prepare_cached(SET_LATENCY)?.execute(named_params! {
-            ":kind": of.kind,
-            ":who": of.who,
-            ":newest": found.newest,
-            ":samples": found.samples as i64,
-            ":p50": found.p50,
-            ":p95": found.p95,
-            ":mean": found.mean,
-            ":last": found.last,
-        })?,
+        Some(found) => conn.prepare_cached(SET_LATENCY)?.execute(params![
+            of.kind,
+            of.who,
+            found.newest,
+            found.samples as i64,
+            found.p50,
+            found.p95,
+            found.mean,
+            found.last,
+        ])?,
     };
     Ok(())
 }

@@ -7,7 +7,6 @@
 
 mod batch;
 mod check;
-mod directory;
 mod error;
 mod feed;
 mod fingerprint;
@@ -22,6 +21,7 @@ mod record;
 mod recount;
 mod regrade;
 mod schema;
+mod serve;
 mod standing;
 mod state;
 mod tally;
@@ -33,7 +33,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use check::{Checked, Damage};
-pub(crate) use directory::found_in;
 pub(crate) use error::Fault;
 pub use error::IndexError;
 pub use feed::{FEED_RETENTION, FeedSeq};
@@ -44,7 +43,7 @@ pub use reader::IndexReader;
 pub use readers::Readers;
 pub use rebuild::{Building, Rebuilt};
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
-pub(crate) use standing::LatencyOf;
+pub(crate) use standing::{LatencyOf, found_in};
 pub use state::RepoStates;
 pub(crate) use state::{hosting, tid};
 pub(crate) use total::{Group, HOUR, Hours, Sum, WEEK, start_of, week_of};

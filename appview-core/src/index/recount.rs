@@ -7,10 +7,10 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, named_params};
 
 use super::project::Adds;
-use super::record::each_sum;
+use super::serve::each_sum;
 use super::standing::{self, LatencyOf};
 use super::total::{Group, Hours, Sum, hour_of, week_of};
-use super::{Damage, Fault, directory, number_of};
+use super::{Damage, Fault, number_of};
 use crate::record::Collection;
 
 const LIST_TOTALS: &str = "select records, tokens_in, tokens_out, kind, a, b, week, hours from total";
@@ -202,18 +202,14 @@ fn weigh_totals(conn: &Connection) -> Result<Recount, Fault> {
 }
 
 fn check_directory(conn: &Connection, tell: &mut impl FnMut(Damage)) -> Result<(), Fault> {
-    let mut statement = conn.prepare(standing::LIST_SHOWN)?;
-    let (mut parts, mut last) = (0, None);
-    for id in statement.query_map([], |row| row.get(0))? {
-        let part = directory::part_of(id?);
-        if last == Some(part) {
-            continue;
-        }
-        (last, parts) = (Some(part), parts + 1);
-        if directory::stored(conn, part)?.as_deref() != Some(&*directory::names(conn, part)?) {
+    let mut parts: i64 = 0;
+    standing::each_part(conn, |part| {
+        parts += 1;
+        if standing::stored(conn, part)?.as_deref() != Some(&*standing::names(conn, part)?) {
             tell(derived("directory", "the names of some accounts"));
         }
-    }
+        Ok(())
+    })?;
     if parts != conn.query_row("select count(*) from directory", [], |row| row.get::<_, i64>(0))? {
         tell(derived("directory", "the number of its rows"));
     }

@@ -6,7 +6,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, named_params};
 
-use super::Fault;
+use super::super::Fault;
 
 /// Accounts in one part.
 const ACCOUNTS: i64 = 64;
@@ -32,12 +32,12 @@ const SET_PART: &str = "
 const REMOVE_PART: &str = "delete from directory where part = :part";
 
 /// The part that an account belongs to.
-pub(super) const fn part_of(repo: i64) -> i64 {
+pub(in crate::index) const fn part_of(repo: i64) -> i64 {
     repo / ACCOUNTS
 }
 
 /// What is to stand in a part; empty if none of its accounts has a served record.
-pub(super) fn names(conn: &Connection, part: i64) -> Result<String, Fault> {
+pub(in crate::index) fn names(conn: &Connection, part: i64) -> Result<String, Fault> {
     let mut statement = conn.prepare_cached(LIST_NAMES)?;
     let first = part * ACCOUNTS;
     let mut rows = statement.query(named_params! {":first": first, ":last": first + ACCOUNTS - 1})?;
@@ -58,7 +58,7 @@ pub(super) fn names(conn: &Connection, part: i64) -> Result<String, Fault> {
 }
 
 /// What stands in a part.
-pub(super) fn stored(conn: &Connection, part: i64) -> Result<Option<String>, Fault> {
+pub(in crate::index) fn stored(conn: &Connection, part: i64) -> Result<Option<String>, Fault> {
     let mut statement = conn.prepare_cached(FIND_PART)?;
     Ok(statement.query_row(named_params! {":part": part}, |row| row.get(0)).optional()?)
 }

@@ -61,6 +61,21 @@ fn a_reactivated_account_stays_hidden_until_its_repository_is_proven() {
 }
 
 #[test]
+fn an_active_account_is_active_whatever_its_status_is_called() {
+    for status in ["takendown", "deleted", "throttled", "desynchronized"] {
+        let (mut listener, account) = Listener::following(3);
+        assert_eq!(
+            account_event(&mut listener, &account, true, Some(status)),
+            [""; 0],
+            "it is shown as before"
+        );
+        account_event(&mut listener, &account, false, Some("deactivated"));
+        let said = account_event(&mut listener, &account, true, Some(status));
+        assert_eq!(said, ["hosting returning", "desynchronized", "fetch"]);
+    }
+}
+
+#[test]
 fn a_sync_of_the_tree_that_is_held_is_proof_enough_to_return() {
     let (mut listener, account) = Listener::following(4);
     account_event(&mut listener, &account, false, Some("deactivated"));
@@ -123,10 +138,12 @@ fn a_deletion_erases_only_when_the_pds_confirms_it() {
 fn whom_nobody_knows_and_nothing_was_shown_of_leaves_no_trace() {
     let mut listener = Listener::new(15);
     let ghost = listener.world.create_account(fixtures::KeyKind::K256);
-    listener.verifier.track(did(&ghost));
-    assert_eq!(listener.said(), ["desynchronized", "fetch"]);
-    assert_eq!(listener.confirm(&ghost, Hosting::Deleted), ["forget"]);
-    assert_eq!(listener.verifier.tracked(), 0);
+    for said in [Hosting::Deleted, Hosting::Inactive] {
+        listener.verifier.track(did(&ghost));
+        assert_eq!(listener.said(), ["desynchronized", "fetch"]);
+        assert_eq!(listener.confirm(&ghost, said), ["forget"]);
+        assert_eq!(listener.verifier.tracked(), 0);
+    }
 }
 
 #[test]

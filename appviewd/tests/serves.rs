@@ -4,85 +4,16 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::time::Duration;
 
 use appview_core::index::Index;
-use appview_core::source::follow::{Answers, Following, Source};
-use appview_core::source::replay::{Identities, Offline, RepoFolder};
-use appview_core::source::wire::{Outside, Reach};
-use appview_core::sync::Scope;
-use appviewd::command::serve::{Doors, Limits, serve};
-use appviewd::engine::Engine;
-use fixtures::recording::{self, Record};
+use fixtures::recording::Record;
 use serde_json::{Value as Json, json};
-use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
+use support::daemon::Daemon;
 use support::http::{Answer, ask, get};
-use support::process::Process;
 use support::relay::{Relay, seq};
+use support::served::{Served, followed, frames, wait_for};
 use support::{Scenario, collection, fingerprint, listed, repo};
-
-/// How long anything here may take before something must be wrong. A gap that follows another is made up for a minute later.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// Asks until the daemon's stored cursor has come to `seq`.
-async fn wait_for(address: SocketAddr, relay: &Relay, seq: i64) {
-    let stored = async {
-        while get(address, "/healthz").await["cursors"][relay.url()] != seq {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, stored).await.expect("the cursor gets there");
-}
-
-fn frames() -> Vec<Vec<u8>> {
-    recording::frames_live().into_iter().map(<[u8]>::to_vec).collect()
-}
-
-/// The daemon as a library, on a thread of this process.
-struct Daemon {
-    address: SocketAddr,
-    stop: watch::Sender<bool>,
-    serving: JoinHandle<anyhow::Result<()>>,
-}
-
-impl Daemon {
-    async fn start(scenario: &Scenario, relays: &[&Relay]) -> Self {
-        let index = Index::open(scenario.path("index.db")).unwrap();
-        let identities = Identities::open(scenario.path("plc.json")).unwrap();
-        let upstream =
-            Offline::new(identities, Some(RepoFolder::new(scenario.path("repos"))), Scope::default());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (stop, stopped) = watch::channel(false);
-        let outside = Outside::internet(Reach::Anywhere).unwrap();
-        let sources = relays.iter().map(|relay| Source::Relay(relay.url().parse().unwrap())).collect();
-        let following = Following::new(sources, Answers::Upstream(Box::new(upstream)), outside);
-        let engine = Engine::of(index, &following);
-        let serving =
-            tokio::spawn(serve(engine, following, Doors::queries(listener), Limits::default(), stopped));
-        Self { address, stop, serving }
-    }
-
-    async fn stop(self) {
-        self.stop.send_replace(true);
-        tokio::time::timeout(PATIENCE, self.serving).await.expect("it stops").unwrap().unwrap();
-    }
-}
-
-/// The recording, followed to its end.
-async fn followed() -> (Scenario, Relay, Daemon) {
-    let scenario = Scenario::new();
-    let frames = frames();
-    let (upto, last) = (frames.len(), seq(frames.last().unwrap()));
-    let relay = Relay::start(frames, upto).await;
-    let daemon = Daemon::start(&scenario, &[&relay]).await;
-    wait_for(daemon.address, &relay, last).await;
-    (scenario, relay, daemon)
-}
 
 /// What a list must hold, newest key first and among equal keys the higher DID first, in the form of the lexicons.
 fn expected(wanted: impl Fn(&Record) -> bool) -> Vec<Json> {
@@ -206,7 +137,7 @@ async fn pages_joined_are_the_whole_list() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_cannot_be_answered_is_told_why() {
     let scenario = Scenario::new();
-    let daemon = Daemon::start(&scenario, &[]).await;
+    let daemon = Served::start(&scenario, &[]).await;
     let mut told = BTreeMap::new();
     for (verb, path) in [
         ("GET", "/xrpc/dev.cocore.compute.listReceipts?provider=alice.example"),
@@ -242,7 +173,7 @@ async fn a_graceful_stop_writes_everything_and_leaves_the_cursor() {
     let relay = Relay::start(frames, half).await;
     let cursor = || Index::open(scenario.path("index.db")).unwrap().reader().unwrap().cursors().unwrap();
 
-    let daemon = Daemon::start(&scenario, &[&relay]).await;
+    let daemon = Served::start(&scenario, &[&relay]).await;
     wait_for(daemon.address, &relay, middle).await;
     daemon.stop().await;
     let log = std::fs::metadata(scenario.path("index.db-wal")).map_or(0, |log| log.len());
@@ -251,7 +182,7 @@ async fn a_graceful_stop_writes_everything_and_leaves_the_cursor() {
 
     // What is told while it is down is asked for when it is back.
     relay.tell(all);
-    let daemon = Daemon::start(&scenario, &[&relay]).await;
+    let daemon = Served::start(&scenario, &[&relay]).await;
     wait_for(daemon.address, &relay, last).await;
     daemon.stop().await;
     assert_eq!(relay.cursors(), [None, Some(middle)]);
@@ -270,12 +201,12 @@ async fn a_killed_daemon_goes_on_from_its_cursor_and_misses_nothing() {
     let arguments = ["--relay", &url, "--identities", "plc.json", "--repos", "repos"];
     // The kernel ends it without notice, in the midst of frames that it was sent but has not stored.
     for (stored, sent) in [(60, 100), (100, 150), (150, 216)] {
-        let process = Process::serve(&scenario, &arguments);
+        let process = Daemon::serve(&scenario, &arguments);
         wait_for(process.address, &relay, seqs[stored - 1]).await;
         relay.tell(sent);
         drop(process);
     }
-    let process = Process::serve(&scenario, &arguments);
+    let process = Daemon::serve(&scenario, &arguments);
     wait_for(process.address, &relay, 216).await;
     drop(process);
     let cursors = relay.cursors();

@@ -153,7 +153,7 @@ impl Batch<'_> {
             return Ok(());
         }
         let mut repo = self.found_or_followed(known, did)?;
-        repo.state.prove(head, verified.proof());
+        self.prove(&mut repo, head, verified.proof());
         self.merge(&repo, verified)?;
         self.set_state(&repo)
     }
@@ -253,12 +253,15 @@ impl Batch<'_> {
     }
 
     fn forget(&mut self, did: &Did) -> Result<(), Fault> {
-        if let Some(repo) = self.find(did)? {
+        if let Some(mut repo) = self.find(did)? {
             self.remove_records(&repo)?;
             self.tell_erasure(&repo)?;
             // Whatever is still to be written of it has no place afterwards.
             self.settle()?;
             self.count_repo(&repo, None);
+            // Nothing is known against it any more: if it is followed again, its records come without another word.
+            repo.state = RepoState::UNPROVEN;
+            self.tell_account(&repo)?;
             self.conn.prepare_cached(REMOVE_REPO)?.execute(named_params! {":id": repo.id})?;
         }
         Ok(())

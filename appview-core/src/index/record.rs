@@ -6,11 +6,9 @@
 use rusqlite::{named_params, params};
 
 use super::batch::{Batch, Repo};
-use super::project::{self, Adds, Place};
-use super::total::{Group, Sum};
-use super::{Fault, number_of, state};
+use super::{Fault, state};
 use crate::block::{Cid, Value};
-use crate::record::{self, Collection, Finding, Judgement, Reading, Verdict};
+use crate::record::{self, Finding, Judgement, Reading, Verdict};
 use crate::syntax::{Nsid, RecordKey, RepoPath};
 
 const FIND_RECORD: &str = "

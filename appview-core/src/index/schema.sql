@@ -270,6 +270,18 @@ create table profile (
 -- Which profiles are there, in the order of their accounts?
 create index profile_did on profile (did);
 
+-- One row: a served record that uses what should be used once: a job its nonce, a settlement its authorization, a receipt
+-- the nonce of the broker that witnessed it. `mark` stands for the thing and for whose it is: 16 bytes of a BLAKE3, after
+-- the time in the key of an authorization. `rkey` repeats the record's.
+create table single_use (
+    record integer primary key references record (id) on delete cascade,
+    rkey   text    not null,
+    mark   blob    not null
+) strict;
+
+-- Who else uses this?
+create index single_use_mark on single_use (mark, rkey);
+
 -- The derived tables: each row follows from rows above, is written in the same transaction as they are, and is the same
 -- however they came to be. Where something is served, hidden or deleted, they change with it.
 

@@ -4,12 +4,11 @@
 //! A record that is served from here on enters, or one that is not any more; each undoes the other. Deliberately absent:
 //! whether it is served, which `record` decides.
 
-use super::Fault;
 use super::batch::Batch;
-use super::number_of;
 use super::project::{self, Adds, Place};
 use super::record::{InCollection, Stored};
 use super::total::{Group, Sum};
+use super::{Fault, number_of, single_use};
 use crate::block::Value;
 use crate::record::{Collection, Verdict};
 
@@ -22,7 +21,10 @@ impl Batch<'_> {
         value: Option<&Value<'_>>,
     ) -> Result<(), Fault> {
         let adds = match (Collection::from_nsid(collection.nsid), value.and_then(Value::as_map)) {
-            (Some(known), Some(members)) => project::add(self.conn, self.interned, known, place, members)?,
+            (Some(known), Some(members)) => {
+                single_use::add(self.conn, known, place, members)?;
+                project::add(self.conn, self.interned, known, place, members)?
+            }
             _ => Adds::Nothing,
         };
         self.note_profile(place.repo, collection);
@@ -45,7 +47,10 @@ impl Batch<'_> {
             return Ok(());
         }
         let adds = match Collection::from_nsid(collection.nsid) {
-            Some(known) => project::remove(self.conn, known, stored.id)?,
+            Some(known) => {
+                single_use::remove(self.conn, known, stored.id)?;
+                project::remove(self.conn, known, stored.id)?
+            }
             None => Adds::Nothing,
         };
         self.note_profile(repo, collection);

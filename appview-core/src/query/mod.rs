@@ -11,6 +11,7 @@ mod activity;
 mod attestation;
 mod compare;
 mod count;
+mod evidence;
 mod exchange;
 mod export;
 mod feed;

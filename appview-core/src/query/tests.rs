@@ -52,6 +52,11 @@ fn plans() -> String {
         ("fingerprints by repo", fingerprint::LIST_REPOS),
         ("records of a fingerprint", fingerprint::LIST_RECORDS),
         ("record", record::FIND_RECORD),
+        ("offers of an account", evidence::LIST_OFFERS),
+        ("receipts of a job", evidence::LIST_OF_JOB),
+        ("settlements of an exchange by receipt", evidence::LIST_SETTLED),
+        ("records that share a mark", evidence::LIST_SHARING),
+        ("hosting", evidence::FIND_HOSTING),
         ("feed", feed::page::LIST_CHANGES),
         ("record of the feed", feed::page::READ_RECORD),
     ];

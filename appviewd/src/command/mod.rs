@@ -1,6 +1,7 @@
 //! One file for each command, and what they share: opening an index with errors that tell what to do next.
 
 pub mod anew;
+pub mod bundle;
 pub mod check;
 pub mod demo;
 pub mod export;
@@ -11,6 +12,7 @@ pub mod rebuild;
 pub mod record;
 pub mod replay;
 pub mod serve;
+pub mod verify;
 
 use std::net::SocketAddr;
 use std::path::Path;

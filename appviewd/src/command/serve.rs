@@ -9,14 +9,16 @@ use appview_core::record::Catalog;
 use appview_core::source::follow::{Answers, Following, Source, follow};
 use appview_core::source::wire::Outside;
 use appview_core::sync::verifier::Pace;
+use appview_core::trust::Terms;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
 
 use super::{collections, listen, network, open, outside};
 use crate::admin::{self, Socket};
-use crate::config::{self, Feed, MetricsListen, Streams, Upstream};
+use crate::config::{self, Access, Feed, MetricsListen, Streams, Upstream};
 use crate::engine::Engine;
-use crate::http::{self, App, Subscribers};
+use crate::http::{self, Answering, App, Seats, Subscribers};
 use crate::meter::Meter;
 use crate::renewal::{Loan, Renewal};
 use crate::roster::{Roster, Word};
@@ -41,7 +43,7 @@ impl Doors {
 }
 
 /// What an operator chose.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Limits {
     /// How far behind every stream it may be and still be ready.
     pub ready_lag: Duration,
@@ -49,6 +51,8 @@ pub struct Limits {
     pub stop_within: Duration,
     /// What others are told.
     pub feed: Feed,
+    /// Whom to answer.
+    pub access: Access,
 }
 
 impl Default for Limits {
@@ -57,6 +61,7 @@ impl Default for Limits {
             ready_lag: Duration::from_secs(60),
             stop_within: Duration::from_secs(30),
             feed: Feed::default(),
+            access: Access::default(),
         }
     }
 }
@@ -73,6 +78,7 @@ pub fn run(options: &config::Serve) -> Result<ExitCode> {
     let following = following(options, &roster)?;
     let engine = Engine::of(index, &following);
     Meter::global();
+    lift_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         let (_socket, operator) = Socket::bind(&data.socket())?;
@@ -90,14 +96,29 @@ pub fn run(options: &config::Serve) -> Result<ExitCode> {
             }
         };
         tracing::info!(address = %queries.local_addr()?, "answering");
-        let limits =
-            Limits { ready_lag: options.ready_lag, stop_within: options.stop_within, feed: options.feed };
+        let limits = Limits {
+            ready_lag: options.ready_lag,
+            stop_within: options.stop_within,
+            feed: options.feed,
+            access: options.access.clone(),
+        };
         let doors = Doors { queries, metrics, operator: Some((operator, roster)) };
         serve(engine, following, doors, limits, stop_when_interrupted()).await
     });
     // Whatever did not end within its time is not waited for.
     runtime.shutdown_background();
     result.map(|()| ExitCode::SUCCESS)
+}
+
+/// Lets the process have as many files open as the system allows it: what a shell allows of itself, often 1,024, is less than a
+/// full listener takes.
+pub fn lift_file_limit() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+    {
+        tracing::debug!(%error, ?current, "the limit of open files stays");
+    }
 }
 
 /// Turns true at the first interrupt; the second ends the process.
@@ -170,16 +191,26 @@ pub async fn serve(
     let (close, closed) = watch::channel(false);
     let mut answering = tokio::task::JoinSet::new();
     let subscribers = Subscribers::new(engine.index.clone(), engine.pulse.feed(), limits.feed.terms());
-    let app = App::new(engine.clone(), limits.ready_lag, stopped.clone(), subscribers.clone());
-    answering.spawn(http::serve(doors.queries, http::routes(app), closed.clone()));
+    let seats = Seats::of(&limits.access);
+    let network = match &following.answers {
+        Answers::Network { network, .. } => Some(network.clone()),
+        Answers::Upstream(_) => None,
+    };
+    let terms = Terms { brokerages: limits.access.broker.clone(), ..Terms::builtin()? };
+    let clock = following.outside.clock.clone();
+    let how = Answering { ready_lag: limits.ready_lag, access: limits.access, network, clock, terms };
+    let app = App::new(engine.clone(), how, stopped.clone(), subscribers.clone());
+    answering.spawn(http::serve(doors.queries, http::routes(app), seats, closed.clone()));
     if let Some(listener) = doors.metrics {
-        answering.spawn(http::serve(listener, http::metrics_route(engine.clone()), closed.clone()));
+        let router = http::metrics_route(engine.clone());
+        answering.spawn(http::serve(listener, router, Seats::unlimited(), closed.clone()));
     }
     let roster = doors.operator.as_ref().map(|(_, roster)| roster.clone());
     if let Some((listener, roster)) = doors.operator {
         let path = engine.index.path().into();
         let renewal = following.asked().map(|asked| Renewal { path, asked, loans });
-        answering.spawn(http::serve(listener, admin::routes(engine.clone(), roster, renewal), closed));
+        let router = admin::routes(engine.clone(), roster, renewal);
+        answering.spawn(http::serve(listener, router, Seats::unlimited(), closed));
     }
     let following = async {
         let mut next = Some(following);
@@ -199,12 +230,13 @@ pub async fn serve(
                 }
             };
             writer = follow(writer, following, engine.pulse.clone(), end).await?;
-            match loan {
-                Some(loan) => writer = lend(writer, loan, &engine.index).await?,
-                None => break,
+            let Some(loan) = loan else { break };
+            match lend(writer, loan, &engine.index, stopped.clone()).await? {
+                Some(back) => writer = back,
+                None => return Ok(None),
             }
         }
-        anyhow::Ok(writer)
+        anyhow::Ok(Some(writer))
     };
     let until_late = async {
         until(stopped.clone()).await;
@@ -224,24 +256,37 @@ pub async fn serve(
     // Whether or not the index could be written, nothing is answered from here on.
     close.send_replace(true);
     subscribers.close();
-    let mut writer = followed?;
+    let writer = followed?;
+    // A rebuild that goes on hears that it is over.
+    drop(asked_for);
     while answering.join_next().await.is_some() {}
     subscribers.closed().await;
     // The log goes back into the file, so that what is left behind is one file.
-    if let Err(error) = writer.write_back_log() {
+    if let Some(mut writer) = writer
+        && let Err(error) = writer.write_back_log()
+    {
         tracing::debug!(%error, "the log stays beside the index");
     }
     Ok(())
 }
 
-/// Lends the writer, and waits until it, or one of the index in its place, is back.
-async fn lend(writer: IndexWriter, Loan { lend, back }: Loan, index: &Index) -> Result<IndexWriter> {
+/// Lends the writer, and waits until it, or one of the index in its place, is back; none if `stopped` turns true before that,
+/// because whoever has it may be asking the network.
+async fn lend(
+    writer: IndexWriter,
+    Loan { lend, back }: Loan,
+    index: &Index,
+    stopped: watch::Receiver<bool>,
+) -> Result<Option<IndexWriter>> {
     if let Err(writer) = lend.send(writer) {
-        return Ok(writer);
+        return Ok(Some(writer));
     }
-    match back.await {
-        Ok(writer) => Ok(writer),
-        Err(_) => Ok(index.writer(Catalog::builtin()?)?),
+    tokio::select! {
+        back = back => match back {
+            Ok(writer) => Ok(Some(writer)),
+            Err(_) => Ok(Some(index.writer(Catalog::builtin()?)?)),
+        },
+        () = until(stopped) => Ok(None),
     }
 }
 
@@ -260,4 +305,51 @@ pub(super) async fn interrupted() {
         }
     }
     let _ = tokio::signal::ctrl_c().await;
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    /// An index with its writer, and a loan with both ends that the borrower has.
+    fn loan() -> (tempfile::TempDir, Index, Loan, oneshot::Receiver<IndexWriter>, oneshot::Sender<IndexWriter>)
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let index = Index::open(folder.path().join("index.db")).unwrap();
+        let ((lend, lent), (give_back, back)) = (oneshot::channel(), oneshot::channel());
+        (folder, index, Loan { lend, back }, lent, give_back)
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_is_lent_comes_back_or_is_made_anew() {
+        let (_stop, stopped) = watch::channel(false);
+        let (_folder, index, wanted, lent, give_back) = loan();
+        let writer = index.writer(Catalog::builtin().unwrap()).unwrap();
+        let borrowing = async { give_back.send(lent.await.unwrap()).map_err(drop).unwrap() };
+        let (back, ()) = tokio::join!(lend(writer, wanted, &index, stopped.clone()), borrowing);
+        assert!(back.unwrap().is_some());
+        // Whoever borrowed it failed.
+        let (_folder, index, wanted, lent, give_back) = loan();
+        let writer = index.writer(Catalog::builtin().unwrap()).unwrap();
+        let borrowing = async { drop((lent.await.unwrap(), give_back)) };
+        let (back, ()) = tokio::join!(lend(writer, wanted, &index, stopped), borrowing);
+        assert!(back.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_stop_does_not_wait_for_a_writer_that_is_lent() {
+        let (stop, stopped) = watch::channel(false);
+        let (_folder, index, wanted, lent, _give_back) = loan();
+        let writer = index.writer(Catalog::builtin().unwrap()).unwrap();
+        let borrowing = async {
+            let lent = lent.await.unwrap();
+            stop.send_replace(true);
+            lent
+        };
+        let (back, _lent) = tokio::join!(lend(writer, wanted, &index, stopped), borrowing);
+        assert!(back.unwrap().is_none());
+    }
 }

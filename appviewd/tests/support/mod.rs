@@ -2,11 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
 
+pub mod daemon;
 pub mod http;
 pub mod network;
 pub mod npm;
-pub mod process;
 pub mod relay;
+pub mod served;
 pub mod town;
 
 use std::collections::BTreeMap;

@@ -76,7 +76,7 @@ pub(super) fn settle(conn: &Connection, service: Service, served: Served) -> Res
 }
 
 /// When a model was served last, by this provider or (0) by any; none if never.
-pub(super) fn newest(conn: &Connection, model: i64, provider: i64) -> Result<Option<i64>, Fault> {
+pub(in crate::index) fn newest(conn: &Connection, model: i64, provider: i64) -> Result<Option<i64>, Fault> {
     if provider == 0 {
         let mut statement = conn.prepare_cached(FIND_NEWEST_OF_MODEL)?;
         return Ok(statement.query_row(named_params! {":model": model}, |row| row.get(0))?);

@@ -17,7 +17,7 @@ use super::Scenario;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Killed when it is dropped: the kernel ends it without notice. A test that fails meanwhile is told what it logged.
-pub struct Process {
+pub struct Daemon {
     child: Child,
     pub address: SocketAddr,
     /// Where numbers are told.
@@ -25,11 +25,13 @@ pub struct Process {
     log: Log,
 }
 
-impl Process {
+impl Daemon {
     /// Starts it with these further arguments, on a free port.
     pub fn serve(scenario: &Scenario, arguments: &[&str]) -> Self {
-        let common = ["--log", "json", "serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"];
-        let mut child = scenario.command(&common).args(arguments).stderr(Stdio::piped()).spawn().unwrap();
+        let arguments_of_all =
+            ["--log", "json", "serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"];
+        let mut child =
+            scenario.command(&arguments_of_all).args(arguments).stderr(Stdio::piped()).spawn().unwrap();
         let log = Log::of(child.stderr.take().unwrap());
         let address = |message| log.hear(message)["address"].as_str().unwrap().parse().unwrap();
         let (metrics, address) = (address("telling numbers"), address("answering"));
@@ -92,7 +94,7 @@ impl Log {
     }
 }
 
-impl Drop for Process {
+impl Drop for Daemon {
     fn drop(&mut self) {
         // It may have ended already.
         let _ = self.child.kill();

@@ -46,7 +46,7 @@ fn activity(reader: &IndexReader, now: u64, at_once: u32) -> Value {
     let mut cursor: Option<PageCursor> = None;
     loop {
         let limit = Limit::new(at_once).unwrap();
-        let mut page = reader.model_activity(now, Limit::MAX, limit, cursor.as_ref()).unwrap();
+        let mut page = reader.model_activity(now, Some(Limit::MAX), limit, cursor.as_ref()).unwrap();
         cursor = page.cursor.take().map(|cursor| cursor.to_string().parse().unwrap());
         models.extend(page.models);
         if cursor.is_none() {

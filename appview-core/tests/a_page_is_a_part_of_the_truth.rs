@@ -195,7 +195,7 @@ fn compare(reader: &IndexReader, truth: &Truth, wanted: &Wanted) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_is_asked_for_is_found_page_by_page_live_and_rebuilt(

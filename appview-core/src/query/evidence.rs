@@ -17,14 +17,14 @@ use crate::trust::{Evidence, Exhibit};
 
 /// One repository's provider records, malformed ones too, newest key first.
 pub(super) const LIST_OFFERS: &str = "
-    select :did as did, :nsid as nsid, rkey, cid, verdict, time, body
+    select :did as did, rkey, cid, verdict, time, body, :nsid as nsid
       from record
      where repo = :repo and collection = :collection
      order by rkey desc limit :limit";
 
 /// The other receipts for a job, oldest first.
 pub(super) const LIST_OF_JOB: &str = "
-    select did, :nsid as nsid, record.rkey, cid, verdict, record.time as time, body
+    select did, record.rkey, cid, verdict, record.time as time, body, :nsid as nsid
       from receipt
       cross join record on record.id = receipt.record
       cross join did on did.id = receipt.provider
@@ -33,7 +33,7 @@ pub(super) const LIST_OF_JOB: &str = "
 
 /// One exchange's settlements for a receipt. There is one, and refunds perhaps; those of others are passed over.
 pub(super) const LIST_SETTLED: &str = "
-    select :did as did, :nsid as nsid, record.rkey, cid, verdict, record.time as time, body
+    select :did as did, record.rkey, cid, verdict, record.time as time, body, :nsid as nsid
       from settlement
       cross join record on record.id = settlement.record and record.repo = :repo
      where receipt = :receipt
@@ -41,7 +41,7 @@ pub(super) const LIST_SETTLED: &str = "
 
 /// Who else uses what should be used once, oldest key first.
 pub(super) const LIST_SHARING: &str = "
-    select did, nsid, record.rkey, cid, verdict, record.time as time, body
+    select did, record.rkey, cid, verdict, record.time as time, body, nsid
       from single_use
       cross join record on record.id = single_use.record
       cross join collection on collection.id = record.collection

@@ -24,7 +24,7 @@ pub(crate) const TOKENS: i64 = 1 << 32;
 const MODELS: usize = 256;
 
 /// The tier that is meant where a record has none, by the lexicon.
-const NO_TIER: &str = "best-effort";
+pub(crate) const NO_TIER: &str = "best-effort";
 
 const ADD_RECEIPT: &str = "
     insert into receipt (

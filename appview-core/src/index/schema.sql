@@ -169,19 +169,24 @@ create table receipt (
 
 -- What was done by this provider, with this model, by anybody? Newest first, and the newest hundred that tell how long they
 -- took. Each question has two indexes, and each receipt stands in one of them, so that whoever publishes a million
--- receipts that don't tell has nobody walk over them.
+-- receipts that don't tell has nobody walk over them. `millis` is in all of them, because SQLite looks a row up whose condition
+-- it does not find in an index.
 create index receipt_provider on receipt (provider, time, rkey, millis) where millis is not null;
-create index receipt_provider_untold on receipt (provider, time, rkey) where millis is null;
+create index receipt_provider_untold on receipt (provider, time, rkey, millis) where millis is null;
 create index receipt_model on receipt (model, time, rkey, millis, provider) where millis is not null and model is not null;
-create index receipt_model_untold on receipt (model, time, rkey, provider) where millis is null and model is not null;
+create index receipt_model_untold on receipt (model, time, rkey, provider, millis)
+    where millis is null and model is not null;
 create index receipt_time on receipt (time, rkey, millis, provider) where millis is not null;
-create index receipt_time_untold on receipt (time, rkey, provider) where millis is null;
+create index receipt_time_untold on receipt (time, rkey, provider, millis) where millis is null;
 
 -- What was done for this requester, by this provider or by all?
 create index receipt_requester on receipt (requester, time, rkey, provider) where requester is not null;
 
 -- What was done for this job?
 create index receipt_job on receipt (job, time, rkey) where job is not null;
+
+-- What was done in this tier? What nearly all are of is found without it.
+create index receipt_tier on receipt (tier, time, rkey, provider) where tier <> 'best-effort';
 
 -- One row: a served `dev.cocore.compute.provider`. `tier` is `best-effort` where the record has none.
 create table provider (

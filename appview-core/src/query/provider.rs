@@ -119,11 +119,9 @@ impl Offers<'_> {
         let mut rows = statement.query(parameters.as_slice())?;
         while let Some(row) = rows.next()? {
             let record: i64 = row.get("record")?;
-            if self.wants(record)? {
-                let did = row.get_ref("did")?.as_str().map_err(|_| Fault::Row("a did that is none"))?;
-                if filling.add(record_of(self.conn, record, did, nsid.clone())?) == Filled::Over {
-                    break;
-                }
+            if self.wants(record)? && filling.add(record_of(self.conn, record, nsid.clone())?) == Filled::Over
+            {
+                break;
             }
         }
         Ok(filling.page(RecordView::cursor))

@@ -30,8 +30,10 @@ const LIST_FINDINGS: &str = "
      where did = :did
      order by ordinal";
 
-const READ_RECORD: &str = "
-    select :did as did, rkey, cid, verdict, time, body from record where id = :record";
+pub(super) const READ_RECORD: &str = "
+    select did, rkey, cid, verdict, time, body
+      from record cross join did on did.id = record.repo
+     where record.id = :record";
 
 const FIND_DID: &str = "select id from did where did = :did";
 
@@ -269,15 +271,10 @@ impl Filling {
     }
 }
 
-/// The record of a typed row, in the repository and collection that the row tells.
-pub(super) fn record_of(
-    conn: &Connection,
-    record: i64,
-    did: &str,
-    collection: Nsid,
-) -> Result<RecordView, Fault> {
+/// The record of a typed row, in the collection that the row's table is of.
+pub(super) fn record_of(conn: &Connection, record: i64, collection: Nsid) -> Result<RecordView, Fault> {
     let mut statement = conn.prepare_cached(READ_RECORD)?;
-    let mut rows = statement.query(named_params! {":record": record, ":did": did})?;
+    let mut rows = statement.query([record])?;
     let row = rows.next()?.ok_or(Fault::Row("a typed row without its record"))?;
     RecordView::read_in(row, collection)
 }

@@ -25,6 +25,7 @@ fn plans() -> String {
         ("friends by subject", friend::LIST_BY_SUBJECT),
         ("incoming friends", friend::LIST_INCOMING),
         ("friend edges", friend::LIST_EDGES),
+        ("declaration of trust", friend::FIND_DECLARATION),
         ("profiles", profile::LIST_PROFILES),
         ("weeks of an account", profile::LIST_WEEKS),
         ("weeks of trust", profile::LIST_WEEKS_OF_TRUST),

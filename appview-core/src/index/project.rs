@@ -54,8 +54,8 @@ const ADD_FRIEND: &str = "
     values (:record, :friender, :rkey, :subject, :declared, :created)";
 
 const ADD_PROFILE: &str = "
-    insert into profile (record, did, handle, display_name, avatar_url)
-    values (:record, :did, :handle, :display_name, :avatar_url)";
+    insert into profile (record, did, time, handle, display_name, avatar_url)
+    values (:record, :did, :time, :handle, :display_name, :avatar_url)";
 
 /// Where a record stands, in the index's terms.
 #[derive(Debug, Clone, Copy)]
@@ -340,6 +340,7 @@ fn add_profile(conn: &Connection, place: Place<'_>, record: &Map<'_>) -> Result<
     conn.prepare_cached(ADD_PROFILE)?.execute(named_params! {
         ":record": place.record,
         ":did": place.did,
+        ":time": place.time,
         ":handle": text("handle"),
         ":display_name": text("displayName"),
         ":avatar_url": text("avatarUrl"),

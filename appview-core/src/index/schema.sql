@@ -267,13 +267,17 @@ create index friend_pair on friend (friender, subject, declared, created) where 
 create table profile (
     record       integer primary key references record (id) on delete cascade,
     did          text not null,
+    time         integer not null,
     handle       text,
     display_name text,
     avatar_url   text
 ) strict;
 
--- Which profiles are there, in the order of their accounts?
+-- What does the profile of this account say?
 create index profile_did on profile (did);
+
+-- Which profiles are there, the newest first?
+create index profile_time on profile (time, did);
 
 -- One row: a served record that uses what should be used once: a job its nonce, a settlement its authorization, a receipt
 -- the nonce of the broker that witnessed it. `mark` stands for the thing and for whose it is: 16 bytes of a BLAKE3, after
@@ -365,10 +369,11 @@ create index trust_declared on trust (declared, created) where subject <> friend
 -- Whom does this account trust?
 create index trust_friender on trust (friender);
 
--- One row: what accounts with a served record are searched by, for those whose number divided by 64 is `part`. For each, in
--- the order of their numbers: a line's end, a character that tells which of the 64 it is and whether it has a machine on
--- offer, the DID, a tab, and the handle of its profile, all in lower case (`index/directory.rs`). A search reads all of
--- them, which takes a hundredth of the time that it takes to look at account by account.
+-- One row: what accounts with a served record are searched by, for those whose number divided by 256 is `part`. For each, in
+-- the order of their numbers: a line's end, a character that tells which of the 256 it is and whether it has a machine on
+-- offer, the DID, a tab, and the handle of its profile, all in lower case (`index/standing/directory.rs`). A search reads all
+-- of them, which takes a hundredth of the time that it takes to look at account by account. The text is kept as bytes, of
+-- which SQLite makes one copy less and which nobody has to look at as characters.
 create table directory (
     part  integer primary key,
     names text not null

@@ -45,7 +45,7 @@ pub use readers::Readers;
 pub use rebuild::{Building, Rebuilt};
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
 pub(crate) use single_use::SingleUse;
-pub(crate) use standing::{LatencyOf, found_in};
+pub(crate) use standing::{LatencyOf, Sought};
 pub use state::RepoStates;
 pub(crate) use state::{hosting, tid};
 pub(crate) use total::{Group, HOUR, Hours, Sum, WEEK, start_of, week_of};

@@ -263,7 +263,7 @@ create index friend_subject on friend (subject, rkey) where subject is not null;
 create index friend_pair on friend (friender, subject, declared, created) where subject is not null;
 
 -- One row: a served `dev.cocore.account.profile` under the key `self`, hence at most one for each account. All share one
--- key, so they are listed by DID, whose text is repeated to be in an index.
+-- key, so they are listed by `time`, which repeats the record's, and by DID, whose text is repeated to be in an index.
 create table profile (
     record       integer primary key references record (id) on delete cascade,
     did          text not null,
@@ -376,7 +376,7 @@ create index trust_friender on trust (friender);
 -- which SQLite makes one copy less and which nobody has to look at as characters.
 create table directory (
     part  integer primary key,
-    names text not null
+    names blob not null
 ) strict;
 
 -- One row: the records of all active repositories in one collection, or in all of them in the row 0: the sum behind the

@@ -260,8 +260,8 @@ pub(super) enum Step {
 }
 
 impl<'c> Walk<'c> {
-    /// A walk down from a place, to the time `since`, which ends early once `looked_at` receipts were read. `at_once` of each
-    /// list are read at first, or fewer where several lists have to meet.
+    /// A walk down from a place, to the time `since`, which ends early once `looked_at` receipts were read. `at_once` are read
+    /// at first, or few where several lists have to meet or several parts are merged.
     pub(super) fn new(
         conn: &'c Connection,
         lists: Vec<Vec<Of>>,
@@ -269,7 +269,8 @@ impl<'c> Walk<'c> {
         at_once: u32,
         looked_at: usize,
     ) -> Self {
-        let at_once = if lists.len() == 1 { at_once.clamp(LEAST, MOST) } else { LEAST };
+        let is_one = matches!(lists.as_slice(), [parts] if parts.len() == 1);
+        let at_once = if is_one { at_once.clamp(LEAST, MOST) } else { LEAST };
         let part = |of| Part::new(of, &below, at_once);
         let lists = lists.into_iter().map(|parts| List(parts.into_iter().map(part).collect())).collect();
         let reading = Reading { conn, since, rows: 0 };

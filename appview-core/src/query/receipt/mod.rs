@@ -19,7 +19,7 @@ use crate::index::{Fault, IndexReader, NO_TIER};
 use crate::record::Collection;
 use crate::syntax::{AtUri, Did, RecordKey};
 
-/// Most receipts that are read for one page, some ten milliseconds. Only a filter in two or more ways passes over any.
+/// Most receipts that are read for one page. Only a filter in two or more ways passes over any.
 const LOOKED_AT: usize = 32_768;
 
 /// Most machines with a trust level whose owners' receipts are merged. Where there are more, receipts are looked at in order

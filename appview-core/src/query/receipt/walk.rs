@@ -2,9 +2,9 @@
 //!
 //! Lists enter, each of which an index gives in order; places at which every one of them has a receipt leave. Who stands
 //! far above the others leaps: it is read on from where they are. So a list of a million is not walked over for the ten
-//! that another has. Read in a row, a receipt costs a fourth of a microsecond, since an index holds all that is needed; a
-//! leap costs as much as ten. Deliberately absent: whatever no list gives, and the order among receipts that share a
-//! place.
+//! that another has. What is read in a row costs least, since an index holds all that is needed; hence some are read at each
+//! leap, and more and more of them until the next. Deliberately absent: whatever no list gives, and the order among
+//! receipts that share a place.
 
 use std::cmp::Ordering;
 use std::collections::binary_heap::PeekMut;

@@ -1,6 +1,6 @@
 //! A record as it is shown, and the lists made of them.
 
-use rusqlite::{Connection, OptionalExtension as _, Row, Rows, ToSql, named_params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row, Rows, ToSql, named_params};
 
 use super::page::Keys;
 use super::{Limit, Page, PageCursor, QueryError, Span};
@@ -271,12 +271,23 @@ impl Filling {
     }
 }
 
-/// The record of a typed row, in the collection that the row's table is of.
-pub(super) fn record_of(conn: &Connection, record: i64, collection: Nsid) -> Result<RecordView, Fault> {
-    let mut statement = conn.prepare_cached(READ_RECORD)?;
-    let mut rows = statement.query([record])?;
-    let row = rows.next()?.ok_or(Fault::Row("a typed row without its record"))?;
-    RecordView::read_in(row, collection)
+/// The records of typed rows, all of one collection.
+pub(super) struct Records<'c> {
+    statement: CachedStatement<'c>,
+    collection: Nsid,
+}
+
+impl<'c> Records<'c> {
+    pub(super) fn of(conn: &'c Connection, collection: Collection) -> Result<Self, Fault> {
+        Ok(Self { statement: conn.prepare_cached(READ_RECORD)?, collection: nsid_of(collection)? })
+    }
+
+    /// The record of a typed row.
+    pub(super) fn read(&mut self, record: i64) -> Result<RecordView, Fault> {
+        let mut rows = self.statement.query([record])?;
+        let row = rows.next()?.ok_or(Fault::Row("a typed row without its record"))?;
+        RecordView::read_in(row, self.collection.clone())
+    }
 }
 
 /// The NSID of a collection.

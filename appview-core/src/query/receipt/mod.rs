@@ -13,13 +13,13 @@ use walk::{Entry, Of, Spot, Step, Walk};
 
 use super::page::TOP;
 use super::provider::known;
-use super::record::{Filled, Filling, did_id, model_id, nsid_of, record_of};
+use super::record::{Filled, Filling, Records, did_id, model_id};
 use super::{Limit, Page, PageCursor, QueryError, RecordView, Span};
 use crate::index::{Fault, IndexReader, NO_TIER};
 use crate::record::Collection;
 use crate::syntax::{AtUri, Did, RecordKey};
 
-/// Most receipts that are read for one page, some ten milliseconds. Only a filter in two or more ways passes over any.
+/// Most receipts that are read for one page. Only a filter in two or more ways passes over any.
 const LOOKED_AT: usize = 32_768;
 
 /// Most machines with a trust level whose owners' receipts are merged. Where there are more, receipts are looked at in order
@@ -124,11 +124,11 @@ fn list(
     place: &Place,
     looked_at: usize,
 ) -> Result<Page<RecordView>, Fault> {
-    let Some((lists, mut also)) = plan(conn, filter)? else { return Ok(Page::empty()) };
+    let Some(Plan { lists, mut also }) = Plan::of(conn, filter)? else { return Ok(Page::empty()) };
     // One more than asked for tells whether another page follows, and one more that the last place is whole.
     let at_once = limit + 2;
     let mut walk = Walk::new(conn, lists, (place.below.clone(), place.since), at_once, looked_at);
-    let nsid = nsid_of(Collection::Receipt)?;
+    let mut records = Records::of(conn, Collection::Receipt)?;
     let mut filling = Filling::new(limit);
     loop {
         let (spot, entries) = match walk.step()? {
@@ -141,9 +141,7 @@ fn list(
             Step::Found(spot, entries) => (spot, entries),
         };
         for entry in in_order(conn, entries, place.below(&spot))? {
-            if also.wants(&entry)?
-                && filling.add(record_of(conn, entry.record, nsid.clone())?) == Filled::Over
-            {
+            if also.wants(&entry)? && filling.add(records.read(entry.record)?) == Filled::Over {
                 return Ok(filling.page(cursor));
             }
         }
@@ -167,46 +165,52 @@ fn in_order(conn: &Connection, entries: Vec<Entry>, below: &str) -> Result<Vec<E
     Ok(named.into_iter().map(|(_, entry)| entry).collect())
 }
 
-/// The lists in all of which a receipt has to be, and what must hold beyond that; none if nothing can match.
-fn plan<'a>(
-    conn: &'a Connection,
-    filter: &'a ReceiptFilter,
-) -> Result<Option<(Vec<Vec<Of>>, Also<'a>)>, Fault> {
-    let (Some(provider), Some(requester), Some(model)) = (
-        known(filter.provider.as_ref(), |did| did_id(conn, did))?,
-        known(filter.requester.as_ref(), |did| did_id(conn, did))?,
-        known(filter.model.as_ref(), |name| model_id(conn, name))?,
-    ) else {
-        return Ok(None);
-    };
-    let mut also = Also { conn, is_of_no_tier: false, trust_level: None, claims: HashMap::new() };
-    let mut lists: Vec<Vec<Of>> = Vec::new();
-    let of = [
-        filter.job.as_deref().map(Of::job),
-        requester.map(Of::requester),
-        provider.map(Of::provider),
-        model.map(Of::model),
-    ];
-    lists.extend(of.into_iter().flatten().map(|of| vec![of]));
-    match filter.tier.as_deref() {
-        None => {}
-        // Nearly all receipts are of it, so that no index has them.
-        Some(NO_TIER) => also.is_of_no_tier = true,
-        Some(tier) => lists.push(vec![Of::tier(tier)]),
-    }
-    if let Some(trust_level) = filter.trust_level.as_deref() {
-        match (provider, claimants(conn, trust_level)?) {
-            (Some(provider), _) if !claims(conn, trust_level, provider)? => return Ok(None),
-            (Some(_), _) => {}
-            (None, Some(claimants)) if claimants.is_empty() => return Ok(None),
-            (None, Some(claimants)) => lists.push(claimants.into_iter().map(Of::provider).collect()),
-            (None, None) => also.trust_level = Some(trust_level),
+/// How receipts are found.
+struct Plan<'a> {
+    /// In all of these a receipt has to be, each in parts.
+    lists: Vec<Vec<Of>>,
+    also: Also<'a>,
+}
+
+impl<'a> Plan<'a> {
+    /// For a filter; none if nothing can match.
+    fn of(conn: &'a Connection, filter: &'a ReceiptFilter) -> Result<Option<Self>, Fault> {
+        let (Some(provider), Some(requester), Some(model)) = (
+            known(filter.provider.as_ref(), |did| did_id(conn, did))?,
+            known(filter.requester.as_ref(), |did| did_id(conn, did))?,
+            known(filter.model.as_ref(), |name| model_id(conn, name))?,
+        ) else {
+            return Ok(None);
+        };
+        let mut also = Also { conn, is_of_no_tier: false, trust_level: None, claims: HashMap::new() };
+        let mut lists: Vec<Vec<Of>> = Vec::new();
+        let of = [
+            filter.job.as_deref().map(Of::job),
+            requester.map(Of::requester),
+            provider.map(Of::provider),
+            model.map(Of::model),
+        ];
+        lists.extend(of.into_iter().flatten().map(|of| vec![of]));
+        match filter.tier.as_deref() {
+            None => {}
+            // Nearly all receipts are of it, so that no index has them.
+            Some(NO_TIER) => also.is_of_no_tier = true,
+            Some(tier) => lists.push(vec![Of::tier(tier)]),
         }
+        if let Some(trust_level) = filter.trust_level.as_deref() {
+            match (provider, claimants(conn, trust_level)?) {
+                (Some(provider), _) if !claims(conn, trust_level, provider)? => return Ok(None),
+                (Some(_), _) => {}
+                (None, Some(claimants)) if claimants.is_empty() => return Ok(None),
+                (None, Some(claimants)) => lists.push(claimants.into_iter().map(Of::provider).collect()),
+                (None, None) => also.trust_level = Some(trust_level),
+            }
+        }
+        if lists.is_empty() {
+            lists.push(vec![Of::ALL]);
+        }
+        Ok(Some(Self { lists, also }))
     }
-    if lists.is_empty() {
-        lists.push(vec![Of::ALL]);
-    }
-    Ok(Some((lists, also)))
 }
 
 /// Who has a machine that claims a trust level, each once; nothing if there are more machines than a few.

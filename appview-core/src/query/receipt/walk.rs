@@ -2,9 +2,9 @@
 //!
 //! Lists enter, each of which an index gives in order; places at which every one of them has a receipt leave. Who stands
 //! far above the others leaps: it is read on from where they are. So a list of a million is not walked over for the ten
-//! that another has. Read in a row, a receipt costs a fourth of a microsecond, since an index holds all that is needed; a
-//! leap costs as much as ten. Deliberately absent: whatever no list gives, and the order among receipts that share a
-//! place.
+//! that another has. What is read in a row costs least, since an index holds all that is needed; hence some are read at each
+//! leap, and more and more of them until the next. Deliberately absent: whatever no list gives, and the order among
+//! receipts that share a place.
 
 use std::cmp::Ordering;
 use std::collections::binary_heap::PeekMut;
@@ -260,8 +260,8 @@ pub(super) enum Step {
 }
 
 impl<'c> Walk<'c> {
-    /// A walk down from a place, to the time `since`, which ends early once `looked_at` receipts were read. `at_once` of each
-    /// list are read at first, or fewer where several lists have to meet.
+    /// A walk down from a place, to the time `since`, which ends early once `looked_at` receipts were read. `at_once` are read
+    /// at first, or few where several lists have to meet or several parts are merged.
     pub(super) fn new(
         conn: &'c Connection,
         lists: Vec<Vec<Of>>,
@@ -269,7 +269,8 @@ impl<'c> Walk<'c> {
         at_once: u32,
         looked_at: usize,
     ) -> Self {
-        let at_once = if lists.len() == 1 { at_once.clamp(LEAST, MOST) } else { LEAST };
+        let is_one = matches!(lists.as_slice(), [parts] if parts.len() == 1);
+        let at_once = if is_one { at_once.clamp(LEAST, MOST) } else { LEAST };
         let part = |of| Part::new(of, &below, at_once);
         let lists = lists.into_iter().map(|parts| List(parts.into_iter().map(part).collect())).collect();
         let reading = Reading { conn, since, rows: 0 };

@@ -33,6 +33,7 @@ use appview_core::source::turns::Urgency;
 use appview_core::syntax::Did;
 use appview_core::trust::{self, Examiner};
 use axum::Router;
+use axum::extract::State;
 use axum::http::header;
 use axum::routing::{MethodRouter, get};
 use tokio::sync::{Semaphore, watch};
@@ -47,7 +48,7 @@ use describe::Description;
 use front::{Allowance, Callers, Keep, Names, Shelf};
 use record::Proofs;
 
-use crate::config::{Access, PublicUrl};
+use crate::config::Access;
 use crate::engine::Engine;
 use crate::meter::{self, Meter};
 
@@ -60,6 +61,8 @@ pub struct Answering {
     pub access: Access,
     /// Whom to ask what no index holds; nobody where files stand in for the network.
     pub network: Option<Network>,
+    /// Where it is reached, like `http://127.0.0.1:8080`: what examples are written with.
+    pub origin: String,
     /// What time it is.
     pub clock: Clock,
     /// By what receipts and settlements are judged.
@@ -70,8 +73,14 @@ impl Answering {
     /// By these terms, to everybody, without asking anybody.
     #[must_use]
     pub fn alone(terms: trust::Terms) -> Self {
-        let ready_lag = Duration::from_secs(60);
-        Self { ready_lag, access: Access::default(), network: None, clock: Clock::system(), terms }
+        Self {
+            ready_lag: Duration::from_secs(60),
+            access: Access::default(),
+            network: None,
+            origin: "http://127.0.0.1:8080".to_owned(),
+            clock: Clock::system(),
+            terms,
+        }
     }
 }
 
@@ -84,6 +93,7 @@ pub struct App {
     stopped: watch::Receiver<bool>,
     subscribers: Subscribers,
     network: Option<Network>,
+    origin: String,
     clock: Clock,
     readers: Readers,
     /// One permit for each processor: more work at once would only wait for one.
@@ -121,7 +131,7 @@ impl App {
         stopped: watch::Receiver<bool>,
         subscribers: Subscribers,
     ) -> Self {
-        let Answering { ready_lag, access, network, clock, terms } = answering;
+        let Answering { ready_lag, access, network, origin, clock, terms } = answering;
         let start = clock.now();
         let at_once = available_parallelism().map_or(2, NonZero::get);
         let faces = |network: &Network| {
@@ -136,6 +146,7 @@ impl App {
             proofs: Proofs::new(),
             faces: network.as_ref().and_then(faces),
             network,
+            origin,
             clock,
             engine,
             ready_lag,
@@ -236,9 +247,8 @@ fn queries(app: &App) -> Vec<Query> {
 pub fn routes(app: App) -> Router {
     let app = Arc::new(app);
     let queries = queries(&app);
-    let names: Vec<&str> = queries.iter().map(|(name, ..)| *name).collect();
-    let origin = app.access.public_url.as_ref().map_or("http://127.0.0.1:8080", PublicUrl::as_str);
-    let description = Arc::new(Description::of(&names, origin));
+    let names = queries.iter().map(|(name, keep, _)| (*name, keep.is_some())).collect();
+    let description = Arc::new(Description::of(names, &app.origin));
     let (openapi, page) = (Arc::clone(&description), description);
     let mut routes = Router::new()
         .route("/healthz", get(health::healthz))
@@ -247,7 +257,7 @@ pub fn routes(app: App) -> Router {
         .route("/.well-known/did.json", get(service::did_document));
     let told = Router::new()
         .route("/openapi.json", get(async move || openapi.openapi()))
-        .route("/api", get(async move || page.page()))
+        .route("/api", get(async move |State(app): State<Arc<App>>| describe::page(&app, page).await))
         .route("/api.css", get(describe::style));
     routes = routes.merge(front::kept(told, &app, Keep::WhileUnchanged));
     for (name, keep, method) in queries {

@@ -192,9 +192,9 @@ pub async fn serve(
     let mut answering = tokio::task::JoinSet::new();
     let subscribers = Subscribers::new(engine.index.clone(), engine.pulse.feed(), limits.feed.terms());
     let seats = Seats::of(&limits.access);
-    let network = match &following.answers {
-        Answers::Network { network, .. } => Some(network.clone()),
-        Answers::Upstream(_) => None,
+    let (network, files) = match &following.answers {
+        Answers::Network { network, .. } => (Some(network.clone()), None),
+        Answers::Upstream(upstream) => (None, upstream.files()),
     };
     let origin = match &limits.access.public_url {
         Some(url) => url.as_str().to_owned(),
@@ -203,7 +203,7 @@ pub async fn serve(
     let terms = super::verify::terms(&limits.access.brokers.broker)?;
     let clock = following.outside.clock.clone();
     let Limits { ready_lag, access, .. } = limits;
-    let how = Answering { ready_lag, access, network, origin, clock, terms };
+    let how = Answering { ready_lag, access, network, files, origin, clock, terms };
     let app = App::new(engine.clone(), how, stopped.clone(), subscribers.clone());
     answering.spawn(http::serve(doors.queries, http::routes(app), seats, closed.clone()));
     if let Some(listener) = doors.metrics {

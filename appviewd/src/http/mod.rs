@@ -29,6 +29,7 @@ use appview_core::index::{IndexReader, Readers};
 use appview_core::source::clock::Clock;
 use appview_core::source::network::Network;
 use appview_core::source::now;
+use appview_core::source::replay::Offline;
 use appview_core::source::turns::Urgency;
 use appview_core::syntax::Did;
 use appview_core::trust::{self, Examiner};
@@ -61,6 +62,8 @@ pub struct Answering {
     pub access: Access,
     /// Whom to ask what no index holds; nobody where files stand in for the network.
     pub network: Option<Network>,
+    /// Those files, where they do.
+    pub files: Option<Offline>,
     /// Where it is reached, like `http://127.0.0.1:8080`: what examples are written with.
     pub origin: String,
     /// What time it is.
@@ -77,6 +80,7 @@ impl Answering {
             ready_lag: Duration::from_secs(60),
             access: Access::default(),
             network: None,
+            files: None,
             origin: "http://127.0.0.1:8080".to_owned(),
             clock: Clock::system(),
             terms,
@@ -93,6 +97,7 @@ pub struct App {
     stopped: watch::Receiver<bool>,
     subscribers: Subscribers,
     network: Option<Network>,
+    files: Option<Offline>,
     origin: String,
     clock: Clock,
     readers: Readers,
@@ -131,7 +136,7 @@ impl App {
         stopped: watch::Receiver<bool>,
         subscribers: Subscribers,
     ) -> Self {
-        let Answering { ready_lag, access, network, origin, clock, terms } = answering;
+        let Answering { ready_lag, access, network, files, origin, clock, terms } = answering;
         let start = clock.now();
         let at_once = available_parallelism().map_or(2, NonZero::get);
         let faces = |network: &Network| {
@@ -146,6 +151,7 @@ impl App {
             proofs: Proofs::new(),
             faces: network.as_ref().and_then(faces),
             network,
+            files,
             origin,
             clock,
             engine,

@@ -13,6 +13,7 @@ use appview_core::source::clock::Clock;
 use appview_core::source::follow::Pulse;
 use appview_core::source::orders::Orders;
 use appview_core::trust::Terms;
+use appviewd::config::Access;
 use appviewd::engine::Engine;
 use appviewd::http::{self, Answering, App, Seats, Subscribers};
 use serde_json::{Value as Json, json};
@@ -44,13 +45,18 @@ struct Service {
 
 impl Service {
     async fn start() -> Self {
+        Self::open_to(Access::default()).await
+    }
+
+    /// One whose operator has chosen something.
+    async fn open_to(access: Access) -> Self {
         let scenario = Scenario::played();
         let index = Index::open(scenario.path("appview-data/index.db")).unwrap();
         let (pulse, progress, orders) = (Pulse::default(), Progress::default(), Orders::default());
         let (stop, stopped) = watch::channel(false);
         let subscribers = Subscribers::new(index.clone(), pulse.feed(), http::Terms::default());
         let clock = Clock::of_runtime(NOW, 1);
-        let answering = Answering { clock, ..Answering::alone(Terms::builtin().unwrap()) };
+        let answering = Answering { clock, access, ..Answering::alone(Terms::builtin().unwrap()) };
         let app =
             App::new(Engine { index, pulse, progress, orders }, answering, stopped.clone(), subscribers);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -61,9 +67,14 @@ impl Service {
 
     /// Status and JSON of each request to one method, by its query.
     async fn told(&self, method: &str, queries: &[String]) -> BTreeMap<String, Json> {
+        self.told_at(&format!("/xrpc/dev.cocore.{method}"), queries).await
+    }
+
+    /// The same of any path.
+    async fn told_at(&self, path: &str, queries: &[String]) -> BTreeMap<String, Json> {
         let mut told = BTreeMap::new();
         for query in queries {
-            let answer = ask(self.address, "GET", &format!("/xrpc/dev.cocore.{method}{query}")).await;
+            let answer = ask(self.address, "GET", &format!("{path}{query}")).await;
             assert_eq!(answer.kind, "application/json");
             told.insert(
                 query.clone(),
@@ -113,6 +124,12 @@ async fn compute_lists() {
             "?cursor=nothing",
             "?since=yesterday",
             "?until=tomorrow",
+            "?limit=1&model=mlx-community/Llama-3.3-70B-Instruct-4bit",
+            "?model=none",
+            "?limit=1&tier=best-effort",
+            "?tier=attested-confidential",
+            "?limit=1&trustLevel=self-attested",
+            "?trustLevel=hardware-attested",
         ]
     );
     told!(
@@ -291,4 +308,46 @@ async fn what_the_network_gives_no_parameters_takes_them_here() {
         assert_eq!(published, without_moments(service.get(&format!("{own}{query}")).await));
         assert!(published["cursor"].is_string(), "{own} goes on: {published}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_page_of_each_list() {
+    let service = Service::start().await;
+    let mut told = BTreeMap::new();
+    for (method, query) in [
+        ("compute.listProviders", "?limit=1".to_owned()),
+        ("compute.listReceipts", "?limit=1".to_owned()),
+        ("compute.listReceipts", format!("?limit=1&provider={EMBER}")),
+        ("compute.listJobs", format!("?limit=1&requester={ADA}")),
+        ("compute.listSettlements", "?limit=1".to_owned()),
+        ("account.listProfiles", "?limit=1".to_owned()),
+        ("account.listAccounts", "?limit=1".to_owned()),
+        ("account.listFriendEdges", "?limit=1".to_owned()),
+        ("appview.listAttestations", "?limit=1".to_owned()),
+        ("appview.getFingerprint", "?limit=1&by=repo".to_owned()),
+    ] {
+        let first = service.get(&format!("{method}{query}")).await;
+        let cursor = first["cursor"].as_str().unwrap_or_else(|| panic!("{method}{query} goes on: {first}"));
+        let second = service.get(&format!("{method}{query}&cursor={cursor}")).await;
+        assert_ne!(first, second, "{method}{query}");
+        told.insert(format!("{method}{query}&cursor={cursor}"), second);
+    }
+    insta::assert_json_snapshot!(told);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_service_says_of_itself() {
+    let service = Service::start().await;
+    let none = [String::new()];
+    let mut told = BTreeMap::new();
+    for path in
+        ["/healthz", "/readyz", "/.well-known/did.json", "/nothing", "/xrpc/dev.cocore.compute.nothing"]
+    {
+        told.insert(path.to_owned(), service.told_at(path, &none).await.remove("").unwrap());
+    }
+    let service_did = Some("did:web:appview.example".parse().unwrap());
+    let service = Service::open_to(Access { service_did, ..Access::default() }).await;
+    let named = service.told_at("/.well-known/did.json", &none).await.remove("").unwrap();
+    told.insert("/.well-known/did.json of did:web:appview.example".to_owned(), named);
+    insta::assert_json_snapshot!(told);
 }

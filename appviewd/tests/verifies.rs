@@ -5,9 +5,15 @@ mod support;
 
 use std::fs;
 
+use appview_core::source::replay::{Identities, Offline, RepoFolder};
+use appview_core::sync::Scope;
+use appview_core::syntax::Did;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use fixtures::recording;
 use serde_json::{Value as Json, json};
 
-use support::{Scenario, collection, listed};
+use support::{Scenario, collection, listed, repo};
 
 /// After all of the recording, before any certificate of it could expire.
 const AT: &str = "2026-11-25T00:00:00Z";
@@ -114,4 +120,69 @@ fn mistakes_are_answered_with_what_to_do_next() {
     let told = scenario.fail(4, &verify("receipt", nobody, &[]));
     let advice = "`appviewd repo status did:web:nobody.example` tells why";
     assert_eq!(told, format!("appviewd: the receipt is missing: {nobody}; {advice}\n"));
+}
+
+/// A proof of a record of the recording, as a CAR, and who signed it.
+fn proof(uri: &str) -> (Vec<u8>, String) {
+    let did: Did = repo(uri).parse().unwrap();
+    let identities = Identities::from_json(&serde_json::from_str(recording::PLC_JSON).unwrap()).unwrap();
+    let folder = Scenario::new();
+    let offline = Offline::new(identities, Some(RepoFolder::new(folder.path("repos"))), Scope::default());
+    let path = uri.splitn(4, '/').nth(3).unwrap().parse().unwrap();
+    let key = offline.identity(&did).unwrap().key().to_string();
+    (offline.record_proof(&did, &path).unwrap().unwrap(), key)
+}
+
+#[test]
+fn a_proof_is_checked_by_a_key_and_nothing_else() {
+    let scenario = Scenario::new();
+    let uri = first("receipt");
+    let (car, key) = proof(&uri);
+    let elsewhere = Scenario::empty();
+    fs::write(elsewhere.path("proof.car"), &car).unwrap();
+    let answer =
+        json!({"proof": {"car": {"$bytes": STANDARD_NO_PAD.encode(&car)}, "key": "did:key:zAnyone"}});
+    fs::write(elsewhere.path("proof.json"), answer.to_string()).unwrap();
+    fs::copy(scenario.path("plc.json"), elsewhere.path("plc.json")).unwrap();
+    let by_key = elsewhere.succeed(&["verify", "record", &uri, "--proof", "proof.car", "--key", &key]);
+    insta::assert_snapshot!("a_record_by_its_proof", by_key);
+    for (file, by) in [("proof.json", ["--key", &key]), ("proof.car", ["--identities", "plc.json"])] {
+        let told = elsewhere.succeed(&["verify", "record", &uri, "--proof", file, by[0], by[1]]);
+        assert_eq!(told, by_key, "{file} {by:?}");
+    }
+    let told =
+        elsewhere.succeed(&["verify", "record", &uri, "--proof", "proof.car", "--key", &key, "--json"]);
+    let told: Json = serde_json::from_str(&told).unwrap();
+    assert_eq!((&told["ok"], &told["cid"]), (&json!(true), &json!(listed()[&uri].cid)));
+    assert_eq!(told["body"]["$type"], "dev.cocore.compute.receipt");
+}
+
+#[test]
+fn a_proof_that_proves_nothing_or_something_else_says_so() {
+    let uri = first("receipt");
+    let (car, key) = proof(&uri);
+    let (_, another) = listed().into_keys().map(|uri| proof(&uri)).find(|(_, other)| *other != key).unwrap();
+    let elsewhere = Scenario::empty();
+    fs::write(elsewhere.path("proof.car"), &car).unwrap();
+    let mut flipped = car.clone();
+    let last = flipped.len() - 1;
+    flipped[last] ^= 1;
+    fs::write(elsewhere.path("flipped.car"), flipped).unwrap();
+    let of = |uri: &str, file: &str, key: &str| {
+        let output = elsewhere.run(&["verify", "record", uri, "--proof", file, "--key", key]);
+        (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+    };
+    for (file, key) in [("proof.car", &another), ("flipped.car", &key)] {
+        let (code, told) = of(&uri, file, key);
+        assert!(
+            code == 3 && told.starts_with("record is NOT proven\n") && told.contains("ERROR"),
+            "{file}: {told}"
+        );
+    }
+    // The same proof shows that nothing is right behind the record.
+    let (code, told) = of(&format!("{uri}2"), "proof.car", &key);
+    assert!(code == 4 && told.starts_with("record is NOT there: "), "{code}: {told}");
+    fs::write(elsewhere.path("without.json"), "{\"record\": {}}").unwrap();
+    let told = elsewhere.fail(1, &["verify", "record", &uri, "--proof", "without.json", "--key", &key]);
+    assert_eq!(told, "appviewd: without.json is an answer without a proof; ask getRecord with proof=true\n");
 }

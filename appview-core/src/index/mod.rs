@@ -41,7 +41,7 @@ pub(crate) use feed::{floor as feed_floor, newest as feed_newest};
 pub use fingerprint::Fingerprint;
 pub(crate) use project::{NO_TIER, link_key};
 pub use reader::IndexReader;
-pub use readers::Readers;
+pub use readers::{Readers, Recall};
 pub use rebuild::{Building, Rebuilt};
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
 pub(crate) use single_use::SingleUse;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use appview_core::repo::PublicKey;
 use appview_core::syntax::{AtUri, Datetime, Did};
 use appview_core::trust::Instant;
 use appview_core::trust::brokerage::DEFAULT_BROKER;
@@ -29,6 +30,38 @@ pub enum Verify {
         #[command(flatten)]
         judging: Judging,
     },
+    /// Any record: whether its repository holds it, by a proof that getRecord gave.
+    ///
+    /// Checks the signed commit, the nodes of its tree on the way to the record, and the record. Exits with 0 if the record is
+    /// proven, with 3 if nothing is, and with 4 if it is proven that the repository has no such record.
+    #[command(
+        after_help = "Example:  curl -s 'http://…/xrpc/dev.cocore.appview.getRecord?proof=true&uri=at://…' > proof.json\n          \
+                            appviewd verify record at://… --proof proof.json --key did:key:z…"
+    )]
+    Record(Box<ByProof>),
+}
+
+/// A record, and the proof that its repository holds it.
+#[derive(Debug, Clone, Args)]
+pub struct ByProof {
+    /// The record's address.
+    #[arg(value_name = "AT-URI")]
+    pub uri: AtUri,
+    /// The proof: a CAR, or an answer of getRecord with one in it.
+    #[arg(long, value_name = "FILE")]
+    pub proof: PathBuf,
+    /// Key that signs for the account, as a did:key; whatever else is given. With it, or with --identities, nobody is asked.
+    #[arg(long, value_name = "DID:KEY", value_parser = PublicKey::from_did_key)]
+    pub key: Option<PublicKey>,
+    /// Saved DID documents (see `replay --help`), of which one says who signs.
+    #[arg(long, value_name = "FILE", env = "APPVIEWD_IDENTITIES")]
+    pub identities: Option<PathBuf>,
+    /// Whom to ask who signs, unless it is said.
+    #[command(flatten)]
+    pub network: NetworkAccess,
+    /// How the outcome is written.
+    #[command(flatten)]
+    pub format: Format,
 }
 
 /// Who is trusted as a broker, wherever receipts are judged.

@@ -16,7 +16,7 @@ use appview_core::syntax::{Did, Nsid};
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 pub use access::{Access, AddressRange, PublicUrl};
-pub use judge::{Brokers, Bundling, Documents, Judging, Verify};
+pub use judge::{Brokers, Bundling, ByProof, Documents, Judging, Verify};
 pub use upstream::{DirectoryUrl, DirectoryUrlError, NetworkAccess, Upstream};
 
 use crate::http::Terms;
@@ -215,14 +215,15 @@ pub enum Command {
         #[command(flatten)]
         format: Format,
     },
-    /// Judge a receipt or a settlement, and show by what.
+    /// Judge a receipt or a settlement, and show by what; or check the proof of any record.
     ///
     /// Prints the chain of records as a tree: who signed what, which check passed, and by which rule (VERIFICATION.md). Exits
     /// with 0 if the verdict is ok, with 3 if it is not, and with 4 if there is none because a record is missing.
     #[command(
         after_help = "Examples:  appviewd verify receipt at://did:plc:…/dev.cocore.compute.receipt/3m…\n           \
                             appviewd verify settlement at://did:web:…/dev.cocore.compute.settlement/3m… --strict\n           \
-                            appviewd verify receipt at://… --bundle receipt.car --json"
+                            appviewd verify receipt at://… --bundle receipt.car --json\n           \
+                            appviewd verify record at://… --proof proof.car --key did:key:z…"
     )]
     Verify {
         #[command(subcommand)]

@@ -1,5 +1,7 @@
-//! `verify`: a verdict on a receipt or a settlement, with the chain of records that it was reached by.
+//! `verify`: a verdict on a receipt or a settlement, with the chain of records that it was reached by; or what a proof shows
+//! of a single record.
 
+mod record;
 mod tree;
 
 use std::io::{BufWriter, Write as _};
@@ -36,6 +38,7 @@ pub fn run(what: &Verify) -> Result<ExitCode> {
     match what {
         Verify::Receipt { uri, judging } => receipt(uri, judging),
         Verify::Settlement { uri, judging } => settlement(uri, judging),
+        Verify::Record(asked) => record::run(asked),
     }
 }
 

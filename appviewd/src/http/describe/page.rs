@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use super::example::{Example, Examples};
 use super::{Method, Parameter, described};
 
 /// Writes the page.
-pub(super) fn write(methods: &[Method<'_>], origin: &str) -> String {
+pub(super) fn write(methods: &[Method<'_>], origin: &str, examples: &Examples) -> String {
     let mut out = String::from(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -21,7 +22,7 @@ pub(super) fn write(methods: &[Method<'_>], origin: &str) -> String {
     );
     contents(&mut out, methods);
     for method in methods {
-        section(&mut out, method, origin);
+        section(&mut out, method, origin, examples);
     }
     out.push_str("</main>\n</body>\n</html>\n");
     out
@@ -44,7 +45,7 @@ fn contents(out: &mut String, methods: &[Method<'_>]) {
     out.push_str("</ul>\n</nav>\n");
 }
 
-fn section(out: &mut String, method: &Method<'_>, origin: &str) {
+fn section(out: &mut String, method: &Method<'_>, origin: &str, examples: &Examples) {
     let name = escaped(method.name);
     push(out, format_args!("<section id=\"{name}\">\n<h2><code>{name}</code></h2>\n"));
     push(out, format_args!("<p>{}</p>\n", prose(method.description)));
@@ -63,9 +64,13 @@ fn section(out: &mut String, method: &Method<'_>, origin: &str) {
         push(out, format_args!("<dt><code>{}</code></dt><dd>{}</dd>\n", escaped(name), prose(meaning)));
     }
     out.push_str("</dl>\n<h3>Example</h3>\n");
-    let example = escaped(&method.example());
-    push(out, format_args!("<pre><code>curl '{}{example}'</code></pre>\n", escaped(origin)));
-    push(out, format_args!("<p><a href=\"{example}\">Ask this</a></p>\n</section>\n"));
+    let Example { path, is_there } = Example::of(method, examples);
+    let path = escaped(&path);
+    push(out, format_args!("<pre><code>curl '{}{path}'</code></pre>\n", escaped(origin)));
+    if is_there {
+        push(out, format_args!("<p><a href=\"{path}\">Ask this</a></p>\n"));
+    }
+    out.push_str("</section>\n");
 }
 
 fn row(out: &mut String, parameter: &Parameter<'_>) {

@@ -210,7 +210,7 @@ fn a_check_finds_what_a_stray_hand_did() {
         ("trust", "update trust set created = 'yesterday'"),
         ("trust", "delete from trust"),
         ("directory", "update directory set names = cast(names || 'x' as blob)"),
-        ("directory", "insert into directory values (1000, '')"),
+        ("directory", "insert into directory values (1000, x'')"),
         ("repo", "update repo set recent = recent + 1"),
     ] {
         let found = tamper(what);

@@ -73,6 +73,15 @@ pub const EXPORT_BYTES: u64 = 1 << 30;
 /// Largest proof of one record, in bytes: the record, and as much again of tree.
 pub const RECORD_PROOF_BYTES: usize = 2 * COMMIT_BLOCKS_BYTES;
 
+/// DIDs of brokers and exchanges whose documents are remembered. The network has a handful.
+pub const SEEN_DIDS: usize = 512;
+
+/// Most documents that are remembered of one DID, the newest.
+pub const SEEN_DOCUMENTS: usize = 8;
+
+/// Largest document that is remembered, in bytes of JSON. Those of today's brokers and exchanges have less than one thousand.
+pub const SEEN_DOCUMENT_BYTES: usize = 8 * 1024;
+
 /// Most provider records of one account that are searched for a key. An account has one for each of its machines.
 pub const EVIDENCE_OFFERS: u32 = 256;
 

@@ -8,7 +8,7 @@ use appview_core::syntax::AtUri;
 use appview_core::trust::{Bundle, Evidence};
 
 use super::existing;
-use super::verify::{complete, terms};
+use super::verify::complete;
 use crate::config::{Bundling, DataDir};
 
 /// Writes the bundle of a receipt or a settlement.
@@ -17,7 +17,7 @@ use crate::config::{Bundling, DataDir};
 ///
 /// There is no index, it has no such record, or the file cannot be written.
 pub fn run(bundling: &Bundling) -> Result<()> {
-    let Bundling { uri, output, broker, index, documents } = bundling;
+    let Bundling { uri, output, brokers, index, documents } = bundling;
     let mut evidence = gather(uri, index)?;
     if evidence.find(uri.as_str()).is_none() {
         bail!(
@@ -25,7 +25,9 @@ pub fn run(bundling: &Bundling) -> Result<()> {
             uri.authority()
         );
     }
-    complete(&mut evidence, &terms(broker)?, documents)?;
+    let terms = brokers.terms()?;
+    complete(&mut evidence, &terms, documents, index)?;
+    evidence.put_pinned(&terms);
     let told = format!("{} records, {} documents", evidence.exhibits().len(), evidence.documents().count());
     let bundle = Bundle { about: uri.clone(), evidence };
     match output {

@@ -1,12 +1,14 @@
 //! `serve`: streams into the index, the index to HTTP, until interrupted. Everything that serving consists of meets here.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use appview_core::index::{Index, IndexWriter};
 use appview_core::record::Catalog;
 use appview_core::source::follow::{Answers, Following, Source, follow};
+use appview_core::source::seen::Seen;
 use appview_core::source::wire::Outside;
 use appview_core::sync::verifier::Pace;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -195,9 +197,10 @@ pub async fn serve(
         Answers::Network { network, .. } => Some(network.clone()),
         Answers::Upstream(_) => None,
     };
-    let terms = super::verify::terms(&limits.access.brokers.broker)?;
+    let terms = limits.access.brokers.terms()?;
+    let seen = Arc::new(Seen::open(engine.index.path().with_file_name(config::AUTHORITIES))?);
     let clock = following.outside.clock.clone();
-    let how = Answering { ready_lag: limits.ready_lag, access: limits.access, network, clock, terms };
+    let how = Answering { ready_lag: limits.ready_lag, access: limits.access, network, clock, terms, seen };
     let app = App::new(engine.clone(), how, stopped.clone(), subscribers.clone());
     answering.spawn(http::serve(doors.queries, http::routes(app), seats, closed.clone()));
     if let Some(listener) = doors.metrics {

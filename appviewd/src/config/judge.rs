@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use appview_core::record::LexiconError;
 use appview_core::syntax::{AtUri, Datetime, Did};
-use appview_core::trust::Instant;
 use appview_core::trust::brokerage::DEFAULT_BROKER;
+use appview_core::trust::{Document, Instant, Terms};
 use clap::{Args, Subcommand};
+use serde_json::Value as Json;
 
 use super::{DataDir, Format, NetworkAccess};
 
@@ -43,18 +45,62 @@ pub struct Brokers {
         env = "APPVIEWD_BROKER"
     )]
     pub broker: Vec<Did>,
+    /// DID document of a broker or an exchange that is believed as it stands in this file, in the place of what its host or a
+    /// bundle says; may be given more than once, also for one DID.
+    #[arg(
+        long,
+        value_name = "FILE",
+        value_parser = Pinned::read,
+        value_delimiter = ',',
+        env = "APPVIEWD_DOCUMENT"
+    )]
+    pub document: Vec<Pinned>,
+}
+
+impl Brokers {
+    /// The network's own terms, but for these brokers and documents.
+    ///
+    /// # Errors
+    ///
+    /// As [`Terms::builtin`].
+    pub fn terms(&self) -> Result<Terms, LexiconError> {
+        let documents = self.document.iter().map(|Pinned { did, document }| (did.clone(), document.clone()));
+        Ok(Terms { brokerages: self.broker.clone(), documents: documents.collect(), ..Terms::builtin()? })
+    }
 }
 
 impl Default for Brokers {
     fn default() -> Self {
-        Self { broker: DEFAULT_BROKER.parse().into_iter().collect() }
+        Self { broker: DEFAULT_BROKER.parse().into_iter().collect(), document: Vec::new() }
+    }
+}
+
+/// A document of a broker or an exchange that an operator believes.
+#[derive(Debug, Clone)]
+pub struct Pinned {
+    did: Did,
+    document: Document,
+}
+
+impl Pinned {
+    fn read(path: &str) -> Result<Self, String> {
+        let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+        let json: Json = serde_json::from_slice(&bytes).map_err(|error| format!("not json: {error}"))?;
+        let did = json.get("id").and_then(Json::as_str).and_then(|did| did.parse().ok());
+        let did = did.ok_or("expected a did document, whose id is a did")?;
+        let document = Document::new(json);
+        if document.keys().is_empty() {
+            return Err("expected a P-256 key among its verification methods, found none".to_owned());
+        }
+        Ok(Self { did, document })
     }
 }
 
 /// By what `verify` judges.
 #[derive(Debug, Clone, Args)]
 pub struct Judging {
-    /// Judge by this file alone, which `appviewd bundle` wrote: no index, no network.
+    /// Judge by this file alone, which `appviewd bundle` wrote: no index, no network. Its records stand in their repositories by
+    /// its word; brokers and exchanges are known by --document alone.
     #[arg(long, value_name = "FILE")]
     pub bundle: Option<PathBuf>,
     /// Let the checks count that other verifiers lack; of themselves they only warn.
@@ -90,7 +136,7 @@ impl Judging {
 /// Where documents of brokers and exchanges come from.
 #[derive(Debug, Clone, Args)]
 pub struct Documents {
-    /// Ask nobody who brokers and exchanges are: their signatures then count as unproven.
+    /// Ask nobody who brokers and exchanges are: only those are known whose document was seen before, or is given by --document.
     #[arg(long)]
     pub offline: bool,
     /// The network.
@@ -107,15 +153,9 @@ pub struct Bundling {
     /// File to write: a CAR if its name ends in .car, else JSON. Standard output, as JSON, if left out.
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Broker whose document to include; may be given more than once.
-    #[arg(
-        long,
-        value_name = "DID",
-        default_value = DEFAULT_BROKER,
-        value_delimiter = ',',
-        env = "APPVIEWD_BROKER"
-    )]
-    pub broker: Vec<Did>,
+    /// Whose documents to include.
+    #[command(flatten)]
+    pub brokers: Brokers,
     /// Where the evidence is.
     #[command(flatten)]
     pub index: DataDir,

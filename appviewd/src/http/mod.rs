@@ -29,6 +29,7 @@ use appview_core::index::{IndexReader, Readers};
 use appview_core::source::clock::Clock;
 use appview_core::source::network::Network;
 use appview_core::source::now;
+use appview_core::source::seen::Seen;
 use appview_core::source::turns::Urgency;
 use appview_core::syntax::Did;
 use appview_core::trust::{self, Examiner};
@@ -64,6 +65,8 @@ pub struct Answering {
     pub clock: Clock,
     /// By what receipts and settlements are judged.
     pub terms: trust::Terms,
+    /// What brokers and exchanges said of themselves before.
+    pub seen: Arc<Seen>,
 }
 
 impl Answering {
@@ -71,7 +74,8 @@ impl Answering {
     #[must_use]
     pub fn alone(terms: trust::Terms) -> Self {
         let ready_lag = Duration::from_secs(60);
-        Self { ready_lag, access: Access::default(), network: None, clock: Clock::system(), terms }
+        let (clock, seen) = (Clock::system(), Arc::default());
+        Self { ready_lag, access: Access::default(), network: None, clock, terms, seen }
     }
 }
 
@@ -92,6 +96,7 @@ pub struct App {
     adding_up: Semaphore,
     proofs: Proofs,
     examiner: Arc<Examiner>,
+    seen: Arc<Seen>,
     faces: Option<Arc<Faces>>,
     names: Names,
     callers: Callers,
@@ -121,7 +126,7 @@ impl App {
         stopped: watch::Receiver<bool>,
         subscribers: Subscribers,
     ) -> Self {
-        let Answering { ready_lag, access, network, clock, terms } = answering;
+        let Answering { ready_lag, access, network, clock, terms, seen } = answering;
         let start = clock.now();
         let at_once = available_parallelism().map_or(2, NonZero::get);
         let faces = |network: &Network| {
@@ -133,6 +138,7 @@ impl App {
             at_work: Semaphore::new(at_once),
             adding_up: Semaphore::new(1),
             examiner: Arc::new(Examiner::new(terms)),
+            seen,
             proofs: Proofs::new(),
             faces: network.as_ref().and_then(faces),
             network,

@@ -2,17 +2,19 @@
 //!
 //! Evidence and the URI it is about enter, one of two files leaves, and the other way round. `file.json` is for people: each
 //! record as JSON beside its CID. `file.car` is for machines: the blocks themselves, and a root that names them. Both hold
-//! the same and lead to equal evidence. What comes from a file is a stranger's: it is bounded before it is read. Deliberately
-//! absent: proof that the records stand in their repositories. A bundle says so, and whoever must know asks the PDS
-//! (`com.atproto.sync.getRecord`).
+//! the same and lead to equal evidence. What comes from a file is a stranger's: it is bounded before it is read, its records
+//! stand where it says by its word alone ([`Footing::Claimed`]), and nobody's signature is judged by a document in it
+//! ([`Origin::Claimed`]). Deliberately absent: proof that the records stand in their repositories, which whoever must know
+//! has from their PDS (`com.atproto.sync.getRecord`).
 
 mod car;
 mod json;
 
 use std::collections::BTreeSet;
 
-use super::evidence::{Document, Evidence};
-use super::exhibit::{Exhibit, ExhibitError, Standing};
+use super::check::Check;
+use super::evidence::{Document, Drawn, Evidence, Looked, Origin};
+use super::exhibit::{Exhibit, ExhibitError, Footing, Standing};
 use crate::block::json::JsonError;
 use crate::block::{BlockError, Cid};
 use crate::limits;
@@ -122,12 +124,13 @@ struct Reading {
     evidence: Evidence,
     seen: BTreeSet<(AtUri, Cid, Standing)>,
     dids: usize,
+    drawn: usize,
 }
 
 impl Reading {
     fn new(about: Option<&str>) -> Result<Self, BundleError> {
         let about = about.and_then(|uri| uri.parse().ok()).ok_or_else(|| expected("about", "an at uri"))?;
-        Ok(Self { about, evidence: Evidence::default(), seen: BTreeSet::new(), dids: 0 })
+        Ok(Self { about, evidence: Evidence::default(), seen: BTreeSet::new(), dids: 0, drawn: 0 })
     }
 
     fn record(
@@ -141,13 +144,35 @@ impl Reading {
             return Err(BundleError::Twice { uri });
         }
         at_most("records", self.seen.len(), limits::BUNDLE_RECORDS)?;
-        self.evidence.put(Exhibit::new(uri, cid, block)?.standing_as(standing));
+        self.evidence.put(Exhibit::new(uri, cid, block)?.standing_as(standing).on(Footing::Claimed));
         Ok(())
     }
 
     fn document(&mut self, did: Did, document: Option<serde_json::Value>) -> Result<(), BundleError> {
         self.count_did()?;
-        self.evidence.put_document(did, document.map(Document::new));
+        match document {
+            Some(json) => self.evidence.put_document(did, Document::new(json), Origin::Claimed),
+            None => self.evidence.put_unresolved(did),
+        }
+        Ok(())
+    }
+
+    fn partial(&mut self, check: &str, at: Option<u64>, of: Option<u64>) -> Result<(), BundleError> {
+        let check = Check::from_text(check).ok_or_else(|| expected("partial", "names of checks"))?;
+        let looked = at.zip(of).map(|(at, of)| Looked { at, of });
+        self.evidence.put_partial(check, looked.ok_or_else(|| expected("partial", "two numbers"))?);
+        Ok(())
+    }
+
+    fn drawn(&mut self, texts: [Option<&str>; 2], numbers: [Option<i64>; 2]) -> Result<(), BundleError> {
+        self.drawn += 1;
+        at_most("authorizations", self.drawn, limits::BUNDLE_DIDS)?;
+        let ([Some(exchange), Some(authorization)], [Some(settlements), Some(amount)]) = (texts, numbers)
+        else {
+            return Err(expected("drawn", "an exchange, an authorization, settlements and an amount"));
+        };
+        let settlements = u64::try_from(settlements).map_err(|_| expected("drawn", "a count"))?;
+        self.evidence.put_drawn(exchange, authorization, Drawn { settlements, amount });
         Ok(())
     }
 
@@ -168,7 +193,7 @@ impl Reading {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use proptest::prelude::*;
 
@@ -179,7 +204,8 @@ mod tests {
             |rkey: &str| format!("at://did:web:ada.example/dev.cocore.compute.job/{rkey}").parse().unwrap();
         let mut evidence = Evidence::default();
         let mut put = |rkey: &str, block: &[u8], standing| {
-            evidence.put(Exhibit::new(uri(rkey), Cid::of(block), block).unwrap().standing_as(standing));
+            let exhibit = Exhibit::new(uri(rkey), Cid::of(block), block).unwrap().standing_as(standing);
+            evidence.put(exhibit.on(Footing::Claimed));
         };
         // {"a": h'0102', "b": [null, true, -3]}
         put("a", b"\xa2\x61a\x42\x01\x02\x61b\x83\xf6\xf5\x22", Standing::Current);
@@ -188,12 +214,30 @@ mod tests {
         put("b", b"\xa1\x61a\xfb\x3f\xf8\0\0\0\0\0\0", Standing::Current);
         put("c", b"\xa1\x65$link\x61x", Standing::Current);
         put("d", b"\xff", Standing::Current);
-        evidence.put(Exhibit::new(uri("e"), Cid::of(b"another"), *b"\xa0").unwrap());
-        evidence.put_document("did:web:a.example".parse().unwrap(), None);
+        let other = Exhibit::new(uri("e"), Cid::of(b"another"), *b"\xa0").unwrap();
+        evidence.put(other.on(Footing::Claimed));
+        evidence.put_unresolved("did:web:a.example".parse().unwrap());
         let json = serde_json::json!({"id": "did:web:b.example", "x": [1.5, {"y": null}]});
-        evidence.put_document("did:web:b.example".parse().unwrap(), Some(Document::new(json)));
+        evidence.put_document("did:web:b.example".parse().unwrap(), Document::new(json), Origin::Claimed);
+        evidence.put_partial(Check::OnlyReceipt, Looked { at: 8, of: 700 });
+        evidence.put_drawn("did:web:b.example", "at://x", Drawn { settlements: 3, amount: -4 });
         evidence.put_inactive("did:web:c.example".parse().unwrap());
         Bundle { about: uri("a"), evidence }
+    }
+
+    #[test]
+    fn whatever_vouched_for_it_before_is_lost_in_a_file() {
+        let mut bundle = bundle();
+        let claimed = bundle.clone();
+        let exhibits: Vec<Exhibit> = bundle.evidence.exhibits().to_vec();
+        exhibits.into_iter().for_each(|exhibit| bundle.evidence.put(exhibit.on(Footing::Proven)));
+        let did: Did = "did:web:b.example".parse().unwrap();
+        let document =
+            bundle.evidence.documents().find_map(|(of, known)| (*of == did).then(|| known[0].1.clone()));
+        bundle.evidence.put_document(did, document.unwrap(), Origin::Pinned);
+        assert_ne!(bundle, claimed);
+        assert_eq!(Bundle::read(bundle.to_json().as_bytes()).unwrap(), claimed);
+        assert_eq!(Bundle::read(&bundle.to_car()).unwrap(), claimed);
     }
 
     #[test]

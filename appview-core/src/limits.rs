@@ -82,11 +82,16 @@ pub const SEEN_DOCUMENTS: usize = 8;
 /// Largest document that is remembered, in bytes of JSON. Those of today's brokers and exchanges have less than one thousand.
 pub const SEEN_DOCUMENT_BYTES: usize = 8 * 1024;
 
-/// Most provider records of one account that are searched for a key. An account has one for each of its machines.
+/// Most provider records of one account that are searched where none is found by its key: malformed ones, and keys that are
+/// oddly spelled. An account has one for each of its machines.
 pub const EVIDENCE_OFFERS: u32 = 256;
 
 /// Most other receipts for one job that a verdict looks at: each may cost it a signature. One job has one receipt.
 pub const EVIDENCE_RECEIPTS: u32 = 8;
+
+/// Most other receipts for one job that are passed over on the way to those, because the job accepts their providers no more
+/// than anybody.
+pub const EVIDENCE_PASSED: u32 = 512;
 
 /// Most records sharing what should be used once that a verdict looks at: the settlements of one session.
 pub const EVIDENCE_SHARED: u32 = 512;

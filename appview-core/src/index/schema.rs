@@ -14,7 +14,7 @@ use crate::record::Collection;
 pub const APPLICATION_ID: i32 = 0x6363_6978;
 
 /// The number in `user_version`. Another one, older or newer, is refused: there are no migrations.
-pub const SCHEMA_VERSION: i32 = 3;
+pub const SCHEMA_VERSION: i32 = 4;
 
 const TABLES: &str = include_str!("schema.sql");
 

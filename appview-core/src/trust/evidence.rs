@@ -114,10 +114,9 @@ pub struct Looked {
 /// What the settled settlements of one exchange draw on one authorization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Drawn {
-    /// How many there are.
+    /// How many charge an integer.
     pub settlements: u64,
-    /// What they charge in all, in smallest units: what is no integer adds nothing, and a sum that does not fit is the
-    /// largest that does.
+    /// What those charge in all, in smallest units. A sum that does not fit is the largest that does.
     pub amount: i64,
 }
 

@@ -102,5 +102,8 @@ pub const BUNDLE_BYTES: usize = 4 << 20;
 /// Most records in a bundle: more than any verdict looks at.
 pub const BUNDLE_RECORDS: usize = 2_048;
 
+/// Most proofs in a bundle: of the records that a verdict names, which are a dozen.
+pub const BUNDLE_PROOFS: usize = 64;
+
 /// Most DIDs whose documents or accounts a bundle may tell of.
 pub const BUNDLE_DIDS: usize = 64;

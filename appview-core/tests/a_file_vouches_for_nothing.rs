@@ -17,7 +17,7 @@ use verdict::deal::{BROKER, Deal, EXCHANGE, document, now, terms};
 fn forgery() -> [Evidence; 2] {
     let mut deal = Deal::new();
     deal.is_witnessed = true;
-    let bundle = Bundle { about: Deal::receipt_uri().parse().unwrap(), evidence: deal.evidence() };
+    let bundle = Bundle::new(Deal::receipt_uri().parse().unwrap(), deal.evidence());
     [bundle.to_json().into_bytes(), bundle.to_car()].map(|file| Bundle::read(&file).unwrap().evidence)
 }
 

@@ -105,7 +105,7 @@ fn two_indexes_and_their_bundles_say_what_the_published_evidence_says() {
                 let mut gathered = gather(reader, uri);
                 add_documents(&mut gathered, &published);
                 assert_eq!(say(&gathered, uri, &terms, now), said, "{}", case["id"]);
-                let bundle = Bundle { about: uri.parse().unwrap(), evidence: gathered };
+                let bundle = Bundle::new(uri.parse().unwrap(), gathered);
                 for file in [bundle.to_json().into_bytes(), bundle.to_car()] {
                     let read = Bundle::read(&file).unwrap().evidence;
                     // The file says what the index has, and vouches for none of it: whoever believes it says the same.
@@ -271,10 +271,8 @@ fn a_session_is_added_up_however_many_charged_it() {
         assert_eq!(found, outcome);
         let over = codes.iter().any(|code| code == "x-session-budget-exceeded");
         assert_eq!(over, outcome == "failed", "{codes:?}");
-        let bundle = Bundle {
-            about: Deal::settlement_uri().parse().unwrap(),
-            evidence: gather(&scratch.reader(), &Deal::settlement_uri()),
-        };
+        let about = Deal::settlement_uri().parse().unwrap();
+        let bundle = Bundle::new(about, gather(&scratch.reader(), &Deal::settlement_uri()));
         let drawn = bundle.evidence.drawn().next().unwrap();
         assert_eq!((drawn.2.settlements, drawn.2.amount), (701, 7_120));
         for file in [bundle.to_json().into_bytes(), bundle.to_car()] {

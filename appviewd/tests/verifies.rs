@@ -47,7 +47,7 @@ fn a_bundle_says_what_the_index_says() {
         for file in ["bundle.json", "bundle.car"] {
             let output = scenario.run(&["bundle", &uri, "--offline", "--output", file]);
             assert!(output.status.success() && output.stdout.is_empty());
-            assert!(String::from_utf8(output.stderr).unwrap().contains(" records, 0 documents\n"));
+            assert!(String::from_utf8(output.stderr).unwrap().contains(" records, 0 proofs, 0 documents\n"));
             // Somewhere else, where there is no index.
             let elsewhere = Scenario::empty();
             fs::copy(scenario.path(file), elsewhere.path(file)).unwrap();

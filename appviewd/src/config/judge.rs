@@ -1,8 +1,10 @@
 //! How receipts and settlements are judged from the command line, and what evidence is put into a file.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use appview_core::record::LexiconError;
+use appview_core::repo::Identity;
 use appview_core::syntax::{AtUri, Datetime, Did};
 use appview_core::trust::brokerage::DEFAULT_BROKER;
 use appview_core::trust::{Document, Instant, Terms};
@@ -45,8 +47,9 @@ pub struct Brokers {
         env = "APPVIEWD_BROKER"
     )]
     pub broker: Vec<Did>,
-    /// DID document of a broker or an exchange that is believed as it stands in this file, in the place of what its host or a
-    /// bundle says; may be given more than once, also for one DID.
+    /// DID document that is believed as it stands in this file, in the place of what its host or a bundle says: of a broker or
+    /// an exchange, whose signatures it decides, or of whose records a bundle proves. May be given more than once, also for
+    /// one DID.
     #[arg(
         long,
         value_name = "FILE",
@@ -64,8 +67,16 @@ impl Brokers {
     ///
     /// As [`Terms::builtin`].
     pub fn terms(&self) -> Result<Terms, LexiconError> {
-        let documents = self.document.iter().map(|Pinned { did, document }| (did.clone(), document.clone()));
+        let documents =
+            self.document.iter().map(|Pinned { did, document, .. }| (did.clone(), document.clone()));
         Ok(Terms { brokerages: self.broker.clone(), documents: documents.collect(), ..Terms::builtin()? })
+    }
+
+    /// Who signs for whose repository, by the documents that are believed.
+    #[must_use]
+    pub fn identities(&self) -> BTreeMap<Did, Identity> {
+        let known = self.document.iter();
+        known.filter_map(|pinned| Some((pinned.did.clone(), pinned.identity.clone()?))).collect()
     }
 }
 
@@ -75,11 +86,12 @@ impl Default for Brokers {
     }
 }
 
-/// A document of a broker or an exchange that an operator believes.
+/// A DID document that an operator believes.
 #[derive(Debug, Clone)]
 pub struct Pinned {
     did: Did,
     document: Document,
+    identity: Option<Identity>,
 }
 
 impl Pinned {
@@ -87,20 +99,23 @@ impl Pinned {
         let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
         let json: Json = serde_json::from_slice(&bytes).map_err(|error| format!("not json: {error}"))?;
         let did = json.get("id").and_then(Json::as_str).and_then(|did| did.parse().ok());
-        let did = did.ok_or("expected a did document, whose id is a did")?;
+        let did: Did = did.ok_or("expected a did document, whose id is a did")?;
         let document = Document::new(json);
-        if document.keys().is_empty() {
-            return Err("expected a P-256 key among its verification methods, found none".to_owned());
+        let identity = Identity::from_document(&did, document.json()).ok();
+        if document.keys().is_empty() && identity.is_none() {
+            return Err(
+                "expected a P-256 key or a repository's key among its verification methods".to_owned()
+            );
         }
-        Ok(Self { did, document })
+        Ok(Self { did, document, identity })
     }
 }
 
 /// By what `verify` judges.
 #[derive(Debug, Clone, Args)]
 pub struct Judging {
-    /// Judge by this file alone, which `appviewd bundle` wrote: no index, no network. Its records stand in their repositories by
-    /// its word; brokers and exchanges are known by --document alone.
+    /// Judge by this file alone, which `appviewd bundle` wrote: no index, no network. Whose records they are, brokers and
+    /// exchanges are known by --document alone.
     #[arg(long, value_name = "FILE")]
     pub bundle: Option<PathBuf>,
     /// Let the checks count that other verifiers lack; of themselves they only warn.

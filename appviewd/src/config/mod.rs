@@ -240,8 +240,9 @@ pub enum Command {
     },
     /// Write everything that a verdict needs into one file, for `verify --bundle` anywhere else.
     ///
-    /// The records as the index has them, with their CIDs, and the documents of the broker and the exchange. What the file
-    /// cannot show is that the records stand in their repositories: that is known to whoever has the index.
+    /// The records as the index has them, with their CIDs, and the documents of the broker and the exchange. With
+    /// them go proofs that the records stand in their repositories, as their hosts give them: unless --offline is given, they are
+    /// asked.
     #[command(
         after_help = "Example:  appviewd bundle at://did:plc:…/dev.cocore.compute.receipt/3m… --output receipt.car"
     )]

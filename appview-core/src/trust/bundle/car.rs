@@ -1,6 +1,6 @@
 //! A bundle for machines: a CAR whose root names the records, whose blocks follow it.
 //!
-//! The root is `{about, bundle, documents, drawn?, inactive, partial?, records}`, a record of it `{uri, cid, block, former?}` with two links,
+//! The root is `{about, bundle, documents, drawn?, inactive, partial?, proofs?, records}`, a record of it `{uri, cid, block, former?}` with two links,
 //! which differ where a record was found under a CID that is not its own. A document is the bytes of its JSON, or null.
 
 use super::{Bundle, BundleError, Reading, VERSION, at_most, expected};
@@ -49,6 +49,14 @@ pub(super) fn read(file: &[u8]) -> Result<Bundle, BundleError> {
         let number = |member: &str| drawn.as_map()?.integer(member);
         let numbers = ["settlements", "amount"].map(number);
         reading.drawn(["exchange", "authorization"].map(text), numbers)?;
+    }
+    for proof in optional(root, "proofs")? {
+        let uri = proof.as_map().and_then(|proof| proof.text("uri")?.parse().ok());
+        let uri = uri.ok_or_else(|| expected("proofs", "at uris"))?;
+        match proof.as_map().and_then(|proof| proof.get("car")) {
+            Some(Value::Bytes(car)) => reading.proof(uri, car.to_vec())?,
+            _ => return Err(expected("proofs", "bytes")),
+        }
     }
     Ok(reading.finish())
 }
@@ -133,7 +141,11 @@ pub(super) fn write(bundle: &Bundle) -> Vec<u8> {
         ("documents", Value::List(documents.collect())),
         ("inactive", Value::List(inactive.collect())),
     ];
-    for (member, items) in [("partial", partial), ("drawn", drawn)] {
+    let proofs = bundle.proofs.iter().map(|(uri, car)| {
+        Value::Map(Map::from_entries(vec![("uri", Value::Text(uri.as_str())), ("car", Value::Bytes(car))]))
+    });
+    let proofs: Vec<Value<'_>> = proofs.collect();
+    for (member, items) in [("partial", partial), ("drawn", drawn), ("proofs", proofs)] {
         if !items.is_empty() {
             members.push((member, Value::List(items)));
         }

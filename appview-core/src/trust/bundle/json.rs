@@ -1,4 +1,4 @@
-//! A bundle for people: `{bundle, about, records, documents, inactive, partial?, drawn?}`.
+//! A bundle for people: `{bundle, about, records, documents, inactive, partial?, drawn?, proofs?}`.
 //!
 //! A record is `{uri, cid, body}`, its body as the AT data model writes JSON: the block is made of it again, and hashes to the
 //! CID or does not. What that JSON cannot say (a fraction, bytes that are no record) stands as base64 in `block` instead.
@@ -44,6 +44,11 @@ pub(super) fn read(file: &[u8]) -> Result<Bundle, BundleError> {
         let number = |member: &str| drawn.get(member).and_then(Json::as_i64);
         let numbers = ["settlements", "amount"].map(number);
         reading.drawn(["exchange", "authorization"].map(text), numbers)?;
+    }
+    for (uri, car) in json.get("proofs").and_then(Json::as_object).into_iter().flatten() {
+        let uri = uri.parse().map_err(|_| expected("proofs", "at uris"))?;
+        let car = car.as_str().and_then(|car| STANDARD.decode(car).ok());
+        reading.proof(uri, car.ok_or_else(|| expected("proofs", "base64"))?)?;
     }
     Ok(reading.finish())
 }
@@ -100,6 +105,15 @@ pub(super) fn write(bundle: &Bundle) -> String {
             out.push_str(&format!(", \"settlements\": {settlements}, \"amount\": {amount}}}"));
         });
         out.push(']');
+    }
+    if !bundle.proofs.is_empty() {
+        out.push_str(",\n\"proofs\": {");
+        list(&mut out, bundle.proofs.iter(), |out, (uri, car)| {
+            write_text(out, uri.as_str());
+            out.push_str(": ");
+            write_text(out, &STANDARD.encode(car));
+        });
+        out.push('}');
     }
     out.push_str("\n}\n");
     out

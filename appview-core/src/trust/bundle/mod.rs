@@ -4,13 +4,13 @@
 //! record as JSON beside its CID. `file.car` is for machines: the blocks themselves, and a root that names them. Both hold
 //! the same and lead to equal evidence. What comes from a file is a stranger's: it is bounded before it is read, its records
 //! stand where it says by its word alone ([`Footing::Claimed`]), and nobody's signature is judged by a document in it
-//! ([`Origin::Claimed`]). Deliberately absent: proof that the records stand in their repositories, which whoever must know
-//! has from their PDS (`com.atproto.sync.getRecord`).
+//! ([`Origin::Claimed`]). It may carry proofs of its records, as `com.atproto.sync.getRecord` answers. Deliberately absent:
+//! [checking](crate::source::proven) them, which takes the keys of their repositories from somewhere else.
 
 mod car;
 mod json;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::check::Check;
 use super::evidence::{Document, Drawn, Evidence, Looked, Origin};
@@ -80,9 +80,18 @@ pub struct Bundle {
     pub about: AtUri,
     /// Everything that a verdict on it needs.
     pub evidence: Evidence,
+    /// Proofs that records stand where the evidence says: each a CAR of a signed commit, the tree's nodes on the way, and the
+    /// record. Nothing here says that they hold.
+    pub proofs: BTreeMap<AtUri, Vec<u8>>,
 }
 
 impl Bundle {
+    /// A bundle without proofs.
+    #[must_use]
+    pub const fn new(about: AtUri, evidence: Evidence) -> Self {
+        Self { about, evidence, proofs: BTreeMap::new() }
+    }
+
     /// Reads either form.
     ///
     /// # Errors
@@ -125,12 +134,14 @@ struct Reading {
     seen: BTreeSet<(AtUri, Cid, Standing)>,
     dids: usize,
     drawn: usize,
+    proofs: BTreeMap<AtUri, Vec<u8>>,
 }
 
 impl Reading {
     fn new(about: Option<&str>) -> Result<Self, BundleError> {
         let about = about.and_then(|uri| uri.parse().ok()).ok_or_else(|| expected("about", "an at uri"))?;
-        Ok(Self { about, evidence: Evidence::default(), seen: BTreeSet::new(), dids: 0, drawn: 0 })
+        let (seen, proofs) = (BTreeSet::new(), BTreeMap::new());
+        Ok(Self { about, evidence: Evidence::default(), seen, dids: 0, drawn: 0, proofs })
     }
 
     fn record(
@@ -164,6 +175,12 @@ impl Reading {
         Ok(())
     }
 
+    fn proof(&mut self, uri: AtUri, car: Vec<u8>) -> Result<(), BundleError> {
+        at_most("bytes of a proof", car.len(), limits::RECORD_PROOF_BYTES)?;
+        self.proofs.insert(uri, car);
+        at_most("proofs", self.proofs.len(), limits::BUNDLE_PROOFS)
+    }
+
     fn drawn(&mut self, texts: [Option<&str>; 2], numbers: [Option<i64>; 2]) -> Result<(), BundleError> {
         self.drawn += 1;
         at_most("authorizations", self.drawn, limits::BUNDLE_DIDS)?;
@@ -188,7 +205,7 @@ impl Reading {
     }
 
     fn finish(self) -> Bundle {
-        Bundle { about: self.about, evidence: self.evidence }
+        Bundle { about: self.about, evidence: self.evidence, proofs: self.proofs }
     }
 }
 
@@ -222,7 +239,9 @@ mod tests {
         evidence.put_partial(Check::OnlyReceipt, Looked { at: 8, of: 700 });
         evidence.put_drawn("did:web:b.example", "at://x", Drawn { settlements: 3, amount: -4 });
         evidence.put_inactive("did:web:c.example".parse().unwrap());
-        Bundle { about: uri("a"), evidence }
+        let mut bundle = Bundle::new(uri("a"), evidence);
+        bundle.proofs.insert(uri("a"), b"a car".to_vec());
+        bundle
     }
 
     #[test]

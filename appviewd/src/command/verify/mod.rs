@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use appview_core::record::Collection;
 use appview_core::source::authority::Authorities;
 use appview_core::source::http::Http;
+use appview_core::source::proven::prove;
 use appview_core::source::seen::Seen;
 use appview_core::source::turns::Politeness;
 use appview_core::syntax::AtUri;
@@ -91,7 +92,14 @@ impl Question {
         }
         let terms = judging.brokers.terms()?;
         let (evidence, source) = match &judging.bundle {
-            Some(file) => (read(file)?.evidence, Source::Bundle(file.display().to_string())),
+            Some(file) => {
+                let mut bundle = read(file)?;
+                let identities = judging.brokers.identities();
+                for (uri, why) in prove(&mut bundle, &identities, appview_core::source::now()) {
+                    eprintln!("appviewd: the proof of {uri} does not hold: {why}");
+                }
+                (bundle.evidence, Source::Bundle(file.display().to_string()))
+            }
             None => {
                 let mut evidence = gather(uri, &judging.index)?;
                 complete(&mut evidence, &terms, &judging.documents, &judging.index)?;

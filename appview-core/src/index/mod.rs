@@ -39,7 +39,7 @@ pub use error::IndexError;
 pub use feed::{FEED_RETENTION, FeedSeq};
 pub(crate) use feed::{floor as feed_floor, newest as feed_newest};
 pub use fingerprint::Fingerprint;
-pub(crate) use project::{NO_TIER, link_key};
+pub(crate) use project::{NO_TIER, key_text, link_key};
 pub use reader::IndexReader;
 pub use readers::{Readers, Recall};
 pub use rebuild::{Building, Rebuilt};

@@ -38,8 +38,8 @@ const ADD_SETTLEMENT: &str = "
     values (:record, :rkey, :receipt, :requester)";
 
 const ADD_PROVIDER: &str = "
-    insert into provider (record, owner, rkey, trust_level, tier)
-    values (:record, :owner, :rkey, :trust_level, :tier)";
+    insert into provider (record, owner, rkey, trust_level, tier, key)
+    values (:record, :owner, :rkey, :trust_level, :tier, :key)";
 
 const ADD_PROVIDER_MODEL: &str = "
     insert into provider_model (record, model, rkey, owner) values (:record, :model, :rkey, :owner)
@@ -284,6 +284,7 @@ fn add_provider(
         ":rkey": place.rkey,
         ":trust_level": name(record, "trustLevel"),
         ":tier": tier(record),
+        ":key": name(record, "attestationPubKey").map(key_text),
     })?;
     let Some(Value::List(models)) = record.get("supportedModels") else { return Ok(()) };
     for model in models.iter().filter_map(Value::as_text).take(MODELS) {
@@ -298,6 +299,11 @@ fn add_provider(
         })?;
     }
     Ok(())
+}
+
+/// A key as it is looked up: spelled without what other readers of base64 pass over.
+pub(crate) fn key_text(text: &str) -> String {
+    text.chars().filter(|char| !char.is_ascii_whitespace() && *char != '=').collect()
 }
 
 fn add_dispute(

@@ -188,18 +188,23 @@ create index receipt_job on receipt (job, time, rkey) where job is not null;
 -- What was done in this tier? What nearly all are of is found without it.
 create index receipt_tier on receipt (tier, time, rkey, provider) where tier <> 'best-effort';
 
--- One row: a served `dev.cocore.compute.provider`. `tier` is `best-effort` where the record has none.
+-- One row: a served `dev.cocore.compute.provider`. `tier` is `best-effort` where the record has none. `key` is its
+-- `attestationPubKey`, without white space and padding.
 create table provider (
     record      integer primary key references record (id) on delete cascade,
     owner       integer not null references did (id),
     rkey        text    not null,
     trust_level text,
-    tier        text
+    tier        text,
+    key         text
 ) strict;
 
 -- Which machines claim this trust level, and does one of this owner?
 create index provider_trust_level on provider (trust_level, rkey, owner) where trust_level is not null;
 create index provider_owner on provider (owner, trust_level);
+
+-- Which machine of this owner has this key?
+create index provider_key on provider (owner, key, rkey) where key is not null;
 
 -- Which machines claim this tier?
 create index provider_tier on provider (tier, rkey, owner) where tier is not null;
@@ -281,15 +286,17 @@ create index profile_time on profile (time, did);
 
 -- One row: a served record that uses what should be used once: a job its nonce, a settlement its authorization, a receipt
 -- the nonce of the broker that witnessed it. `mark` stands for the thing and for whose it is: 16 bytes of a BLAKE3, after
--- the time in the key of an authorization. `rkey` repeats the record's.
+-- the time in the key of an authorization. `rkey` repeats the record's. `charged` is what a settled settlement charges, if that is an
+-- integer.
 create table single_use (
-    record integer primary key references record (id) on delete cascade,
-    rkey   text    not null,
-    mark   blob    not null
+    record  integer primary key references record (id) on delete cascade,
+    rkey    text    not null,
+    mark    blob    not null,
+    charged integer
 ) strict;
 
--- Who else uses this?
-create index single_use_mark on single_use (mark, rkey);
+-- Who else uses this? What was charged on it in all?
+create index single_use_mark on single_use (mark, rkey, charged);
 
 -- The derived tables: each row follows from rows above, is written in the same transaction as they are, and is the same
 -- however they came to be. Where something is served, hidden or deleted, they change with it.

@@ -2,12 +2,14 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use appview_core::index::{Index, IndexWriter};
 use appview_core::record::Catalog;
 use appview_core::source::follow::{Answers, Following, Source, follow};
+use appview_core::source::seen::Seen;
 use appview_core::source::wire::Outside;
 use appview_core::sync::verifier::Pace;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -200,10 +202,11 @@ pub async fn serve(
         Some(url) => url.as_str().to_owned(),
         None => origin(doors.queries.local_addr()?),
     };
-    let terms = super::verify::terms(&limits.access.brokers.broker)?;
+    let terms = limits.access.brokers.terms()?;
+    let seen = Arc::new(Seen::open(engine.index.path().with_file_name(config::AUTHORITIES))?);
     let clock = following.outside.clock.clone();
     let Limits { ready_lag, access, .. } = limits;
-    let how = Answering { ready_lag, access, network, files, origin, clock, terms };
+    let how = Answering { ready_lag, access, network, files, origin, clock, terms, seen };
     let app = App::new(engine.clone(), how, stopped.clone(), subscribers.clone());
     answering.spawn(http::serve(doors.queries, http::routes(app), seats, closed.clone()));
     if let Some(listener) = doors.metrics {

@@ -29,6 +29,7 @@ use appview_core::source::clock::Clock;
 use appview_core::source::network::Network;
 use appview_core::source::now;
 use appview_core::source::replay::Offline;
+use appview_core::source::seen::Seen;
 use appview_core::source::turns::Urgency;
 use appview_core::syntax::Did;
 use appview_core::trust::{self, Examiner};
@@ -69,6 +70,8 @@ pub struct Answering {
     pub clock: Clock,
     /// By what receipts and settlements are judged.
     pub terms: trust::Terms,
+    /// What brokers and exchanges said of themselves before.
+    pub seen: Arc<Seen>,
 }
 
 impl Answering {
@@ -83,6 +86,7 @@ impl Answering {
             origin: "http://127.0.0.1:8080".to_owned(),
             clock: Clock::system(),
             terms,
+            seen: Arc::default(),
         }
     }
 }
@@ -106,6 +110,7 @@ pub struct App {
     adding_up: Arc<Semaphore>,
     proofs: Proofs,
     examiner: Arc<Examiner>,
+    seen: Arc<Seen>,
     faces: Option<Arc<Faces>>,
     names: Names,
     tallies: Tallies,
@@ -137,7 +142,7 @@ impl App {
         stopped: watch::Receiver<bool>,
         subscribers: Subscribers,
     ) -> Self {
-        let Answering { ready_lag, access, network, files, origin, clock, terms } = answering;
+        let Answering { ready_lag, access, network, files, origin, clock, terms, seen } = answering;
         let start = clock.now();
         let at_once = available_parallelism().map_or(4, |processors| processors.get().saturating_mul(2));
         let faces = |network: &Network| {
@@ -149,6 +154,7 @@ impl App {
             at_work: Arc::new(Semaphore::new(at_once)),
             adding_up: Arc::new(Semaphore::new(1)),
             examiner: Arc::new(Examiner::new(terms)),
+            seen,
             proofs: Proofs::new(),
             faces: network.as_ref().and_then(faces),
             network,

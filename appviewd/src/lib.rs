@@ -2,6 +2,7 @@
 //!
 //! A parsed command line enters; an exit code leaves, results on standard output, everything else on standard error.
 
+pub mod account;
 pub mod admin;
 pub mod command;
 pub mod config;
@@ -11,6 +12,7 @@ pub mod meter;
 pub mod progress;
 pub mod renewal;
 pub mod roster;
+pub mod secret;
 pub mod telemetry;
 
 use std::process::ExitCode;

@@ -8,7 +8,7 @@
 use std::str::FromStr;
 
 use appview_core::syntax::Did;
-use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, named_params};
 
 use super::audit::note;
 use super::{AccountError, AccountStore, Action, Actor, Entry, did, hash, micros, moment};
@@ -124,42 +124,7 @@ impl AccountStore {
         actor: Actor,
         now: u64,
     ) -> Result<(ApiKey, Secret<String>), AccountError> {
-        let secret = Secret::new([PREFIX, Secret::<[u8; 32]>::random()?.to_base64url().expose()].concat());
-        let key = ApiKey {
-            id: uuid()?,
-            did: did.clone(),
-            name: name.as_str().to_owned(),
-            prefix: secret.expose().chars().take(SHOWN).collect(),
-            created_at: now,
-            expires_at,
-            revoked_at: None,
-            last_used_at: None,
-        };
-        self.write(|transaction| {
-            if live_keys(transaction, did, now)? >= i64::from(MOST) {
-                return Err(too_many());
-            }
-            transaction.prepare_cached(INSERT)?.execute(named_params! {
-                ":id": key.id,
-                ":did": did.as_str(),
-                ":name": key.name,
-                ":prefix": key.prefix,
-                ":hash": hash(secret.expose().as_bytes()),
-                ":now": moment(now),
-                ":expires": expires_at.map(moment),
-            })?;
-            note(transaction, did, &Entry::new(now, Action::KeyMinted, actor).to(&key.id))
-        })?;
-        Ok((key, secret))
-    }
-
-    /// Whether another key can be made for a person.
-    ///
-    /// # Errors
-    ///
-    /// [`AccountError::TooMany`], or the store cannot be read.
-    pub fn has_room_for_key(&self, did: &Did, now: u64) -> Result<(), AccountError> {
-        if self.read(|conn| live_keys(conn, did, now))? < i64::from(MOST) { Ok(()) } else { Err(too_many()) }
+        self.write(|transaction| mint(transaction, did, name, expires_at, actor, now))
     }
 
     /// Whose key this is, if it is good, and notes that it was used. What is malformed, unknown, revoked or over is none.
@@ -293,13 +258,48 @@ impl KeyOf<'_> {
     }
 }
 
-fn live_keys(conn: &Connection, did: &Did, now: u64) -> Result<i64, AccountError> {
-    let mut statement = conn.prepare_cached(COUNT_LIVE)?;
-    Ok(statement.query_row(named_params! {":did": did.as_str(), ":now": moment(now)}, |row| row.get(0))?)
+/// Makes a key within a transaction.
+pub(super) fn mint(
+    transaction: &Transaction<'_>,
+    did: &Did,
+    name: &KeyName,
+    expires_at: Option<u64>,
+    actor: Actor,
+    now: u64,
+) -> Result<(ApiKey, Secret<String>), AccountError> {
+    has_room(transaction, did, now)?;
+    let secret = Secret::new([PREFIX, Secret::<[u8; 32]>::random()?.to_base64url().expose()].concat());
+    let key = ApiKey {
+        id: uuid()?,
+        did: did.clone(),
+        name: name.as_str().to_owned(),
+        prefix: secret.expose().chars().take(SHOWN).collect(),
+        created_at: now,
+        expires_at,
+        revoked_at: None,
+        last_used_at: None,
+    };
+    transaction.prepare_cached(INSERT)?.execute(named_params! {
+        ":id": key.id,
+        ":did": did.as_str(),
+        ":name": key.name,
+        ":prefix": key.prefix,
+        ":hash": hash(secret.expose().as_bytes()),
+        ":now": moment(now),
+        ":expires": expires_at.map(moment),
+    })?;
+    note(transaction, did, &Entry::new(now, Action::KeyMinted, actor).to(&key.id))?;
+    Ok((key, secret))
 }
 
-const fn too_many() -> AccountError {
-    AccountError::TooMany { what: "keys of one account that are good", limit: MOST }
+/// Whether a person may have another key.
+pub(super) fn has_room(conn: &Connection, did: &Did, now: u64) -> Result<(), AccountError> {
+    let mut statement = conn.prepare_cached(COUNT_LIVE)?;
+    let wanted = named_params! {":did": did.as_str(), ":now": moment(now)};
+    match statement.query_row(wanted, |row| row.get::<_, i64>(0))? < i64::from(MOST) {
+        true => Ok(()),
+        false => Err(AccountError::TooMany { what: "keys of one account that are good", limit: MOST }),
+    }
 }
 
 /// Whether it looks like a key at all: what does not is never hashed.

@@ -8,13 +8,17 @@
 mod api_key;
 mod audit;
 mod browser;
+mod erase;
 mod error;
 mod keyring;
+mod pairing;
+mod report;
 mod revocation;
 mod schema;
 pub mod seal;
 mod session;
 mod sign_in;
+mod wipe;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,11 +32,14 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 pub use api_key::{ApiKey, KeyName, KeyNameError, KeyOf, PREFIX};
 pub use audit::{Action, AuditCursor, Entry};
 pub use browser::Browser;
+pub use erase::Erased;
 pub use error::AccountError;
 pub use keyring::{CREDENTIAL, KeyPlace, KeyPlaces, KeyProblem, Keyring, KeyringError, VARIABLE};
+pub use pairing::{Collected, Granted, NewPairing, PAIRING_LASTS, PairingState};
 pub use revocation::{Revocation, RevocationId};
 pub use schema::APPLICATION_ID;
 pub use session::{Generation, Session, SessionKind, SessionState};
+pub use wipe::{Exclusion, SessionsAfter, Wipe, WipeStep};
 
 use schema::OwnerLock;
 use seal::{KeyId, Label, Purpose};
@@ -191,6 +198,7 @@ fn refused(label: Label<'_>) -> impl FnOnce(seal::SealError) -> AccountError {
         Purpose::Session => "session",
         Purpose::SignIn => "sign-in",
         Purpose::Revocation => "revocation",
+        Purpose::Pairing => "pairing",
     };
     move |error| AccountError::Seal { what, whose: label.subject.to_owned(), error }
 }
@@ -203,8 +211,8 @@ fn clear(conn: &Connection) -> rusqlite::Result<bool> {
     Ok(busy? == 0)
 }
 
-/// Refuses to go on with what none of the keys opens. A sign-in that has begun is worth nothing after ten minutes: those of other
-/// keys are dropped.
+/// Refuses to go on with what none of the keys opens. A sign-in or a pairing that has begun is worth nothing after ten minutes:
+/// those of other keys are dropped.
 fn verify_keys(path: &Path, conn: &Connection, ring: Option<&Keyring>) -> Result<(), AccountError> {
     let verify = || -> Result<(), AccountError> {
         let mut sealed = conn.prepare(
@@ -225,12 +233,16 @@ fn verify_keys(path: &Path, conn: &Connection, ring: Option<&Keyring>) -> Result
         if rows > 0 {
             return Err(AccountError::KeyMissing { path: path.into(), rows, keys });
         }
-        let mut sign_ins = conn.prepare("select rowid, substr(sealed, 1, 9) as head from sign_in")?;
-        let found = sign_ins.query_map([], |row| Ok((row.get("rowid")?, row.get("head")?)))?;
-        for (rowid, head) in found.collect::<Result<Vec<(i64, Vec<u8>)>, _>>()? {
-            let opens = KeyId::of_sealed(&head).is_some_and(|key| ring.is_some_and(|ring| ring.has(key)));
-            if !opens {
-                conn.execute("delete from sign_in where rowid = ?1", [rowid])?;
+        for table in ["sign_in", "pairing"] {
+            let select =
+                format!("select rowid, substr(sealed, 1, 9) as head from {table} where sealed is not null");
+            let mut statement = conn.prepare(&select)?;
+            let found = statement.query_map([], |row| Ok((row.get("rowid")?, row.get("head")?)))?;
+            for (rowid, head) in found.collect::<Result<Vec<(i64, Vec<u8>)>, _>>()? {
+                let opens = KeyId::of_sealed(&head).is_some_and(|key| ring.is_some_and(|ring| ring.has(key)));
+                if !opens {
+                    conn.execute(&format!("delete from {table} where rowid = ?1"), [rowid])?;
+                }
             }
         }
         Ok(())
@@ -242,6 +254,11 @@ fn verify_keys(path: &Path, conn: &Connection, ring: Option<&Keyring>) -> Result
 fn hash(secret: &[u8]) -> [u8; 32] {
     // A SHA-256 is never of another length.
     digest::digest(&SHA256, secret).as_ref().try_into().unwrap_or_default()
+}
+
+/// Lower-case hexadecimal digits.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A moment as SQLite has it.

@@ -68,6 +68,8 @@ pub enum Purpose {
     SignIn,
     /// A token that is to be revoked.
     Revocation,
+    /// What a device is handed that is paired.
+    Pairing,
 }
 
 impl Purpose {
@@ -76,6 +78,7 @@ impl Purpose {
             Self::Session => b"appviewd/session/v1",
             Self::SignIn => b"appviewd/sign-in/v1",
             Self::Revocation => b"appviewd/revocation/v1",
+            Self::Pairing => b"appviewd/pairing/v1",
         }
     }
 }

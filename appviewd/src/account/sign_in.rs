@@ -6,7 +6,7 @@
 use rusqlite::{OptionalExtension as _, named_params};
 
 use super::seal::{Label, Purpose};
-use super::{AccountError, AccountStore, hash, micros, moment};
+use super::{AccountError, AccountStore, hash, hex, micros, moment};
 use crate::secret::Secret;
 
 /// How long a person may take to approve, in microseconds.
@@ -86,8 +86,4 @@ impl AccountStore {
 
 fn label(subject: &str) -> Label<'_> {
     Label { purpose: Purpose::SignIn, subject, generation: 0 }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

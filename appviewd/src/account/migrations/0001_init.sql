@@ -1,7 +1,8 @@
 -- What is precious: whose keys, whose sessions, and what was promised to whom. Never rebuilt, never joined with the index.
 --
--- Moments are microseconds since the Unix epoch. What opens a door (a key, a cookie, a code) is held as its SHA-256, and what must be had again
--- (a token) is sealed: see `seal.rs`. DIDs are all that is held of who somebody is: no address, no name, no user agent.
+-- Moments are microseconds since the Unix epoch. What opens a door (a key, a cookie, a code) is held as its SHA-256, and what
+-- must be had again (a token) is sealed: see `seal.rs`. DIDs are all that is held of who somebody is: no address, no name, no
+-- user agent.
 
 -- One row: an API key, alive, revoked or expired. `prefix` is what its owner knows it by; the key itself is nowhere.
 create table api_key (
@@ -40,7 +41,8 @@ create table counter (
 
 insert into counter (name, last) values ('generation', 0);
 
--- One row: a sign-in that has begun at an authorization server. `state` and `browser` are hashes of what comes back with it.
+-- One row: a sign-in that has begun at an authorization server. `state` and `browser` are hashes of what comes back with
+-- it.
 create table sign_in (
     state      blob    primary key,
     browser    blob    not null,
@@ -76,7 +78,7 @@ create table audit (
 create index audit_by_did on audit (did, id desc);
 create index audit_by_time on audit (at);
 
--- One row: a token that an authorization server is still to be told to forget. The person's session is gone by then.
+-- One row: tokens that an authorization server is still to be told to forget. The person's session is gone by then.
 create table revocation (
     id       integer primary key autoincrement,
     did      text    not null,
@@ -98,23 +100,25 @@ create table wipe (
     changed_at integer not null
 ) strict;
 
--- One row: a person whose data was wiped. What their repository said up to `rev` (a TID; null if it said nothing) and what was held of them up
--- to `at` must not come back.
+-- One row: a person whose data was wiped. What their repository said up to `rev` (a TID; null if it said nothing) and what
+-- was held of them up to `at` must not come back.
 create table exclusion (
     did text    primary key,
     rev text,
     at  integer not null
 ) strict;
 
--- One row: a device that asks to be paired. `device` and `code` are hashes of what it, and its owner, know it by.
+-- One row: a device that asks to be paired. `device` and `code` are hashes of what it, and its owner, know it by. `sealed` is
+-- what the device gets once it is approved, where that is not a key to be made when it comes for it.
 create table pairing (
     device     blob    primary key,
     code       blob    not null unique,
     state      text    not null check (state in ('pending', 'approved', 'denied', 'consumed')),
     did        text,
-    handle     text,
+    sealed     blob,
     created_at integer not null,
-    check (state not in ('approved', 'consumed') or did is not null)
+    check (state not in ('approved', 'consumed') or did is not null),
+    check (sealed is null or state = 'approved')
 ) strict;
 
 create index pairing_by_did on pairing (did);

@@ -147,6 +147,9 @@ pub struct AuditCursor(pub i64);
 const INSERT: &str = "
     insert into audit (did, at, action, actor, subject) values (:did, :at, :action, :actor, :subject)";
 
+/// After how many entries, of whomever, it is looked whether one has too many.
+const LOOK_EVERY: i64 = 100;
+
 const KEEP_NEWEST: &str = "
     delete from audit where did = :did and id <=
     (select id from audit where did = :did order by id desc limit 1 offset :most)";
@@ -218,8 +221,10 @@ pub(super) fn note(transaction: &Transaction<'_>, did: &Did, entry: &Entry) -> R
         ":actor": entry.actor.to_string(),
         ":subject": subject,
     })?;
-    let most = named_params! {":did": did.as_str(), ":most": MOST};
-    transaction.prepare_cached(KEEP_NEWEST)?.execute(most)?;
+    if transaction.last_insert_rowid() % LOOK_EVERY == 0 {
+        let most = named_params! {":did": did.as_str(), ":most": MOST};
+        transaction.prepare_cached(KEEP_NEWEST)?.execute(most)?;
+    }
     Ok(())
 }
 

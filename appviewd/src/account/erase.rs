@@ -1,7 +1,7 @@
-//! Erasing what is held of a person.
+//! What is held of a person, and erasing it.
 //!
-//! A DID enters; how much there was leaves, when no byte of it is left in any file. Repeating it does no harm, so that whoever was
-//! interrupted does it again. Deliberately absent: what is in the index, and at the person's PDS.
+//! A DID enters; how much there is leaves, or how much there was, when no byte of it is left in any file. Repeating an erasure does no
+//! harm, so that whoever was interrupted does it again. Deliberately absent: what is in the index, and at the person's PDS.
 
 use appview_core::syntax::Did;
 use rusqlite::named_params;
@@ -9,32 +9,55 @@ use rusqlite::named_params;
 use super::wipe::SessionsAfter;
 use super::{AccountError, AccountStore};
 
-/// How much there was.
+/// How much is held of a person, by kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Erased {
+pub struct Held {
     /// API keys, revoked ones as well.
     pub keys: usize,
-    /// Devices that were being paired.
+    /// Devices that are being paired.
     pub pairings: usize,
     /// Entries of what was done in the person's name.
     pub audit: usize,
     /// Bug reports with their files.
     pub reports: usize,
-    /// Browsers that were signed in.
+    /// Browsers that are signed in.
     pub browsers: usize,
     /// Sessions: one or none.
     pub sessions: usize,
 }
 
 impl AccountStore {
-    /// Erases everything that is held of a person but the wipe itself and what it excludes. Sessions are kept, or ended and their tokens
-    /// queued to be revoked.
+    /// How much is held of a person.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub fn held(&self, did: &Did) -> Result<Held, AccountError> {
+        self.read(|conn| {
+            let count = |table| -> Result<usize, AccountError> {
+                let count = format!("select count(*) from {table} where did = :did");
+                let count = conn.query_row(&count, named_params! {":did": did.as_str()}, |row| row.get(0));
+                Ok(usize::try_from(count.map(|count: i64| count)?).unwrap_or(0))
+            };
+            Ok(Held {
+                keys: count("api_key")?,
+                pairings: count("pairing")?,
+                audit: count("audit")?,
+                reports: count("bug_report")?,
+                browsers: count("browser_session")?,
+                sessions: count("session")?,
+            })
+        })
+    }
+
+    /// Erases everything that is held of a person but the wipe itself and what it excludes; returns how much there was. Sessions are
+    /// kept, or ended and their tokens queued to be revoked.
     ///
     /// # Errors
     ///
     /// A file or the store cannot be written; [`AccountError::StillRead`] if everything is deleted, and its bytes are still in the log.
     /// It is to be repeated then.
-    pub fn erase(&self, did: &Did, sessions: SessionsAfter, now: u64) -> Result<Erased, AccountError> {
+    pub fn erase(&self, did: &Did, sessions: SessionsAfter, now: u64) -> Result<Held, AccountError> {
         self.erase_report_files(did)?;
         let erased = self.write(|transaction| {
             let whose = named_params! {":did": did.as_str()};
@@ -46,7 +69,7 @@ impl AccountStore {
                     (delete("browser_session")?, usize::from(ended))
                 }
             };
-            Ok(Erased {
+            Ok(Held {
                 keys: delete("api_key")?,
                 pairings: delete("pairing")?,
                 audit: delete("audit")?,
@@ -55,7 +78,6 @@ impl AccountStore {
                 sessions,
             })
         })?;
-        fail::fail_point!("account::erased");
         self.clear_log()?;
         Ok(erased)
     }
@@ -75,6 +97,7 @@ impl AccountStore {
                 }
                 _ => {}
             }
+            fail::fail_point!("account::report-erased");
         }
         Ok(())
     }

@@ -116,6 +116,17 @@ pub enum AccountError {
         /// How many there may be.
         limit: u32,
     },
+    /// The store that is to be replaced cannot tell who was wiped since the backup.
+    #[error(
+        "{}: cannot tell whose data was wiped since the backup: {why}. Restoring it may bring back what they had erased; if that is          so be it, say --forget-later-wipes",
+        path.display()
+    )]
+    WipesUnknown {
+        /// The store.
+        path: PathBuf,
+        /// Why it cannot be read.
+        why: String,
+    },
     /// What was erased may still be in the log, because a reader elsewhere keeps it.
     #[error("{}: another process is reading, so that erased bytes are still in its log; they are overwritten as soon as it ends", path.display())]
     StillRead {

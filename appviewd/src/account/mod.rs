@@ -7,6 +7,7 @@
 
 mod api_key;
 mod audit;
+mod backup;
 mod browser;
 mod erase;
 mod error;
@@ -14,6 +15,7 @@ mod keyring;
 mod pairing;
 mod report;
 mod revocation;
+mod rotate;
 mod schema;
 pub mod seal;
 mod session;
@@ -31,8 +33,9 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use api_key::{ApiKey, KeyName, KeyNameError, KeyOf, PREFIX};
 pub use audit::{Action, AuditCursor, Entry};
+pub use backup::{LaterWipes, Migrated, Restored, backup, migrate, restore};
 pub use browser::Browser;
-pub use erase::Erased;
+pub use erase::Held;
 pub use error::AccountError;
 pub use keyring::{CREDENTIAL, KeyPlace, KeyPlaces, KeyProblem, Keyring, KeyringError, VARIABLE};
 pub use pairing::{Collected, Granted, NewPairing, PAIRING_LASTS, PairingState};

@@ -83,31 +83,32 @@ pub(super) fn exists(path: &Path) -> Result<bool, AccountError> {
 
 /// Opens the store to write, and makes it where there is none.
 pub(super) fn open_or_create(path: &Path) -> Result<Connection, AccountError> {
-    // SQLite would create the file for everyone to read; its companions take their mode from it.
-    drop(private().open(path).map_err(AccountError::io(path))?);
-    let mut conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    let create = |conn: &mut Connection| -> Result<(), AccountError> {
-        // A creation that was cut short leaves no table and no mark: an empty database is nobody's.
-        if is_blank(conn)? {
-            conn.execute_batch("pragma journal_mode = wal")?;
-            migrate(conn, &MIGRATIONS)?;
-        }
-        Ok(conn.execute_batch(WRITER_PRAGMAS)?)
-    };
-    create(&mut conn).map_err(|error| error.at(path))?;
+    let conn = create(path, &MIGRATIONS)?;
+    let fault = |error: rusqlite::Error| AccountError::from(error).at(path);
+    conn.query_row("pragma journal_mode = wal", [], |_| Ok(())).map_err(fault)?;
+    conn.execute_batch(WRITER_PRAGMAS).map_err(fault)?;
     verify(path, &conn)?;
     Ok(conn)
 }
 
-/// Opens a store that is there, whatever its version, to write.
+/// Opens a database to write, and makes it by these migrations where there is none. What is there is left as it is.
+pub(super) fn create(path: &Path, migrations: &[&str]) -> Result<Connection, AccountError> {
+    // SQLite would create the file for everyone to read; its companions take their mode from it.
+    drop(private().open(path).map_err(AccountError::io(path))?);
+    let mut conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let fill = |conn: &mut Connection| -> Result<(), AccountError> {
+        // A creation that was cut short leaves no table and no mark: an empty database is nobody's.
+        if is_blank(conn)? { migrate(conn, migrations) } else { Ok(()) }
+    };
+    fill(&mut conn).map_err(|error| error.at(path))?;
+    Ok(conn)
+}
+
+/// Opens a store that is there, whatever its version, to write; with that version.
 pub(super) fn open_any_version(path: &Path) -> Result<(Connection, i32), AccountError> {
-    if !exists(path)? {
-        return Err(AccountError::Missing { path: path.into() });
-    }
+    let version = version_of(path)?;
     let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     conn.execute_batch(WRITER_PRAGMAS).map_err(|error| AccountError::from(error).at(path))?;
-    let version = verify_kind(path, &conn)?;
-    verify_whole(path, &conn)?;
     Ok((conn, version))
 }
 
@@ -116,6 +117,22 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, AccountError> {
     let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     conn.execute_batch("pragma query_only = on").map_err(|error| AccountError::from(error).at(path))?;
     Ok(conn)
+}
+
+/// The version of a sound store that is there, and not newer than this program.
+pub(super) fn version_of(path: &Path) -> Result<i32, AccountError> {
+    if !exists(path)? {
+        return Err(AccountError::Missing { path: path.into() });
+    }
+    let conn = open_reader(path)?;
+    let found = verify_kind(path, &conn)?;
+    verify_whole(path, &conn)?;
+    let expected = version();
+    if found <= expected {
+        Ok(found)
+    } else {
+        Err(AccountError::Newer { path: path.into(), found, expected })
+    }
 }
 
 /// Brings a database from the version that it has to the newest, each step in a transaction of its own.

@@ -39,6 +39,11 @@ impl KeyId {
         Self(context.finish().as_ref().first_chunk().copied().unwrap_or_default())
     }
 
+    /// As it stands in what is sealed.
+    pub(super) const fn bytes(&self) -> &[u8; 8] {
+        &self.0
+    }
+
     /// The key that sealed this, if it is sealed at all.
     #[must_use]
     pub fn of_sealed(sealed: &[u8]) -> Option<Self> {

@@ -4,6 +4,7 @@
 
 pub mod account;
 pub mod admin;
+pub mod auth;
 pub mod command;
 pub mod config;
 pub mod engine;

@@ -7,7 +7,7 @@
 //!
 //! ```
 //! use appview_core::index::Index;
-//! use appview_core::query::Limit;
+//! use appview_core::query::{Limit, ProviderFilter};
 //! use appview_core::record::Catalog;
 //! use appview_core::source::replay::{Identities, RepoFolder, prove_export};
 //! use appview_core::sync::{Change, Scope};
@@ -27,7 +27,7 @@
 //!     writer.apply(&[Change::Repo(repo)], &[], 0)?;
 //! }
 //!
-//! let newest = index.reader()?.list_providers(Limit::new(1)?, None)?;
+//! let newest = index.reader()?.list_providers(&ProviderFilter::default(), Limit::new(1)?, None)?;
 //! assert_eq!(newest.items.len(), 1);
 //! assert_eq!(index.fingerprint()?.to_string().len(), 64);
 //! # Ok(())

@@ -3,7 +3,7 @@
 
 mod network;
 
-use appview_core::query::{FriendFilter, Limit, QueryError, ReceiptFilter};
+use appview_core::query::{FriendFilter, Limit, ProviderFilter, QueryError, ReceiptFilter};
 use appview_core::sync::{Change, Hosting};
 use fixtures::{KeyKind, Write, records};
 use network::{Business, Network, Scratch, all_pages, did, pages};
@@ -67,6 +67,7 @@ fn filters_come_before_limits() {
         provider: Some(did(&business.owner)),
         requester: Some(did(&business.requester)),
         job: Some(business.jobs[0].clone()),
+        ..ReceiptFilter::default()
     };
     let oldest = reader.list_receipts(&filter, Limit::new(1).unwrap(), None).unwrap();
     assert_eq!(oldest.items[0].uri().to_string(), business.receipts[0]);
@@ -88,8 +89,15 @@ fn a_cursor_of_another_kind_is_refused() {
     let reader = scratch.reader();
     let limit = Limit::new(1).unwrap();
     let by_repo = reader.fingerprints_by_repo(limit, None).unwrap().cursor.unwrap();
-    assert!(matches!(reader.list_providers(limit, Some(&by_repo)), Err(QueryError::Cursor)));
-    let of_list = reader.list_receipts(&ReceiptFilter::default(), limit, None).unwrap().cursor.unwrap();
+    assert!(matches!(
+        reader.list_providers(&ProviderFilter::default(), limit, Some(&by_repo)),
+        Err(QueryError::Cursor)
+    ));
+    let of_list = reader
+        .list_receipts(&ReceiptFilter::default(), Limit::new(1).unwrap(), None)
+        .unwrap()
+        .cursor
+        .unwrap();
     assert!(matches!(reader.fingerprints_by_repo(limit, Some(&of_list)), Err(QueryError::Cursor)));
 }
 
@@ -99,7 +107,7 @@ fn a_reader_answers_from_one_moment_until_it_is_refreshed() {
     let scratch = Scratch::told(&business.told);
     let mut reader = scratch.reader();
     let providers = |reader: &appview_core::index::IndexReader| {
-        reader.list_providers(Limit::default(), None).unwrap().items.len()
+        reader.list_providers(&ProviderFilter::default(), Limit::default(), None).unwrap().items.len()
     };
     assert_eq!(providers(&reader), 1);
     scratch

@@ -2,7 +2,9 @@
 //!
 //! A parsed command line enters; an exit code leaves, results on standard output, everything else on standard error.
 
+pub mod account;
 pub mod admin;
+pub mod auth;
 pub mod command;
 pub mod config;
 pub mod engine;
@@ -11,6 +13,7 @@ pub mod meter;
 pub mod progress;
 pub mod renewal;
 pub mod roster;
+pub mod secret;
 pub mod telemetry;
 
 use std::process::ExitCode;

@@ -4,85 +4,16 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::time::Duration;
 
 use appview_core::index::Index;
-use appview_core::source::follow::{Answers, Following, Source};
-use appview_core::source::replay::{Identities, Offline, RepoFolder};
-use appview_core::source::wire::{Outside, Reach};
-use appview_core::sync::Scope;
-use appviewd::command::serve::{Doors, Limits, serve};
-use appviewd::engine::Engine;
-use fixtures::recording::{self, Record};
+use fixtures::recording::Record;
 use serde_json::{Value as Json, json};
-use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
+use support::daemon::{Daemon, followed, frames, wait_for};
 use support::http::{Answer, ask, get};
 use support::process::Process;
 use support::relay::{Relay, seq};
 use support::{Scenario, collection, fingerprint, listed, repo};
-
-/// How long anything here may take before something must be wrong. A gap that follows another is made up for a minute later.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// Asks until the daemon's stored cursor has come to `seq`.
-async fn wait_for(address: SocketAddr, relay: &Relay, seq: i64) {
-    let stored = async {
-        while get(address, "/healthz").await["cursors"][relay.url()] != seq {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, stored).await.expect("the cursor gets there");
-}
-
-fn frames() -> Vec<Vec<u8>> {
-    recording::frames_live().into_iter().map(<[u8]>::to_vec).collect()
-}
-
-/// The daemon as a library, on a thread of this process.
-struct Daemon {
-    address: SocketAddr,
-    stop: watch::Sender<bool>,
-    serving: JoinHandle<anyhow::Result<()>>,
-}
-
-impl Daemon {
-    async fn start(scenario: &Scenario, relays: &[&Relay]) -> Self {
-        let index = Index::open(scenario.path("index.db")).unwrap();
-        let identities = Identities::open(scenario.path("plc.json")).unwrap();
-        let upstream =
-            Offline::new(identities, Some(RepoFolder::new(scenario.path("repos"))), Scope::default());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (stop, stopped) = watch::channel(false);
-        let outside = Outside::internet(Reach::Anywhere).unwrap();
-        let sources = relays.iter().map(|relay| Source::Relay(relay.url().parse().unwrap())).collect();
-        let following = Following::new(sources, Answers::Upstream(Box::new(upstream)), outside);
-        let engine = Engine::of(index, &following);
-        let serving =
-            tokio::spawn(serve(engine, following, Doors::queries(listener), Limits::default(), stopped));
-        Self { address, stop, serving }
-    }
-
-    async fn stop(self) {
-        self.stop.send_replace(true);
-        tokio::time::timeout(PATIENCE, self.serving).await.expect("it stops").unwrap().unwrap();
-    }
-}
-
-/// The recording, followed to its end.
-async fn followed() -> (Scenario, Relay, Daemon) {
-    let scenario = Scenario::new();
-    let frames = frames();
-    let (upto, last) = (frames.len(), seq(frames.last().unwrap()));
-    let relay = Relay::start(frames, upto).await;
-    let daemon = Daemon::start(&scenario, &[&relay]).await;
-    wait_for(daemon.address, &relay, last).await;
-    (scenario, relay, daemon)
-}
 
 /// What a list must hold, newest key first and among equal keys the higher DID first, in the form of the lexicons.
 fn expected(wanted: impl Fn(&Record) -> bool) -> Vec<Json> {

@@ -38,6 +38,12 @@ impl IndexReader {
         self.begin()
     }
 
+    /// Gives up the snapshot; [`IndexReader::refresh`] takes another.
+    pub(super) fn release(self) -> Result<Self, IndexError> {
+        self.query(|conn| Ok(conn.execute_batch("commit")?))?;
+        Ok(self)
+    }
+
     /// What is remembered of one repository; nothing if it is not followed.
     ///
     /// # Errors

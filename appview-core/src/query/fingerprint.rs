@@ -109,7 +109,7 @@ impl IndexReader {
             None => String::new(),
         };
         let items = self.query(|conn| by_collection(conn, &after, limit))?;
-        Ok(Page::cut(items, limit, |item| PageCursor::after(item.of.as_str())))
+        Ok(Page::cut(items, limit.get(), |item| PageCursor::after(item.of.as_str())))
     }
 
     /// The fingerprint of each active account that has records, by DID. Costs as much as reading their rows.
@@ -127,7 +127,7 @@ impl IndexReader {
             None => String::new(),
         };
         let items = self.query(|conn| by_repo(conn, &after, limit))?;
-        Ok(Page::cut(items, limit, |item| PageCursor::after(item.of.as_str())))
+        Ok(Page::cut(items, limit.get(), |item| PageCursor::after(item.of.as_str())))
     }
 }
 

@@ -10,6 +10,7 @@ use super::{Limit, Page, PageCursor, QueryError, RecordView};
 use crate::index::{Fault, IndexReader};
 use crate::record::Collection;
 use crate::syntax::Did;
+use serde::Serialize;
 
 pub(super) const LIST_BY_SUBJECT: &str = "
     select did, record.rkey, cid, verdict, body
@@ -30,7 +31,60 @@ pub struct FriendFilter {
     pub subject: Option<Did>,
 }
 
+/// Who trusts an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IncomingFriend {
+    /// Who declared it.
+    pub friender: Did,
+    /// Their handle. No record tells it, so that it is none here; whoever knows may say.
+    pub friender_handle: Option<String>,
+    /// When it was first declared, as the record says it, or else as its key does.
+    pub created_at: String,
+}
+
+/// That one account trusts another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FriendEdge {
+    /// Who declared it.
+    pub friender: Did,
+    /// In whom.
+    pub subject: Did,
+    /// When it was first declared, as the record says it, or else as its key does.
+    pub created_at: String,
+}
+
 impl IndexReader {
+    /// Who trusts `subject`, each once, the latest to declare it first.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::Cursor`], failing input or damage.
+    pub fn list_incoming_friends(
+        &self,
+        subject: &Did,
+        limit: Limit<200>,
+        cursor: Option<&PageCursor>,
+    ) -> Result<Page<IncomingFriend>, QueryError> {
+        let _ = (subject, limit, cursor);
+        todo!()
+    }
+
+    /// Who trusts whom, each pair once, the latest to be declared first. That somebody trusts themselves is left out.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::Cursor`], failing input or damage.
+    pub fn list_friend_edges(
+        &self,
+        limit: Limit<20_000>,
+        cursor: Option<&PageCursor>,
+    ) -> Result<Page<FriendEdge>, QueryError> {
+        let _ = (limit, cursor);
+        todo!()
+    }
+
     /// The declarations of trust that match `filter`, newest key first. One account may have declared the same twice.
     ///
     /// # Errors

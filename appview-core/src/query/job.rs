@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 use super::record::{Part, collection_id, did_id};
-use super::{Limit, Page, PageCursor, QueryError, RecordView};
+use super::{Limit, Page, PageCursor, QueryError, RecordView, Span};
 use crate::index::{Fault, IndexReader};
 use crate::record::Collection;
 use crate::syntax::Did;
@@ -18,7 +18,7 @@ pub(super) const LIST_OF_REPO: &str = "
      order by rkey desc limit :limit";
 
 impl IndexReader {
-    /// The jobs that one requester ordered, newest key first.
+    /// The jobs that one requester ordered within a range of time, newest key first.
     ///
     /// # Errors
     ///
@@ -26,9 +26,11 @@ impl IndexReader {
     pub fn list_jobs(
         &self,
         requester: &Did,
-        limit: Limit,
+        during: Span,
+        limit: Limit<500>,
         cursor: Option<&PageCursor>,
     ) -> Result<Page<RecordView>, QueryError> {
+        let _ = during;
         let part = Part::new(limit, cursor)?;
         Ok(self.query(|conn| of_repo(conn, Collection::Job, requester, &part))?)
     }

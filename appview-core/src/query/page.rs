@@ -17,10 +17,12 @@ const CURSOR_CHARACTERS: usize = 11_000;
 #[non_exhaustive]
 pub enum QueryError {
     /// A page of no such size.
-    #[error("expected a limit of {} to {}, found {found}", Limit::MIN, Limit::MAX)]
+    #[error("expected a limit of 1 to {most}, found {found}")]
     Limit {
         /// What was asked for.
         found: u32,
+        /// The most that this list gives at once.
+        most: u32,
     },
     /// Text that no page ended with.
     #[error("expected a cursor from an earlier page of the same list")]
@@ -30,27 +32,31 @@ pub enum QueryError {
     Index(#[from] IndexError),
 }
 
-/// How many items a page may have: 1 to 100, of itself 50.
+/// How many items a page may have: 1 to `MOST`, which is each list's own, of itself 50.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limit(u32);
+pub struct Limit<const MOST: u32 = 100>(u32);
 
-impl Limit {
-    /// The fewest.
-    pub const MIN: u32 = 1;
-    /// The most.
-    pub const MAX: u32 = 100;
+impl<const MOST: u32> Limit<MOST> {
+    /// The longest page of such a list.
+    pub const MAX: Self = Self(MOST);
 
     /// A limit within the range.
     ///
     /// # Errors
     ///
-    /// [`QueryError::Limit`] outside of it; nothing is clamped here.
+    /// [`QueryError::Limit`] outside of it.
     pub const fn new(items: u32) -> Result<Self, QueryError> {
-        if items >= Self::MIN && items <= Self::MAX {
+        if items >= 1 && items <= MOST {
             Ok(Self(items))
         } else {
-            Err(QueryError::Limit { found: items })
+            Err(QueryError::Limit { found: items, most: MOST })
         }
+    }
+
+    /// The limit next to what was asked for, for methods that promise to bring it into range.
+    #[must_use]
+    pub fn clamp(items: i64) -> Self {
+        Self(u32::try_from(items.max(1)).unwrap_or(MOST).min(MOST))
     }
 
     /// How many items.
@@ -60,9 +66,9 @@ impl Limit {
     }
 }
 
-impl Default for Limit {
+impl<const MOST: u32> Default for Limit<MOST> {
     fn default() -> Self {
-        Self(50)
+        Self(MOST.min(50))
     }
 }
 
@@ -84,6 +90,12 @@ impl PageCursor {
 impl fmt::Display for PageCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&URL_SAFE_NO_PAD.encode(&self.0))
+    }
+}
+
+impl serde::Serialize for PageCursor {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -113,8 +125,8 @@ pub struct Page<T> {
 
 impl<T> Page<T> {
     /// A page of the first `limit` of `items`, which hold one more if another page follows.
-    pub(super) fn cut(mut items: Vec<T>, limit: Limit, cursor: impl Fn(&T) -> PageCursor) -> Self {
-        let limit = limit.get() as usize;
+    pub(super) fn cut(mut items: Vec<T>, limit: u32, cursor: impl Fn(&T) -> PageCursor) -> Self {
+        let limit = limit as usize;
         let follows = items.len() > limit;
         items.truncate(limit);
         let cursor = if follows { items.last().map(cursor) } else { None };
@@ -151,12 +163,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_limit_is_one_to_a_hundred_and_nothing_is_clamped() {
-        assert_eq!(Limit::default().get(), 50);
-        assert_eq!(Limit::new(100).unwrap().get(), 100);
+    fn a_limit_is_one_to_what_its_list_gives() {
+        assert_eq!(Limit::<100>::default().get(), 50);
+        assert_eq!(Limit::<24>::default().get(), 24);
+        assert_eq!(Limit::<100>::new(100).unwrap(), Limit::MAX);
         for found in [0, 101] {
-            let refused = Limit::new(found).unwrap_err();
-            assert!(matches!(refused, QueryError::Limit { found: told } if told == found));
+            let refused = Limit::<100>::new(found).unwrap_err();
+            assert_eq!(refused.to_string(), format!("expected a limit of 1 to 100, found {found}"));
+        }
+    }
+
+    #[test]
+    fn a_limit_is_brought_into_range_where_that_is_promised() {
+        for (asked, given) in [(i64::MIN, 1), (0, 1), (1, 1), (24, 24), (101, 100), (i64::MAX, 100)] {
+            assert_eq!(Limit::<100>::clamp(asked).get(), given);
         }
     }
 

@@ -5,7 +5,7 @@ use rusqlite::{Connection, ToSql};
 use super::job::of_repo;
 use super::provider::of_collection;
 use super::record::{Part, did_id};
-use super::{Limit, Page, PageCursor, QueryError, RecordView};
+use super::{Limit, Page, PageCursor, QueryError, RecordView, Span};
 use crate::index::{Fault, IndexReader, link_key};
 use crate::record::Collection;
 use crate::syntax::Did;
@@ -49,6 +49,14 @@ pub struct ReceiptFilter {
     pub requester: Option<Did>,
     /// The URI of the job they name, letter for letter.
     pub job: Option<String>,
+    /// The model they name.
+    pub model: Option<String>,
+    /// The tier they claim; without one, that is `best-effort`.
+    pub tier: Option<String>,
+    /// The trust level that one of the provider's machines claims.
+    pub trust_level: Option<String>,
+    /// When the work was completed.
+    pub during: Span,
 }
 
 impl IndexReader {
@@ -60,7 +68,7 @@ impl IndexReader {
     pub fn list_receipts(
         &self,
         filter: &ReceiptFilter,
-        limit: Limit,
+        limit: Limit<200>,
         cursor: Option<&PageCursor>,
     ) -> Result<Page<RecordView>, QueryError> {
         let part = Part::new(limit, cursor)?;

@@ -183,14 +183,16 @@ impl IndexReader {
 /// Which part of a list of records is asked for.
 #[derive(Debug)]
 pub(super) struct Part {
-    limit: Limit,
+    limit: u32,
     below: Below,
 }
 
 impl Part {
-    pub(super) fn new(limit: Limit, cursor: Option<&PageCursor>) -> Result<Self, QueryError> {
-        let below = Below::new(cursor)?;
-        Ok(Self { limit, below })
+    pub(super) fn new<const MOST: u32>(
+        limit: Limit<MOST>,
+        cursor: Option<&PageCursor>,
+    ) -> Result<Self, QueryError> {
+        Ok(Self { limit: limit.get(), below: Below::new(cursor)? })
     }
 
     /// Runs a list's SQL, which has the parameters `:rkey`, `:did` and `:limit` and those in `filter`.
@@ -203,7 +205,7 @@ impl Part {
     ) -> Result<Page<RecordView>, Fault> {
         let nsid: Nsid = parsed(Some(collection.nsid())).ok_or(Fault::Row("a collection that is none"))?;
         // One more than asked for tells whether another page follows.
-        let limit = self.limit.get() + 1;
+        let limit = self.limit + 1;
         let mut statement = conn.prepare_cached(sql)?;
         let mut parameters: Vec<(&str, &dyn ToSql)> =
             vec![(":rkey", &self.below.rkey), (":did", &self.below.did), (":limit", &limit)];

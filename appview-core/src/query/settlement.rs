@@ -5,7 +5,7 @@ use rusqlite::{Connection, ToSql};
 use super::provider::of_collection;
 use super::receipt::known;
 use super::record::Part;
-use super::{Limit, Page, PageCursor, QueryError, RecordView};
+use super::{Limit, Page, PageCursor, QueryError, RecordView, Span};
 use crate::index::{Fault, IndexReader, link_key};
 use crate::record::Collection;
 use crate::syntax::Did;
@@ -37,6 +37,8 @@ pub struct SettlementFilter {
     pub receipt: Option<String>,
     /// In whose repository the authorization is that they draw on.
     pub requester: Option<Did>,
+    /// When they were written, by their keys.
+    pub during: Span,
 }
 
 impl IndexReader {
@@ -48,7 +50,7 @@ impl IndexReader {
     pub fn list_settlements(
         &self,
         filter: &SettlementFilter,
-        limit: Limit,
+        limit: Limit<200>,
         cursor: Option<&PageCursor>,
     ) -> Result<Page<RecordView>, QueryError> {
         let part = Part::new(limit, cursor)?;

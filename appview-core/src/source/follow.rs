@@ -12,6 +12,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -152,6 +153,7 @@ pub enum Answers {
 pub struct Pulse {
     beat: Arc<Mutex<Beat>>,
     feed: watch::Sender<FeedSeq>,
+    version: Arc<AtomicU64>,
 }
 
 /// One reading of a [`Pulse`].
@@ -193,6 +195,18 @@ impl Pulse {
         self.feed.subscribe()
     }
 
+    /// A number that has grown whenever the index may answer anything else than before: whatever is read after it was looked
+    /// at is at least as new. It counts within this process, and means nothing elsewhere.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Counts a change of the index: for whoever writes to it without [`follow`].
+    pub fn count_change(&self) {
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
     fn write(&self, change: impl FnOnce(&mut Beat)) {
         if let Ok(mut beat) = self.beat.lock() {
             change(&mut beat);
@@ -212,6 +226,8 @@ pub async fn follow(
     pulse: Pulse,
     shutdown: impl Future<Output = ()>,
 ) -> Result<IndexWriter, IndexError> {
+    // Whoever had the writer before may have changed anything with it, the file included.
+    pulse.count_change();
     let clock = following.outside.clock.clone();
     let Started { verifier, upstream, outbox, inbox, mut sockets } = start(&writer, following)?;
     let (sink, written) = spawn_writer(writer, outbox, pulse.clone());
@@ -258,6 +274,8 @@ pub async fn follow_in_place<S: Sink + AsRef<IndexWriter>>(
 where
     S::Error: From<IndexError>,
 {
+    // Whoever had the writer before may have changed anything with it, the file included.
+    pulse.count_change();
     let clock = following.outside.clock.clone();
     let Started { verifier, upstream, outbox: _, inbox, mut sockets } = start(sink.as_ref(), following)?;
     let mut pump = std::pin::pin!(pump(verifier, upstream, sink, inbox, pulse, &clock));
@@ -465,7 +483,12 @@ fn spawn_writer(mut writer: IndexWriter, inbox: WeakOutbox, pulse: Pulse) -> (To
             let applied = write_patiently(&mut writer, &batch)?;
             metrics::histogram!("appview_write_seconds").record(began.elapsed());
             metrics::counter!("appview_changes_written_total").increment(batch.changes.len() as u64);
-            pulse.feed.send_if_modified(|newest| std::mem::replace(newest, applied.feed) < applied.feed);
+            let is_told =
+                pulse.feed.send_if_modified(|newest| std::mem::replace(newest, applied.feed) < applied.feed);
+            // What is quarantined changes answers too, and the feed does not tell of it.
+            if is_told || applied.created + applied.updated + applied.deleted > 0 {
+                pulse.count_change();
+            }
             for refused in applied.refused {
                 tell_refused(&refused);
                 doubted.push(refused.did);

@@ -15,8 +15,8 @@ use appview_core::block::Cid;
 use appview_core::block::car::Archive;
 use appview_core::index::{Applied, Index, IndexError, IndexReader, IndexWriter};
 use appview_core::query::{
-    Counts, ExportFilter, FriendFilter, Limit, Page, PageCursor, QueryError, ReceiptFilter, RecordView,
-    Scope, SettlementFilter,
+    Counts, ExportFilter, FriendFilter, Limit, Page, PageCursor, ProviderFilter, QueryError, ReceiptFilter,
+    RecordView, Scope, SettlementFilter, Span,
 };
 use appview_core::record::{Catalog, Verdict};
 use appview_core::repo::Identity;
@@ -282,17 +282,22 @@ pub fn see(reader: &IndexReader, business: &Business) -> Seen {
     }
 }
 
+/// Short pages, so that there are several.
+pub fn two<const MOST: u32>() -> Limit<MOST> {
+    Limit::new(2).unwrap()
+}
+
 fn lists(reader: &IndexReader, business: &Business) -> BTreeMap<&'static str, Pages> {
-    let limit = Limit::new(2).unwrap();
+    let limit = two();
     let (owner, requester) = (did(&business.owner), did(&business.requester));
-    let receipts = |filter: ReceiptFilter| pages(|cursor| reader.list_receipts(&filter, limit, cursor));
+    let receipts = |filter: ReceiptFilter| pages(|cursor| reader.list_receipts(&filter, two(), cursor));
     let settlements =
-        |filter: SettlementFilter| pages(|cursor| reader.list_settlements(&filter, limit, cursor));
+        |filter: SettlementFilter| pages(|cursor| reader.list_settlements(&filter, two(), cursor));
     let friends = |filter: FriendFilter| pages(|cursor| reader.list_friends(&filter, limit, cursor));
     BTreeMap::from([
-        ("providers", pages(|cursor| reader.list_providers(limit, cursor))),
-        ("profiles", pages(|cursor| reader.list_profiles(limit, cursor))),
-        ("jobs", pages(|cursor| reader.list_jobs(&requester, limit, cursor))),
+        ("providers", pages(|cursor| reader.list_providers(&ProviderFilter::default(), limit, cursor))),
+        ("profiles", pages(|cursor| reader.list_profiles(two(), cursor))),
+        ("jobs", pages(|cursor| reader.list_jobs(&requester, Span::ALWAYS, two(), cursor))),
         ("receipts", receipts(ReceiptFilter::default())),
         (
             "receipts by provider",
@@ -309,11 +314,14 @@ fn lists(reader: &IndexReader, business: &Business) -> BTreeMap<&'static str, Pa
         ("settlements", settlements(SettlementFilter::default())),
         (
             "settlements by receipt",
-            settlements(SettlementFilter { receipt: business.receipts.first().cloned(), requester: None }),
+            settlements(SettlementFilter {
+                receipt: business.receipts.first().cloned(),
+                ..Default::default()
+            }),
         ),
         (
             "settlements by requester",
-            settlements(SettlementFilter { requester: Some(requester.clone()), receipt: None }),
+            settlements(SettlementFilter { requester: Some(requester.clone()), ..Default::default() }),
         ),
         ("friends", friends(FriendFilter::default())),
         ("friends of", friends(FriendFilter { subject: Some(owner), friender: None })),

@@ -42,7 +42,7 @@ fn table<T: Display>(
 ) -> Result<()> {
     let mut cursor = None;
     loop {
-        let Page { items, cursor: next } = page(Limit::new(Limit::MAX)?, cursor.as_ref())?;
+        let Page { items, cursor: next } = page(Limit::MAX, cursor.as_ref())?;
         for FingerprintOf { of, fingerprint, records } in items {
             let (of, fingerprint, records) = (of.to_string(), fingerprint.to_string(), records.total());
             if format.json {

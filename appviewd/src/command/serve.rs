@@ -14,9 +14,9 @@ use tokio::sync::{mpsc, watch};
 
 use super::{collections, listen, network, open, outside};
 use crate::admin::{self, Socket};
-use crate::config::{self, Feed, MetricsListen, Streams, Upstream};
+use crate::config::{self, Access, Feed, MetricsListen, Streams, Upstream};
 use crate::engine::Engine;
-use crate::http::{self, App, Subscribers};
+use crate::http::{self, Answering, App, Seats, Subscribers};
 use crate::meter::Meter;
 use crate::renewal::{Loan, Renewal};
 use crate::roster::{Roster, Word};
@@ -41,7 +41,7 @@ impl Doors {
 }
 
 /// What an operator chose.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Limits {
     /// How far behind every stream it may be and still be ready.
     pub ready_lag: Duration,
@@ -49,6 +49,8 @@ pub struct Limits {
     pub stop_within: Duration,
     /// What others are told.
     pub feed: Feed,
+    /// Whom to answer.
+    pub access: Access,
 }
 
 impl Default for Limits {
@@ -57,6 +59,7 @@ impl Default for Limits {
             ready_lag: Duration::from_secs(60),
             stop_within: Duration::from_secs(30),
             feed: Feed::default(),
+            access: Access::default(),
         }
     }
 }
@@ -90,8 +93,12 @@ pub fn run(options: &config::Serve) -> Result<ExitCode> {
             }
         };
         tracing::info!(address = %queries.local_addr()?, "answering");
-        let limits =
-            Limits { ready_lag: options.ready_lag, stop_within: options.stop_within, feed: options.feed };
+        let limits = Limits {
+            ready_lag: options.ready_lag,
+            stop_within: options.stop_within,
+            feed: options.feed,
+            access: options.access.clone(),
+        };
         let doors = Doors { queries, metrics, operator: Some((operator, roster)) };
         serve(engine, following, doors, limits, stop_when_interrupted()).await
     });
@@ -170,16 +177,20 @@ pub async fn serve(
     let (close, closed) = watch::channel(false);
     let mut answering = tokio::task::JoinSet::new();
     let subscribers = Subscribers::new(engine.index.clone(), engine.pulse.feed(), limits.feed.terms());
-    let app = App::new(engine.clone(), limits.ready_lag, stopped.clone(), subscribers.clone());
-    answering.spawn(http::serve(doors.queries, http::routes(app), closed.clone()));
+    let seats = Seats::of(&limits.access);
+    let service = Answering { ready_lag: limits.ready_lag, access: limits.access };
+    let app = App::new(engine.clone(), service, stopped.clone(), subscribers.clone());
+    answering.spawn(http::serve(doors.queries, http::routes(app), seats, closed.clone()));
     if let Some(listener) = doors.metrics {
-        answering.spawn(http::serve(listener, http::metrics_route(engine.clone()), closed.clone()));
+        let router = http::metrics_route(engine.clone());
+        answering.spawn(http::serve(listener, router, Seats::unlimited(), closed.clone()));
     }
     let roster = doors.operator.as_ref().map(|(_, roster)| roster.clone());
     if let Some((listener, roster)) = doors.operator {
         let path = engine.index.path().into();
         let renewal = following.asked().map(|asked| Renewal { path, asked, loans });
-        answering.spawn(http::serve(listener, admin::routes(engine.clone(), roster, renewal), closed));
+        let router = admin::routes(engine.clone(), roster, renewal);
+        answering.spawn(http::serve(listener, router, Seats::unlimited(), closed));
     }
     let following = async {
         let mut next = Some(following);

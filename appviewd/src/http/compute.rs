@@ -3,8 +3,10 @@
 //! Query strings enter; pages of indexed records leave as JSON text, their bodies streamed from the stored blocks without
 //! a tree between. Shapes as in the lexicons, with `limit` and `cursor` added.
 
+use std::sync::Arc;
+
 use appview_core::block::json::write_text;
-use appview_core::query::{Limit, Page, PageCursor, ReceiptFilter, RecordView};
+use appview_core::query::{Limit, Page, PageCursor, ProviderFilter, ReceiptFilter, RecordView};
 use appview_core::syntax::{Datetime, Did};
 use axum::extract::{Query, State};
 use axum::http::header;
@@ -20,23 +22,26 @@ type Parameters = Query<Vec<(String, String)>>;
 
 /// `dev.cocore.compute.listProviders`
 pub(super) async fn list_providers(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     Query(parameters): Parameters,
 ) -> Result<Response, XrpcError> {
     let (limit, cursor) = (limit(&parameters)?, parameter(&parameters, "cursor")?);
-    let page = app.read(move |index| index.list_providers(limit, cursor.as_ref())).await?;
+    let page = app
+        .read(move |index| index.list_providers(&ProviderFilter::default(), limit, cursor.as_ref()))
+        .await?;
     records("providers", &page)
 }
 
 /// `dev.cocore.compute.listReceipts`
 pub(super) async fn list_receipts(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     Query(parameters): Parameters,
 ) -> Result<Response, XrpcError> {
     let filter = ReceiptFilter {
         provider: parameter::<Did>(&parameters, "provider")?,
         requester: parameter::<Did>(&parameters, "requester")?,
         job: parameter::<String>(&parameters, "job")?,
+        ..ReceiptFilter::default()
     };
     let (limit, cursor) = (limit(&parameters)?, parameter(&parameters, "cursor")?);
     let page = app.read(move |index| index.list_receipts(&filter, limit, cursor.as_ref())).await?;
@@ -55,7 +60,7 @@ where
     }
 }
 
-fn limit(parameters: &[(String, String)]) -> Result<Limit, XrpcError> {
+fn limit<const MOST: u32>(parameters: &[(String, String)]) -> Result<Limit<MOST>, XrpcError> {
     Ok(match parameter::<u32>(parameters, "limit")? {
         Some(items) => Limit::new(items)?,
         None => Limit::default(),

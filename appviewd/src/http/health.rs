@@ -1,5 +1,6 @@
 //! `/healthz`, whether the process lives, and `/readyz`, whether what it answers is as new as can be.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use appview_core::source::follow::Beat;
@@ -13,7 +14,7 @@ use super::App;
 use crate::engine::lag;
 
 /// Answers as long as the process can answer at all.
-pub(super) async fn healthz(State(app): State<App>) -> impl IntoResponse {
+pub(super) async fn healthz(State(app): State<Arc<App>>) -> impl IntoResponse {
     let beat = app.engine.pulse.read();
     let cursors: serde_json::Map<_, _> =
         beat.cursors.into_iter().map(|(endpoint, seq)| (endpoint, seq.into())).collect();
@@ -29,7 +30,7 @@ pub(super) async fn healthz(State(app): State<App>) -> impl IntoResponse {
 }
 
 /// 200 while something is followed closely enough, else 503 and why.
-pub(super) async fn readyz(State(app): State<App>) -> impl IntoResponse {
+pub(super) async fn readyz(State(app): State<Arc<App>>) -> impl IntoResponse {
     let (beat, now) = (app.engine.pulse.read(), now());
     // Whoever spreads requests is told early, while those that come are still answered.
     let reasons = match *app.stopped.borrow() {
@@ -77,7 +78,7 @@ mod tests {
 
     use super::*;
     use crate::engine::Engine;
-    use crate::http::subscribe::{Subscribers, Terms};
+    use crate::http::{Answering, Subscribers, Terms};
 
     const SECOND: u64 = 1_000_000;
     const NOW: u64 = 10_000 * SECOND;
@@ -122,9 +123,9 @@ mod tests {
         let engine = Engine { index, pulse, progress, orders };
         let (stop, stopped) = watch::channel(false);
         let subscribers = Subscribers::new(engine.index.clone(), engine.pulse.feed(), Terms::default());
-        let app = App::new(engine, Duration::from_secs(60), stopped, subscribers);
+        let app = Arc::new(App::new(engine, Answering::default(), stopped, subscribers));
         let reasons = async || {
-            let answer = readyz(State(app.clone())).await.into_response();
+            let answer = readyz(State(Arc::clone(&app))).await.into_response();
             assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
             let body = axum::body::to_bytes(answer.into_body(), 1_000).await.unwrap();
             serde_json::from_slice::<Json>(&body).unwrap().get("reasons").cloned().unwrap()

@@ -1,9 +1,15 @@
 //! Connections: how many there may be, how long they may take, and how they end.
 //!
-//! A listener and a router enter; answers leave. Whoever opens a connection and sends no request, or a request byte by byte,
-//! holds it for a bounded time and nothing else. Deliberately absent: what is asked.
+//! A listener and a router enter; answers leave. Whoever opens a connection and sends no request, or a request byte by
+//! byte, or does not take what it asked for, holds it for a bounded time and nothing else; and nobody holds more than a few.
+//! Deliberately absent: what is asked.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
@@ -11,38 +17,114 @@ use axum::serve::Listener;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Sleep, sleep, timeout};
+use tower_http::add_extension::AddExtension;
+
+use super::front::{Caller, Callers, Peer};
+use crate::config::Access;
 
 /// Connections that may be open at a time on one listener; others wait to be accepted.
 const CONNECTIONS: usize = 1_024;
 /// How long a request's head may take to arrive, which is also how long a connection may be idle.
 const HEAD: Duration = Duration::from_secs(30);
+/// Longest head of a request, in bytes.
+const HEAD_BYTES: usize = 16 << 10;
+/// How long the other end may take nothing of an answer.
+const STALL: Duration = Duration::from_secs(30);
 /// How long an answer that has begun may take when everything stops.
 const GOODBYE: Duration = Duration::from_secs(2);
 
+/// How many connections each address may hold.
+#[derive(Debug, Clone)]
+pub struct Seats {
+    callers: Callers,
+    each: u32,
+    taken: Arc<Mutex<HashMap<Caller, u32>>>,
+}
+
+impl Seats {
+    /// As many as an operator allows each of those who are not spared.
+    #[must_use]
+    pub fn of(access: &Access) -> Self {
+        let callers = Callers { spared: access.spare.clone(), proxies: access.proxy.clone() };
+        Self { callers, each: access.max_connections, taken: Arc::default() }
+    }
+
+    /// As many as there are: for a listener that only its owner can reach.
+    #[must_use]
+    pub fn unlimited() -> Self {
+        let everybody = ["0.0.0.0/0", "::/0"].iter().filter_map(|range| range.parse().ok());
+        let callers = Callers { spared: everybody.collect(), proxies: Vec::new() };
+        Self { callers, each: u32::MAX, taken: Arc::default() }
+    }
+
+    /// A seat for a connection; none if its address holds as many as it may.
+    fn take(&self, peer: Peer) -> Option<Seat> {
+        let Some(caller) = self.callers.connecting(peer) else { return Some(Seat(None)) };
+        let mut taken = self.taken();
+        let count = taken.entry(caller).or_insert(0);
+        if *count >= self.each {
+            return None;
+        }
+        *count += 1;
+        drop(taken);
+        Some(Seat(Some((self.clone(), caller))))
+    }
+
+    fn taken(&self) -> MutexGuard<'_, HashMap<Caller, u32>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection's place among those of its address, free again when it is dropped.
+#[derive(Debug)]
+struct Seat(Option<(Seats, Caller)>);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let Some((seats, caller)) = self.0.take() else { return };
+        if let Entry::Occupied(mut count) = seats.taken().entry(caller) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
 /// Answers until `stopped` turns true; what was begun is finished within two seconds.
-pub async fn serve<L: Listener>(mut listener: L, router: Router, mut stopped: watch::Receiver<bool>) {
+pub async fn serve<L: Listener<Addr: Into<Peer>>>(
+    mut listener: L,
+    router: Router,
+    seats: Seats,
+    mut stopped: watch::Receiver<bool>,
+) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
         let accepted = async {
             let place = Arc::clone(&room).acquire_owned().await;
-            (place, listener.accept().await.0)
+            (place, listener.accept().await)
         };
-        let (place, socket) = tokio::select! {
+        let (place, (socket, address)) = tokio::select! {
             accepted = accepted => accepted,
             _ = stopped.wait_for(|stopped| *stopped) => break,
         };
+        while connections.try_join_next().is_some() {}
+        let peer: Peer = address.into();
+        let Some(seat) = seats.take(peer) else { continue };
         let (router, mut stopped) = (router.clone(), stopped.clone());
         connections.spawn(async move {
-            let _place = place;
+            let _held = (place, seat);
             let mut http = http1::Builder::new();
-            http.timer(TokioTimer::new()).header_read_timeout(HEAD);
-            let service = TowerToHyperService::new(router);
+            http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES);
+            let service = TowerToHyperService::new(AddExtension::new(router, peer));
             // A connection that becomes a WebSocket ends here, and is its handler's from then on.
-            let connection = http.serve_connection(TokioIo::new(socket), service).with_upgrades();
+            let connection =
+                http.serve_connection(TokioIo::new(Patient::new(socket)), service).with_upgrades();
             let mut connection = std::pin::pin!(connection);
             // How a connection ends is the client's affair.
             tokio::select! {
@@ -52,15 +134,79 @@ pub async fn serve<L: Listener>(mut listener: L, router: Router, mut stopped: wa
             connection.as_mut().graceful_shutdown();
             let _ = timeout(GOODBYE, connection).await;
         });
-        while connections.try_join_next().is_some() {}
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
 }
 
+/// A socket that is given up when the other end takes nothing for half a minute.
+#[derive(Debug)]
+struct Patient<S> {
+    socket: S,
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S: AsyncWrite + Unpin> Patient<S> {
+    const fn new(socket: S) -> Self {
+        Self { socket, stalled: None }
+    }
+
+    fn write<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if let Poll::Ready(written) = write(Pin::new(&mut self.socket), cx) {
+            self.stalled = None;
+            return Poll::Ready(written);
+        }
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALL)));
+        ready!(stalled.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.write(cx, |socket, cx| socket.poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.write(cx, |socket, cx| socket.poll_write_vectored(cx, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.write(cx, |socket, cx| socket.poll_flush(cx))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.write(cx, |socket, cx| socket.poll_shutdown(cx))
+    }
+}
+
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use std::net::SocketAddr;
+
     use axum::extract::Request;
     use axum::http::{StatusCode, header};
     use axum::routing::get;
@@ -84,7 +230,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
-        let serving = tokio::spawn(serve(listener, Router::new().route("/", get(echo)), stopped));
+        let router = Router::new().route("/", get(echo));
+        let serving = tokio::spawn(serve(listener, router, Seats::unlimited(), stopped));
         let mut socket = TcpStream::connect(address).await.unwrap();
         socket
             .write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n")
@@ -101,5 +248,35 @@ mod tests {
         assert_eq!(&said, b"hello");
         stop.send_replace(true);
         serving.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_takes_nothing_is_waited_for_half_a_minute() {
+        let (near, mut far) = tokio::io::duplex(8);
+        let mut near = Patient::new(near);
+        near.write_all(b"eight by").await.unwrap();
+        let began = tokio::time::Instant::now();
+        let stalled = near.write_all(b"more").await.unwrap_err();
+        assert_eq!((stalled.kind(), began.elapsed()), (io::ErrorKind::TimedOut, STALL));
+        // What is taken late, but in time, is no stall.
+        let mut taken = [0; 8];
+        far.read_exact(&mut taken).await.unwrap();
+        near.write_all(b"eight by").await.unwrap();
+    }
+
+    #[test]
+    fn an_address_holds_so_many_connections_and_gets_them_back() {
+        let access = Access { max_connections: 2, ..Access::default() };
+        let seats = Seats::of(&access);
+        let take = |address: &str| seats.take(Peer::from(address.parse::<SocketAddr>().unwrap()));
+        let held = [take("203.0.113.1:1").unwrap(), take("203.0.113.1:2").unwrap()];
+        assert!(take("203.0.113.1:3").is_none());
+        let other = take("203.0.113.2:1");
+        assert!(other.is_some(), "another address");
+        assert!((0..100).map(|port| take(&format!("127.0.0.1:{port}"))).all(|seat| seat.is_some()));
+        drop(held);
+        assert!(take("203.0.113.1:4").is_some());
+        drop(other);
+        assert!(seats.taken().is_empty(), "who holds none is not remembered");
     }
 }

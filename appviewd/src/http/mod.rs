@@ -1,51 +1,104 @@
 //! The route table, and how a request reaches the index.
 //!
-//! HTTP requests enter; JSON leaves, over a WebSocket for those who subscribe. Reads run on snapshots of their own, on
-//! blocking threads, and never wait for the writer. Deliberately absent: SQL, and anything that changes the index.
+//! HTTP requests enter; JSON leaves, over a WebSocket for those who subscribe. What every request passes is in `front`.
+//! Reads run on snapshots of their own, on blocking threads, and never wait for the writer. Deliberately absent: SQL, and
+//! anything that changes the index.
 
 mod compute;
 mod error;
+mod front;
 mod health;
 mod listen;
-mod measure;
+mod query;
 mod subscribe;
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use appview_core::index::IndexReader;
 use appview_core::query::QueryError;
+use appview_core::source::now;
+use axum::Router;
 use axum::http::header;
 use axum::routing::get;
-use axum::{Router, middleware};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 pub use error::XrpcError;
-pub use listen::serve;
+pub use front::Peer;
+use front::{Allowance, Callers, Keep, Names, Shelf};
+pub use listen::{Seats, serve};
 pub use subscribe::{Subscribers, Terms};
 
+use crate::config::Access;
 use crate::engine::Engine;
 use crate::meter::{self, Meter};
 
-/// What every handler has.
+/// How a service answers, by its operator's choice.
 #[derive(Debug, Clone)]
+pub struct Answering {
+    /// How far behind it may be and still be ready.
+    pub ready_lag: Duration,
+    /// Who may ask how much, and as what it presents itself.
+    pub access: Access,
+}
+
+impl Default for Answering {
+    fn default() -> Self {
+        Self { ready_lag: Duration::from_secs(60), access: Access::default() }
+    }
+}
+
+/// What every handler has.
+#[derive(Debug)]
 pub struct App {
     engine: Engine,
     ready_lag: Duration,
+    access: Access,
     stopped: watch::Receiver<bool>,
     subscribers: Subscribers,
+    names: Names,
+    callers: Callers,
+    allowance: Option<Allowance>,
+    shelf: Shelf,
+    /// One permit for each query that may be worked on.
+    room: Semaphore,
+    began: Instant,
+}
+
+/// As of when an answer is: it is the same as long as these are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Version {
+    /// What the index holds.
+    changes: u64,
+    /// Hours since 1970: weeks and days, which answers count in, begin on one.
+    hour: u64,
 }
 
 impl App {
-    /// Answers from the engine's index, and about the engine; `ready_lag` is how far behind it may be and still be ready, which it
-    /// is no more once `stopped` is true. `subscribers` are told what changes.
+    /// Answers from the engine's index, and about the engine, which is not ready any more once `stopped` is true.
+    /// `subscribers` are told what changes.
     #[must_use]
-    pub const fn new(
+    pub fn new(
         engine: Engine,
-        ready_lag: Duration,
+        service: Answering,
         stopped: watch::Receiver<bool>,
         subscribers: Subscribers,
     ) -> Self {
-        Self { engine, ready_lag, stopped, subscribers }
+        let Answering { ready_lag, access } = service;
+        let start = now();
+        Self {
+            engine,
+            ready_lag,
+            stopped,
+            subscribers,
+            names: Names::since(start),
+            callers: Callers { spared: access.spare.clone(), proxies: access.proxy.clone() },
+            allowance: Allowance::new(access.rate_limit),
+            shelf: Shelf::since(start),
+            room: Semaphore::new(access.max_queries as usize),
+            began: Instant::now(),
+            access,
+        }
     }
 
     /// Asks the newest snapshot of the index something.
@@ -64,20 +117,28 @@ impl App {
             Err(error) => Err(XrpcError::internal(&error)),
         }
     }
+
+    fn version(&self) -> Version {
+        const HOUR: u64 = 3_600_000_000;
+        Version { changes: self.engine.pulse.version(), hour: now() / HOUR }
+    }
 }
 
 /// Every path that is answered.
 pub fn routes(app: App) -> Router {
-    Router::new()
+    let app = Arc::new(app);
+    let service = Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
-        .route("/subscribe", get(subscribe::subscribe))
+        .route("/subscribe", get(subscribe::subscribe));
+    let lists = Router::new()
         .route("/xrpc/dev.cocore.compute.listProviders", get(compute::list_providers))
-        .route("/xrpc/dev.cocore.compute.listReceipts", get(compute::list_receipts))
+        .route("/xrpc/dev.cocore.compute.listReceipts", get(compute::list_receipts));
+    let routes = service
+        .merge(front::kept(lists, &app, Keep::WhileUnchanged))
         .fallback(error::not_found)
-        .method_not_allowed_fallback(error::method_not_allowed)
-        .layer(middleware::from_fn(measure::measure))
-        .with_state(app)
+        .method_not_allowed_fallback(error::method_not_allowed);
+    front::open(routes, &app).with_state(app)
 }
 
 /// `/metrics`, which has a listener of its own: numbers are for whoever runs the service.

@@ -13,7 +13,7 @@ use appview_core::source::orders::Orders;
 use appview_core::sync::{Change, Hosting};
 use appview_core::syntax::{Datetime, Tid};
 use appviewd::engine::Engine;
-use appviewd::http::{self, App, Subscribers, Terms};
+use appviewd::http::{self, Answering, App, Seats, Subscribers, Terms};
 use fixtures::{Cid, Ipld, KeyKind, Write, records};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::Value as Json;
@@ -63,7 +63,7 @@ impl Service {
             orders: Orders::default(),
         };
         let (stop, mut stopped) = watch::channel(false);
-        let app = App::new(engine, Duration::from_secs(60), stopped.clone(), subscribers.clone());
+        let app = App::new(engine, Answering::default(), stopped.clone(), subscribers.clone());
         // What waits for a reader that does not read is to wait in the service, not in the system.
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_send_buffer_size(16 << 10).unwrap();
@@ -71,7 +71,8 @@ impl Service {
         let listener: TcpListener = socket.listen(1024).unwrap();
         let address = listener.local_addr().unwrap();
         let serving = tokio::spawn(async move {
-            let answering = tokio::spawn(http::serve(listener, http::routes(app), stopped.clone()));
+            let answering =
+                tokio::spawn(http::serve(listener, http::routes(app), Seats::unlimited(), stopped.clone()));
             let _ = stopped.wait_for(|stopped| *stopped).await;
             subscribers.close();
             answering.await.unwrap();

@@ -1,12 +1,60 @@
 //! Requests to the daemon, each over a connection of its own.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
 
 use std::net::SocketAddr;
 
 use serde_json::Value as Json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
+
+/// An answer with its head read: names in lower case.
+pub struct Reply {
+    pub status: u16,
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// Reads one from a socket that is closed after it.
+    pub async fn read(socket: &mut TcpStream) -> Self {
+        let mut bytes = Vec::new();
+        socket.read_to_end(&mut bytes).await.unwrap();
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n");
+        let end = end.unwrap_or_else(|| panic!("no head in {:?}", String::from_utf8_lossy(&bytes)));
+        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Self { status, head, body: bytes[end + 4..].to_vec() }
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let fields = self.head.lines().filter_map(|line| line.split_once(": "));
+        let mut values = fields.filter(|(found, _)| *found == name).map(|(_, value)| value);
+        let value = values.next();
+        assert_eq!(values.next(), None, "{name} comes twice: {}", self.head);
+        value
+    }
+
+    pub fn json(&self) -> Json {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{}", self.head))
+    }
+}
+
+/// Sends a request with these headers, from whatever address of the loopback.
+pub async fn send_from(from: [u8; 4], to: SocketAddr, line: &str, headers: &[(&str, &str)]) -> Reply {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((from, 0).into()).unwrap();
+    let mut socket = socket.connect(to).await.unwrap();
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let request = format!("{line} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n{headers}\r\n");
+    socket.write_all(request.as_bytes()).await.unwrap();
+    Reply::read(&mut socket).await
+}
+
+/// Sends a request with these headers.
+pub async fn send(to: SocketAddr, line: &str, headers: &[(&str, &str)]) -> Reply {
+    send_from([127, 0, 0, 1], to, line, headers).await
+}
 
 pub struct Answer {
     pub status: u16,

@@ -104,6 +104,12 @@ impl Catalog {
         Self::parse(builtin::DOCUMENTS.iter().copied())
     }
 
+    /// The JSON texts of those documents, for whoever describes methods by them.
+    #[must_use]
+    pub const fn builtin_documents() -> &'static [&'static str] {
+        builtin::DOCUMENTS
+    }
+
     /// Compiles the JSON texts of lexicon documents, in any order.
     ///
     /// `com.atproto.repo.strongRef` is known even if no document defines it. A reference to a

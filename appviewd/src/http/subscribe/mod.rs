@@ -97,7 +97,7 @@ impl Subscribers {
 
 /// `GET /subscribe`
 pub(super) async fn subscribe(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     Query(parameters): Query<Vec<(String, String)>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
@@ -109,7 +109,7 @@ pub(super) async fn subscribe(
         Ok(upgrade) => upgrade,
         Err(rejection) => return rejection.into_response(),
     };
-    let subscribers = app.subscribers;
+    let subscribers = app.subscribers.clone();
     let Ok(place) = Arc::clone(&subscribers.places).try_acquire_owned() else {
         let told = "all places are taken; come back in a minute";
         return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "60")], told).into_response();

@@ -1,5 +1,7 @@
 //! The command line as it is typed. Values are parsed into types that cannot be wrong, so that commands check nothing.
 
+mod access;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,6 +12,8 @@ use appview_core::index::FEED_RETENTION;
 use appview_core::source::relay::RelayUrl;
 use appview_core::syntax::{Did, Nsid};
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+
+pub use access::{Access, AddressRange, PublicUrl};
 
 use crate::http::Terms;
 
@@ -326,6 +330,9 @@ pub struct Serve {
     /// What others are told.
     #[command(flatten)]
     pub feed: Feed,
+    /// Whom to answer.
+    #[command(flatten)]
+    pub access: Access,
     /// Whom to ask.
     #[command(flatten)]
     pub upstream: Upstream,

@@ -1,0 +1,23 @@
+//! What machines say of themselves.
+
+use super::{Limit, Page, PageCursor, QueryError, RecordView, Span};
+use crate::index::IndexReader;
+use crate::syntax::Did;
+
+impl IndexReader {
+    /// The attestations of one provider's machines, or of all, newest key first.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::Cursor`], failing input or damage.
+    pub fn list_attestations(
+        &self,
+        provider: Option<&Did>,
+        during: Span,
+        limit: Limit<100>,
+        cursor: Option<&PageCursor>,
+    ) -> Result<Page<RecordView>, QueryError> {
+        let _ = (provider, during, limit, cursor);
+        todo!()
+    }
+}

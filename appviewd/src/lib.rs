@@ -10,6 +10,7 @@ pub mod config;
 pub mod engine;
 pub mod http;
 pub mod meter;
+pub mod oauth;
 pub mod progress;
 pub mod renewal;
 pub mod roster;

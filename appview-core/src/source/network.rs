@@ -42,6 +42,8 @@ const MOST_IDENTITIES: usize = 10_000;
 /// What is needed to ask the network.
 #[derive(Debug, Clone)]
 pub struct Network {
+    /// Asks anyone anything.
+    pub http: Http,
     /// Resolves DIDs.
     pub directory: Directory,
     /// Fetches repositories.
@@ -78,7 +80,8 @@ impl Network {
         let clock = outside.clock.clone();
         Self {
             directory: Directory::new(http.clone(), clock.clone(), plc),
-            hosts: Hosts::new(http, spool),
+            hosts: Hosts::new(http.clone(), spool),
+            http,
             clock,
             scope,
             progress: Progress::default(),

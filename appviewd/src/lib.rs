@@ -55,6 +55,8 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::Inspect { what } => done(command::inspect::run(what)),
         Command::Record { relay, frames, cursor } => done(command::record::run(&relay, frames, cursor)),
+        Command::Account { what } => done(command::account::run(&what)),
+        Command::Key { what } => done(command::key::run(&what)),
         Command::Check { data, format } => command::check::run(&data, format),
         Command::Fingerprint { by, data, format } => done(command::fingerprint::run(by, &data, format)),
         Command::Export { collection, repo, data, json: _ } => {

@@ -20,6 +20,8 @@ mod schema;
 pub mod seal;
 mod session;
 mod sign_in;
+mod upkeep;
+mod view;
 mod wipe;
 
 use std::collections::BTreeMap;
@@ -42,6 +44,8 @@ pub use pairing::{Collected, Granted, NewPairing, PAIRING_LASTS, PairingState};
 pub use revocation::{Revocation, RevocationId};
 pub use schema::APPLICATION_ID;
 pub use session::{Generation, Session, SessionKind, SessionState};
+pub use upkeep::keep;
+pub use view::{KeyView, datetime};
 pub use wipe::{Exclusion, SessionsAfter, Wipe, WipeStep};
 
 use schema::OwnerLock;
@@ -82,6 +86,30 @@ impl AccountStore {
         let owner = OwnerLock::acquire(&path)?;
         let conn = schema::open_or_create(&path)?;
         verify_keys(&path, &conn, ring.as_ref())?;
+        Self::of(path, ring, conn, owner)
+    }
+
+    /// Opens a store that is there for what needs nothing that is sealed.
+    ///
+    /// # Errors
+    ///
+    /// [`AccountError`]: another process has it, or it is missing, damaged or of another version.
+    pub fn open_sealed(path: impl Into<PathBuf>) -> Result<Self, AccountError> {
+        let path = path.into();
+        if !schema::exists(&path)? {
+            return Err(AccountError::Missing { path });
+        }
+        let owner = OwnerLock::acquire(&path)?;
+        let conn = schema::open_or_create(&path)?;
+        Self::of(path, None, conn, owner)
+    }
+
+    fn of(
+        path: PathBuf,
+        ring: Option<Keyring>,
+        conn: Connection,
+        owner: OwnerLock,
+    ) -> Result<Self, AccountError> {
         let reader = schema::open_reader(&path)?;
         let (writer, reader, uses) = (Mutex::new(conn), Mutex::new(reader), Mutex::default());
         Ok(Self(Arc::new(Inner { path, ring, writer, reader, uses, _owner: owner })))

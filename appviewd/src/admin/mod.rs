@@ -5,6 +5,7 @@
 //! browser's name. Deliberately absent: what an order leads to.
 
 mod client;
+mod key;
 mod rebuild;
 mod socket;
 mod status;
@@ -20,6 +21,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::json;
 
+use crate::account::AccountStore;
 use crate::engine::Engine;
 use crate::renewal::Renewal;
 use crate::roster::{Roster, Word};
@@ -35,10 +37,17 @@ struct Desk {
     roster: Roster,
     /// None where files stand in for the network.
     renewal: Option<Renewal>,
+    /// None where no accounts are kept.
+    accounts: Option<AccountStore>,
 }
 
 /// Everything that can be asked and ordered.
-pub fn routes(engine: Engine, roster: Roster, renewal: Option<Renewal>) -> Router {
+pub fn routes(
+    engine: Engine,
+    roster: Roster,
+    renewal: Option<Renewal>,
+    accounts: Option<AccountStore>,
+) -> Router {
     Router::new()
         .route("/status", get(status))
         .route("/pause", post(pause))
@@ -48,7 +57,9 @@ pub fn routes(engine: Engine, roster: Roster, renewal: Option<Renewal>) -> Route
         .route("/repo/{did}/untrack", post(untrack))
         .route("/repo/{did}/resync", post(resync))
         .route("/rebuild", post(rebuild::rebuild))
-        .with_state(Desk { engine, roster, renewal })
+        .route("/keys", get(key::list))
+        .route("/keys/{id}/revoke", post(key::revoke))
+        .with_state(Desk { engine, roster, renewal, accounts })
 }
 
 /// Why something was not done: told as `{"message": …}`.

@@ -1,11 +1,13 @@
 //! One file for each command, and what they share: opening an index with errors that tell what to do next.
 
+pub mod account;
 pub mod anew;
 pub mod check;
 pub mod demo;
 pub mod export;
 pub mod fingerprint;
 pub mod inspect;
+pub mod key;
 pub mod operate;
 pub mod rebuild;
 pub mod record;

@@ -12,7 +12,8 @@ use appview_core::sync::verifier::Pace;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
 
-use super::{collections, listen, network, open, outside};
+use super::{account, collections, listen, network, open, outside};
+use crate::account::keep;
 use crate::admin::{self, Socket};
 use crate::config::{self, Access, Feed, MetricsListen, Streams, Upstream};
 use crate::engine::Engine;
@@ -30,13 +31,15 @@ pub struct Doors {
     pub metrics: Option<TcpListener>,
     /// An operator, with what was said of single repositories.
     pub operator: Option<(UnixListener, Roster)>,
+    /// People and their machines, if accounts are kept.
+    pub accounts: Option<account::Door>,
 }
 
 impl Doors {
     /// For queries alone.
     #[must_use]
     pub const fn queries(queries: TcpListener) -> Self {
-        Self { queries, metrics: None, operator: None }
+        Self { queries, metrics: None, operator: None, accounts: None }
     }
 }
 
@@ -99,7 +102,8 @@ pub fn run(options: &config::Serve) -> Result<ExitCode> {
             feed: options.feed,
             access: options.access.clone(),
         };
-        let doors = Doors { queries, metrics, operator: Some((operator, roster)) };
+        let accounts = account::Door::open(options, &following, &engine.index, queries.local_addr()?).await?;
+        let doors = Doors { queries, metrics, operator: Some((operator, roster)), accounts };
         serve(engine, following, doors, limits, stop_when_interrupted()).await
     });
     // Whatever did not end within its time is not waited for.
@@ -180,7 +184,16 @@ pub async fn serve(
     let seats = Seats::of(&limits.access);
     let service = Answering { ready_lag: limits.ready_lag, access: limits.access };
     let app = App::new(engine.clone(), service, stopped.clone(), subscribers.clone());
-    answering.spawn(http::serve(doors.queries, http::routes(app), seats, closed.clone()));
+    let (accounts, console) = doors.accounts.map_or((None, None), |door| (Some(door.accounts), door.console));
+    let store = accounts.as_ref().map(|accounts| accounts.store().clone());
+    if let Some((listener, accounts)) = console.zip(accounts.clone()) {
+        let router = http::internal_routes(accounts);
+        answering.spawn(http::serve(listener, router, Seats::unlimited(), closed.clone()));
+    }
+    if let Some(store) = store.clone() {
+        answering.spawn(keep(store, following.outside.clock.clone(), closed.clone()));
+    }
+    answering.spawn(http::serve(doors.queries, http::routes(app, accounts), seats, closed.clone()));
     if let Some(listener) = doors.metrics {
         let router = http::metrics_route(engine.clone());
         answering.spawn(http::serve(listener, router, Seats::unlimited(), closed.clone()));
@@ -189,7 +202,7 @@ pub async fn serve(
     if let Some((listener, roster)) = doors.operator {
         let path = engine.index.path().into();
         let renewal = following.asked().map(|asked| Renewal { path, asked, loans });
-        let router = admin::routes(engine.clone(), roster, renewal);
+        let router = admin::routes(engine.clone(), roster, renewal, store);
         answering.spawn(http::serve(listener, router, Seats::unlimited(), closed));
     }
     let following = async {

@@ -1,6 +1,7 @@
 //! The command line as it is typed. Values are parsed into types that cannot be wrong, so that commands check nothing.
 
 mod access;
+mod account;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use appview_core::syntax::{Did, Nsid};
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 pub use access::{Access, AddressRange, PublicUrl};
+pub use account::{Account, AccountDb, Accounts, Key, SessionKey};
 
 use crate::http::Terms;
 
@@ -232,6 +234,19 @@ pub enum Command {
         #[arg(long, value_name = "SEQ")]
         cursor: Option<i64>,
     },
+    /// Back up, restore and migrate the account store, or change the key that seals it.
+    ///
+    /// The account store holds API keys, sessions and what was promised to people. It is precious: unlike the index it cannot be
+    /// built again.
+    Account {
+        #[command(subcommand)]
+        what: Account,
+    },
+    /// List or revoke API keys.
+    Key {
+        #[command(subcommand)]
+        what: Key,
+    },
     /// Check that the index is sound.
     ///
     /// Every stored block is hashed again, the fingerprint is added up anew, and SQLite checks its own structure. Exits
@@ -327,6 +342,9 @@ pub struct Serve {
     /// How many seconds stopping may take; what is not written by then is received again at the next start.
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "30", env = "APPVIEWD_STOP_WITHIN")]
     pub stop_within: Duration,
+    /// What is kept of people.
+    #[command(flatten)]
+    pub accounts: Accounts,
     /// What others are told.
     #[command(flatten)]
     pub feed: Feed,

@@ -9,6 +9,7 @@ mod error;
 mod front;
 mod health;
 mod listen;
+pub mod person;
 mod query;
 mod subscribe;
 
@@ -27,6 +28,7 @@ pub use error::XrpcError;
 pub use front::Peer;
 use front::{Allowance, Callers, Keep, Names, Shelf};
 pub use listen::{Seats, serve};
+pub use person::{Accounts, internal_routes};
 pub use subscribe::{Subscribers, Terms};
 
 use crate::config::Access;
@@ -124,8 +126,8 @@ impl App {
     }
 }
 
-/// Every path that is answered.
-pub fn routes(app: App) -> Router {
+/// Every path that is answered; those about accounts only where there are some.
+pub fn routes(app: App, accounts: Option<Accounts>) -> Router {
     let app = Arc::new(app);
     let service = Router::new()
         .route("/healthz", get(health::healthz))
@@ -136,6 +138,8 @@ pub fn routes(app: App) -> Router {
         .route("/xrpc/dev.cocore.compute.listReceipts", get(compute::list_receipts));
     let routes = service
         .merge(front::kept(lists, &app, Keep::WhileUnchanged))
+        .merge(person::left_to_others())
+        .merge(accounts.map(person::routes).unwrap_or_default())
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed);
     front::open(routes, &app).with_state(app)

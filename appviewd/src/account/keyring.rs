@@ -276,3 +276,79 @@ fn decode(text: &str) -> Option<Zeroizing<Vec<u8>>> {
         .find_map(|alphabet| GeneralPurpose::new(alphabet, config).decode(text).ok())
         .map(Zeroizing::new)
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    const HEX: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+    const BASE64: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    const OTHER: &str = "ff0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+    fn parse(text: &str) -> Result<Keyring, String> {
+        Keyring::parse(text, KeyPlace::Variable).map_err(|error| error.to_string())
+    }
+
+    fn write(path: &Path, text: &str, mode: u32) {
+        std::fs::write(path, text).unwrap();
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn a_key_is_32_bytes_in_hexadecimal_or_base64() {
+        let id = parse(HEX).unwrap().first();
+        for text in [BASE64, BASE64.trim_end_matches('='), &format!("# the key\n\n  {HEX} \n")] {
+            assert_eq!(parse(text).unwrap().first(), id, "{text}");
+        }
+        let both = parse(&format!("{OTHER}\n{HEX}\n")).unwrap();
+        assert_eq!(both.first(), parse(OTHER).unwrap().first());
+        assert!(both.has(id));
+        assert!(!format!("{both:?}").contains("0102"));
+    }
+
+    #[test]
+    fn what_is_no_key_is_named_by_its_line_and_not_told() {
+        let cases = [
+            ("secret", "line 1: expected 32 bytes"),
+            (&format!("{HEX}\nsecret0"), "line 2: expected 32 bytes"),
+            (&format!("{HEX}00"), "line 1: expected 32 bytes"),
+            (&"00".repeat(32), "line 1: expected random bytes"),
+            (&format!("{HEX}\n{BASE64}"), "line 2: expected another key"),
+        ];
+        for (text, expected) in cases {
+            let told = parse(text).unwrap_err();
+            assert!(told.contains(expected) && told.contains("openssl rand -hex 32"), "{told}");
+            assert!(!told.contains("secret") && !told.contains("0102"), "{told}");
+        }
+        assert!(parse("# nothing\n").unwrap_err().contains("holds no session key"));
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_or_that_two_places_have_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, credential) = (folder.path().join("key"), folder.path().join(CREDENTIAL));
+        let places = KeyPlaces { file: Some(file.clone()), ..KeyPlaces::default() };
+        assert!(matches!(places.keyring(), Err(KeyringError::Io { .. })));
+        for mode in [0o640, 0o604, 0o660] {
+            write(&file, HEX, mode);
+            assert!(
+                matches!(places.keyring(), Err(KeyringError::Exposed { mode: found, .. }) if found == mode)
+            );
+        }
+        write(&file, HEX, 0o400);
+        assert_eq!(places.keyring().unwrap().unwrap().first(), parse(HEX).unwrap().first());
+        write(&credential, OTHER, 0o400);
+        let credentials = Some(folder.path().to_owned());
+        let places = KeyPlaces { credentials: credentials.clone(), ..places };
+        assert!(matches!(places.keyring(), Err(KeyringError::Twice { .. })));
+        let places = KeyPlaces { credentials, ..KeyPlaces::default() };
+        assert_eq!(places.keyring().unwrap().unwrap().first(), parse(OTHER).unwrap().first());
+        assert!(KeyPlaces::default().keyring().unwrap().is_none());
+        let variable = Some(Secret::new(HEX.to_owned()));
+        assert!(KeyPlaces { variable, ..KeyPlaces::default() }.keyring().unwrap().is_some());
+    }
+}

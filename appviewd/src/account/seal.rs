@@ -182,3 +182,69 @@ fn aad(id: KeyId, label: Label<'_>) -> Vec<u8> {
     let generation = generation.to_be_bytes();
     [&[VERSION], id.0.as_slice(), purpose.label(), &[0], &generation, subject.as_bytes()].concat()
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::account::KeyPlace;
+
+    const LABEL: Label<'_> =
+        Label { purpose: Purpose::Session, subject: "did:web:ada.example", generation: 7 };
+
+    fn ring(keys: &str) -> Keyring {
+        Keyring::parse(keys, KeyPlace::Variable).unwrap()
+    }
+
+    fn one() -> String {
+        "01".repeat(31) + "ff"
+    }
+
+    fn two() -> String {
+        "02".repeat(31) + "ff"
+    }
+
+    #[test]
+    fn what_is_sealed_opens_with_the_key_that_sealed_it() {
+        let sealed = seal(&ring(&one()), LABEL, b"a token").unwrap();
+        assert!(!sealed.windows(7).any(|window| window == b"a token"));
+        assert_eq!(KeyId::of_sealed(&sealed), Some(ring(&one()).first()));
+        let newer = ring(&format!("{}\n{}", two(), one()));
+        for ring in [ring(&one()), newer.clone()] {
+            assert_eq!(open(&ring, LABEL, &sealed).unwrap().expose(), b"a token");
+        }
+        let error = open(&ring(&two()), LABEL, &sealed).unwrap_err();
+        assert_eq!(error, SealError::UnknownKey(ring(&one()).first()));
+        assert_ne!(
+            seal(&newer, LABEL, b"").unwrap(),
+            seal(&newer, LABEL, b"").unwrap(),
+            "no seal is like another"
+        );
+    }
+
+    #[test]
+    fn what_is_moved_elsewhere_does_not_open() {
+        let ring = ring(&one());
+        let sealed = seal(&ring, LABEL, b"a token").unwrap();
+        for other in [
+            Label { purpose: Purpose::Revocation, ..LABEL },
+            Label { subject: "did:web:boris.example", ..LABEL },
+            Label { subject: "", ..LABEL },
+            Label { generation: 8, ..LABEL },
+        ] {
+            assert_eq!(open(&ring, other, &sealed).unwrap_err(), SealError::Broken, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn no_byte_can_be_changed_or_left_out() {
+        let ring = ring(&one());
+        let sealed = seal(&ring, LABEL, b"a token").unwrap();
+        for at in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[at] ^= 1;
+            assert!(open(&ring, LABEL, &changed).is_err(), "byte {at} changed");
+            assert!(open(&ring, LABEL, &sealed[..at]).is_err(), "cut at {at}");
+        }
+    }
+}

@@ -56,6 +56,25 @@ pub async fn send(to: SocketAddr, line: &str, headers: &[(&str, &str)]) -> Reply
     send_from([127, 0, 0, 1], to, line, headers).await
 }
 
+/// Sends a request with a body.
+pub async fn send_body(to: SocketAddr, line: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+    let mut socket = TcpStream::connect(to).await.unwrap();
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let length = body.len();
+    let head = format!(
+        "{line} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n"
+    );
+    // Whoever refuses may close before all is sent.
+    let _ = socket.write_all(&[head.as_bytes(), body].concat()).await;
+    Reply::read(&mut socket).await
+}
+
+/// Sends JSON with a bearer token, or without one.
+pub async fn post(to: SocketAddr, path: &str, bearer: &str, body: &Json) -> Reply {
+    let headers = [("Authorization", bearer), ("Content-Type", "application/json")];
+    send_body(to, &format!("POST {path}"), &headers, body.to_string().as_bytes()).await
+}
+
 pub struct Answer {
     pub status: u16,
     pub kind: String,

@@ -6,8 +6,10 @@ pub mod daemon;
 pub mod http;
 pub mod network;
 pub mod npm;
+pub mod people;
 pub mod process;
 pub mod relay;
+pub mod service;
 pub mod town;
 
 use std::collections::BTreeMap;

@@ -13,7 +13,7 @@ use appview_core::source::pds::PdsError;
 use appview_core::source::pump::{Answer, Input};
 use appview_core::source::turns::Urgency;
 use appview_core::sync::verify::{VerifyError, verify_record};
-use appview_core::sync::{Freshness, RecordChange, VerifiedRecord};
+use appview_core::sync::{Freshness, Proof, RecordChange, VerifiedRecord};
 use appview_core::syntax::{AtUri, Did, RepoPath, Tid};
 use tokio::time::timeout;
 
@@ -68,6 +68,35 @@ impl Publisher {
         match timeout(PATIENCE, showing).await {
             Ok(()) => Shown::Yes,
             Err(_) => Shown::NotYet,
+        }
+    }
+
+    /// Has a whole repository proven anew, and waits until it is. Its feed tells what has gone.
+    pub async fn prove_anew(&self, did: &Did) {
+        let mut pace = tokio::time::interval(STRETCH / 4);
+        let orders = &self.0.engine.orders;
+        let asked = async {
+            orders.send(Input::Track(did.clone())).await?;
+            orders.send(Input::Doubt(did.clone())).await
+        };
+        let began = self.0.network.clock.now();
+        if asked.await.is_err() {
+            // Nothing is followed at this moment.
+            return std::future::pending().await;
+        }
+        loop {
+            pace.tick().await;
+            let (index, did) = (self.0.engine.index.clone(), did.clone());
+            let read =
+                tokio::task::spawn_blocking(move || index.reader().ok()?.followed(&did).ok().flatten());
+            let followed = read.await.ok().flatten();
+            let is_proven = followed.is_some_and(|followed| {
+                followed.state.proof != Proof::Desynchronized
+                    && followed.watch.proven_at.is_some_and(|at| at >= began)
+            });
+            if is_proven {
+                return;
+            }
         }
     }
 

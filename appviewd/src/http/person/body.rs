@@ -44,7 +44,12 @@ pub(super) async fn bytes(body: Body, limit: usize) -> Result<Vec<u8>, XrpcError
 
 /// Reads a JSON object; nothing at all is one without members.
 pub(super) async fn object(body: Body) -> Result<Object, XrpcError> {
-    let bytes = bytes(body, JSON).await?;
+    object_of(body, JSON).await
+}
+
+/// The same of at most `limit` bytes.
+pub(super) async fn object_of(body: Body, limit: usize) -> Result<Object, XrpcError> {
+    let bytes = bytes(body, limit).await?;
     Object::read(&bytes).map_err(|error| invalid(format_args!("expected a JSON object: {error}")))
 }
 

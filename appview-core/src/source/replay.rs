@@ -84,6 +84,14 @@ pub enum ReplayError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Whoever runs this leaves the repository out, or its owner has had it wiped since.
+    #[error("{}: {did} is left out, or was wiped since", path.display())]
+    LeftOut {
+        /// Which file.
+        path: PathBuf,
+        /// Whose.
+        did: Did,
+    },
     /// The index cannot be written.
     #[error(transparent)]
     Index(#[from] IndexError),
@@ -336,16 +344,23 @@ pub fn open_export(path: &Path) -> Result<(Did, Archive), ReplayError> {
 ///
 /// # Errors
 ///
-/// [`ReplayError`].
+/// [`ReplayError`]; [`ReplayError::LeftOut`] of what has no place in the scope.
 pub fn prove_export(
     path: &Path,
     identities: &Identities,
     scope: &Scope,
 ) -> Result<(VerifiedRepo, Arc<Identity>), ReplayError> {
     let (did, archive) = open_export(path)?;
-    let identity = identities.get(did.as_str()).ok_or(ReplayError::UnknownDid { did })?;
+    let left_out = |did| ReplayError::LeftOut { path: path.to_owned(), did };
+    if scope.excludes(did.as_str()) {
+        return Err(left_out(did));
+    }
+    let Some(identity) = identities.get(did.as_str()) else { return Err(ReplayError::UnknownDid { did }) };
     let repo = verify_repo(archive, identity, scope.as_str(), now())
         .map_err(|source| ReplayError::Unproven { path: path.to_owned(), source: Box::new(source) })?;
+    if scope.is_wiped(did.as_str(), repo.head().rev) {
+        return Err(left_out(did));
+    }
     Ok((repo, Arc::clone(identity)))
 }
 

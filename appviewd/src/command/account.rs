@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use appview_core::index::Index;
 use appview_core::source::follow::{Answers, Following};
 use appview_core::source::now;
 use tokio::net::TcpListener;
@@ -15,8 +14,11 @@ use crate::account::{self, AccountStore, KeyPlaces, Keyring, LaterWipes};
 use crate::auth::internal::{self, InternalSecret};
 use crate::auth::service::{ServiceAuth, Signers, Terms as ServiceTerms};
 use crate::config::{self, Account, SessionKey};
+use crate::engine::Engine;
 use crate::http::Accounts;
 use crate::http::person::Terms;
+use crate::oauth::OAuth;
+use crate::publish::Publisher;
 use crate::secret::Secret;
 
 /// Does one of them.
@@ -112,7 +114,7 @@ impl Door {
     pub async fn open(
         options: &config::Serve,
         following: &Following,
-        index: &Index,
+        engine: &Engine,
         answering: SocketAddr,
     ) -> Result<Option<Self>> {
         let wanted = &options.accounts;
@@ -154,11 +156,21 @@ impl Door {
                 Some(listener)
             }
         };
+        let publisher = match &following.answers {
+            Answers::Network { network, .. } if store.has_sessions() => {
+                let clients = super::sign_in::clients(options, answering)?;
+                let oauth = OAuth::new(network, store.clone(), clients);
+                Some(Publisher::new(oauth, engine.clone(), network.clone())?)
+            }
+            // Where files stand in for the network there is nobody to publish to.
+            Answers::Network { .. } | Answers::Upstream(_) => None,
+        };
         let terms = Terms {
             store,
+            publisher,
             service: ServiceAuth::new(&terms, signers, clock.clone()),
             internal: secret,
-            index: index.clone(),
+            index: engine.index.clone(),
             clock,
             console: url(&wanted.console_url),
             api_base: url(&wanted.agent_api_base),

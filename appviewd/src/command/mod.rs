@@ -13,6 +13,7 @@ pub mod rebuild;
 pub mod record;
 pub mod replay;
 pub mod serve;
+pub mod sign_in;
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -22,6 +22,9 @@ use crate::meter::Meter;
 use crate::renewal::{Loan, Renewal};
 use crate::roster::{Roster, Word};
 
+/// How long a server may take to answer what cannot be asked twice.
+const SPENDING: Duration = Duration::from_secs(15);
+
 /// Where the daemon answers.
 #[derive(Debug)]
 pub struct Doors {
@@ -102,7 +105,7 @@ pub fn run(options: &config::Serve) -> Result<ExitCode> {
             feed: options.feed,
             access: options.access.clone(),
         };
-        let accounts = account::Door::open(options, &following, &engine.index, queries.local_addr()?).await?;
+        let accounts = account::Door::open(options, &following, &engine, queries.local_addr()?).await?;
         let doors = Doors { queries, metrics, operator: Some((operator, roster)), accounts };
         serve(engine, following, doors, limits, stop_when_interrupted()).await
     });
@@ -193,6 +196,14 @@ pub async fn serve(
     if let Some(store) = store.clone() {
         answering.spawn(keep(store, following.outside.clock.clone(), closed.clone()));
     }
+    let oauth = accounts.as_ref().and_then(|accounts| Some(accounts.publishing()?.oauth().clone()));
+    if let Some(oauth) = oauth.clone() {
+        let stopped = closed.clone();
+        answering.spawn(async move {
+            oauth.resume().await;
+            oauth.revoke_until(stopped).await;
+        });
+    }
     answering.spawn(http::serve(doors.queries, http::routes(app, accounts), seats, closed.clone()));
     if let Some(listener) = doors.metrics {
         let router = http::metrics_route(engine.clone());
@@ -250,6 +261,14 @@ pub async fn serve(
     subscribers.close();
     let mut writer = followed?;
     while answering.join_next().await.is_some() {}
+    if let Some(oauth) = oauth {
+        // A token that is being spent is worth waiting for: its answer cannot be had twice.
+        if tokio::time::timeout(SPENDING, oauth.settled()).await.is_err() {
+            tracing::warn!(
+                "a session was being renewed when the daemon stopped; it is gone on with at the next start"
+            );
+        }
+    }
     subscribers.closed().await;
     // The log goes back into the file, so that what is left behind is one file.
     if let Err(error) = writer.write_back_log() {

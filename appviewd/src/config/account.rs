@@ -7,7 +7,7 @@ use std::time::Duration;
 use appview_core::syntax::Did;
 use clap::{Args, Subcommand};
 
-use super::{DataDir, Format, PublicUrl};
+use super::{DataDir, Format, PublicUrl, SignIn};
 
 /// Where the account store is.
 #[derive(Debug, Clone, Args)]
@@ -44,6 +44,9 @@ pub struct Accounts {
     /// What seals them.
     #[command(flatten)]
     pub key: SessionKey,
+    /// How people sign in.
+    #[command(flatten)]
+    pub sign_in: SignIn,
     /// Longest time in seconds for which a service-auth token may be good.
     #[arg(
         long,

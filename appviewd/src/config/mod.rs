@@ -2,6 +2,7 @@
 
 mod access;
 mod account;
+mod sign_in;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 pub use access::{Access, AddressRange, PublicUrl};
 pub use account::{Account, AccountDb, Accounts, Key, SessionKey};
+pub use sign_in::{ClientId, SignIn};
 
 use crate::http::Terms;
 

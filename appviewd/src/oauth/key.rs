@@ -46,7 +46,7 @@ pub struct PrivateJwk {
 
 /// The same on its way to a seal.
 #[derive(Serialize)]
-pub(super) struct Sealable {
+pub(crate) struct Sealable {
     kty: &'static str,
     crv: &'static str,
     x: String,
@@ -118,7 +118,7 @@ impl SigningKey {
     }
 
     /// All of it, to be sealed.
-    pub(super) fn sealable(&self) -> Result<Sealable, KeyError> {
+    pub(crate) fn sealable(&self) -> Result<Sealable, KeyError> {
         let private = self.pair.private_key().as_be_bytes().map_err(|_| KeyError)?;
         let d = URL_SAFE_NO_PAD.encode(private.as_ref());
         Ok(Sealable {

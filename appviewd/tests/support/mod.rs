@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
 
+pub mod authority;
 pub mod daemon;
+pub mod exchange;
 pub mod http;
 pub mod network;
 pub mod npm;

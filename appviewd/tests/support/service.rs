@@ -64,6 +64,7 @@ impl Service {
         let signers = Signers::Files(Arc::new(known()));
         let terms = Terms {
             store: store.clone(),
+            publisher: None,
             service: ServiceAuth::new(&service, signers, Clock::system()),
             internal: Some(InternalSecret::new(SECRET).unwrap()),
             index: index.clone(),

@@ -34,6 +34,11 @@ struct Inner {
 
 impl Town {
     pub async fn start() -> Self {
+        Self::with(|_| Router::new()).await
+    }
+
+    /// The same, with other routes on the same port.
+    pub async fn with(others: impl FnOnce(Self) -> Router) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let town = Self(Arc::new(Inner {
             address: listener.local_addr().unwrap(),
@@ -47,9 +52,15 @@ impl Town {
             .route("/{did}", get(document))
             .route("/xrpc/com.atproto.sync.subscribeRepos", get(subscribe))
             .route("/xrpc/com.atproto.sync.{method}", get(sync))
-            .with_state(town.clone());
+            .with_state(town.clone())
+            .merge(others(town.clone()));
         tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
         town
+    }
+
+    /// What is signed.
+    pub fn world(&self) -> std::sync::MutexGuard<'_, World> {
+        self.0.world.lock().unwrap()
     }
 
     pub fn relay(&self) -> String {
@@ -156,6 +167,10 @@ async fn sync(State(town): State<Town>, Path(method): Path<String>, RawQuery(que
             let world = town.0.world.lock().unwrap();
             let head = world.head(parameter("did="));
             axum::Json(json!({"cid": head.commit.to_string(), "rev": head.rev})).into_response()
+        }
+        "getRecord" => {
+            let path = format!("{}/{}", parameter("collection="), parameter("rkey="));
+            town.0.world.lock().unwrap().repo(parameter("did=")).record_car(&path).into_response()
         }
         "getRepo" => {
             town.0.asked.send_modify(|asked| *asked += 1);

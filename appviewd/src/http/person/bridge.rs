@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use appview_core::index::Index;
-use appview_core::query::ExportFilter;
+use appview_core::query::{ExportFilter, Limit};
 use appview_core::record::{Collection, NAMESPACE};
-use appview_core::syntax::{AtUri, Did, Nsid};
+use appview_core::syntax::{AtUri, Did};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -82,7 +82,8 @@ async fn purge(
     let before = accounts.records(&did).await?;
     let publisher = accounts.publisher()?;
     if tokio::time::timeout(PATIENCE, publisher.prove_anew(&did)).await.is_err() {
-        let message = "the repository cannot be proven at this moment; it is, as soon as its PDS answers".to_owned();
+        let message =
+            "the repository cannot be proven at this moment; it is, as soon as its PDS answers".to_owned();
         return Err(XrpcError::upstream("UpstreamTimeout", message));
     }
     let after = accounts.records(&did).await?;
@@ -92,16 +93,15 @@ async fn purge(
 /// How many settlements there are. What is in a treasury only its exchange knows.
 async fn stats(State(accounts): State<Accounts>) -> Result<Json<Value>, XrpcError> {
     let index = accounts.0.terms.index.clone();
-    let read = tokio::task::spawn_blocking(move || {
-        let filter = ExportFilter { collections: vec![settlements()?], ..ExportFilter::default() };
-        count(&index, &filter)
+    let read = tokio::task::spawn_blocking(move || -> Result<u64, XrpcError> {
+        let reader = index.reader().map_err(|error| XrpcError::internal(&error))?;
+        let collections = reader.fingerprints_by_collection(Limit::clamp(1_000), None)?;
+        let settlements =
+            collections.items.iter().find(|item| item.of.as_str() == Collection::Settlement.nsid());
+        Ok(settlements.map_or(0, |settlements| settlements.records.total()))
     });
     let settled = read.await.unwrap_or(Err(AccountError::Ended.into()))?;
     Ok(Json(json!({"settled": settled, "treasuryBalance": null})))
-}
-
-fn settlements() -> Result<Nsid, XrpcError> {
-    Collection::Settlement.nsid().parse().map_err(|error| XrpcError::internal(&error))
 }
 
 impl Accounts {

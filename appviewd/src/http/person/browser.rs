@@ -54,7 +54,9 @@ pub(super) fn routes() -> Router<Accounts> {
 
 async fn metadata(State(accounts): State<Accounts>) -> Result<Json<Value>, XrpcError> {
     let metadata = accounts.own()?.1.metadata();
-    metadata.map(Json).ok_or_else(|| XrpcError::not_found("a client for development tells who it is by its name"))
+    metadata
+        .map(Json)
+        .ok_or_else(|| XrpcError::not_found("a client for development tells who it is by its name"))
 }
 
 async fn keys(State(accounts): State<Accounts>) -> Result<Json<Value>, XrpcError> {
@@ -62,7 +64,11 @@ async fn keys(State(accounts): State<Accounts>) -> Result<Json<Value>, XrpcError
 }
 
 /// Begins: members `account` (a handle, a DID, or the URL of a PDS) and `returnTo` (a path here), as a form or as JSON.
-async fn login(State(accounts): State<Accounts>, headers: HeaderMap, body: Body) -> Result<Response, XrpcError> {
+async fn login(
+    State(accounts): State<Accounts>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, XrpcError> {
     let (publisher, own) = accounts.own()?;
     own.must_send(&headers)?;
     let is_json = says(&headers, header::CONTENT_TYPE, "application/json");
@@ -73,7 +79,8 @@ async fn login(State(accounts): State<Accounts>, headers: HeaderMap, body: Body)
         }
         Parameters::read(&String::from_utf8_lossy(&form)).text(name).map(str::to_owned)
     };
-    let account = text("account").ok_or_else(|| invalid("account: expected a handle, a DID, or the URL of a PDS"))?;
+    let account =
+        text("account").ok_or_else(|| invalid("account: expected a handle, a DID, or the URL of a PDS"))?;
     let start: Start = account.parse()?;
     let return_to = text("returnTo").filter(|path| is_path(path)).unwrap_or_else(|| "/".to_owned());
     let Begun { url, browser } = publisher.oauth().begin_sign_in(&start, &return_to).await?;
@@ -120,7 +127,9 @@ async fn callback(State(accounts): State<Accounts>, headers: HeaderMap, said: Pa
 async fn session(State(accounts): State<Accounts>, headers: HeaderMap) -> Result<Json<Value>, XrpcError> {
     let (browser, _) = accounts.browser(&headers).await?;
     let datetime = crate::account::datetime;
-    Ok(Json(json!({"did": browser.did.as_str(), "since": datetime(browser.since), "until": datetime(browser.until)})))
+    Ok(Json(
+        json!({"did": browser.did.as_str(), "since": datetime(browser.since), "until": datetime(browser.until)}),
+    ))
 }
 
 /// Signs this browser out, and nothing else: keys go on working.
@@ -136,12 +145,16 @@ async fn logout(State(accounts): State<Accounts>, headers: HeaderMap) -> Result<
 }
 
 /// Ends all that lets anyone act for the person here.
-async fn logout_everywhere(State(accounts): State<Accounts>, headers: HeaderMap) -> Result<Response, XrpcError> {
+async fn logout_everywhere(
+    State(accounts): State<Accounts>,
+    headers: HeaderMap,
+) -> Result<Response, XrpcError> {
     let (publisher, own) = accounts.own()?;
     own.must_send(&headers)?;
     let (browser, _) = accounts.browser(&headers).await?;
     let ended = publisher.oauth().sign_out_everywhere(&browser.did, Actor::Browser).await?;
-    let told = json!({"ok": true, "session": ended.session, "keysRevoked": ended.keys, "browsers": ended.browsers});
+    let told =
+        json!({"ok": true, "session": ended.session, "keysRevoked": ended.keys, "browsers": ended.browsers});
     let mut response = Json(told).into_response();
     own.unset(&mut response, Cookie::SignedIn);
     Ok(response)
@@ -198,7 +211,8 @@ impl OwnClient {
 
     fn cookie(&self, headers: &HeaderMap, cookie: Cookie) -> Option<Secret<String>> {
         let sent = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let mut pairs = sent.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        let mut pairs =
+            sent.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
         let (_, value) = pairs.find(|(name, _)| *name == self.name(cookie))?;
         Some(Secret::new(value.to_owned()))
     }
@@ -257,12 +271,14 @@ impl From<SignInError> for XrpcError {
             SignInError::Account(error) => error.into(),
             SignInError::NoRandomness(error) => Self::internal(&error),
             SignInError::Nobody | SignInError::OtherHandle { .. } => invalid(message),
-            SignInError::Unknown | SignInError::MixedUp | SignInError::Refused { .. } | SignInError::Grant(_) => {
-                Self::new(StatusCode::BAD_REQUEST, "SignInFailed", message)
-            }
-            SignInError::Handle(_) | SignInError::Resolve(_) | SignInError::Discover(_) | SignInError::Server(_) => {
-                Self::upstream("SignInFailed", message)
-            }
+            SignInError::Unknown
+            | SignInError::MixedUp
+            | SignInError::Refused { .. }
+            | SignInError::Grant(_) => Self::new(StatusCode::BAD_REQUEST, "SignInFailed", message),
+            SignInError::Handle(_)
+            | SignInError::Resolve(_)
+            | SignInError::Discover(_)
+            | SignInError::Server(_) => Self::upstream("SignInFailed", message),
         }
     }
 }
@@ -284,7 +300,9 @@ mod tests {
         let value = loopback.written(Cookie::SigningIn, "", Duration::ZERO);
         assert_eq!(value, "appview-sign-in=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax");
         let headers = |text: &str| HeaderMap::from_iter([(header::COOKIE, text.parse().unwrap())]);
-        let found = |text: &str| public().cookie(&headers(text), Cookie::SignedIn).map(|found| found.expose().clone());
+        let found = |text: &str| {
+            public().cookie(&headers(text), Cookie::SignedIn).map(|found| found.expose().clone())
+        };
         assert_eq!(found("a=b; __Host-appview=token").as_deref(), Some("token"));
         assert_eq!(found("appview=token; __Host-appview-sign-in=other"), None);
     }
@@ -314,7 +332,9 @@ mod tests {
     #[test]
     fn a_browser_is_sent_back_to_a_path_of_ours_only() {
         assert!(is_path("/") && is_path("/account?tab=keys"));
-        for elsewhere in ["", "account", "//evil.example", "/\\evil.example", "https://evil.example", "/a b", "/\n"] {
+        for elsewhere in
+            ["", "account", "//evil.example", "/\\evil.example", "https://evil.example", "/a b", "/\n"]
+        {
             assert!(!is_path(elsewhere), "{elsewhere:?}");
         }
     }

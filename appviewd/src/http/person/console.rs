@@ -16,7 +16,9 @@ use crate::account::Actor;
 use crate::auth::object::Object;
 use crate::http::XrpcError;
 use crate::http::query::Parameters;
-use crate::oauth::{HandoverError, MOST_WRITES, OurCollection, SessionError, SessionInfo, Swap, Terms, Use, Write};
+use crate::oauth::{
+    HandoverError, MOST_WRITES, OurCollection, SessionError, SessionInfo, Swap, Terms, Use, Write,
+};
 use crate::publish::PublishError;
 use crate::secret::Secret;
 
@@ -136,7 +138,11 @@ impl Asked<'_> {
     }
 
     fn is_own(&self, repo: Option<&str>) -> Result<(), XrpcError> {
-        if repo == Some(self.did.as_str()) { Ok(()) } else { Err(invalid("repo: expected the person's own DID")) }
+        if repo == Some(self.did.as_str()) {
+            Ok(())
+        } else {
+            Err(invalid("repo: expected the person's own DID"))
+        }
     }
 
     fn list(&self, parameters: &Parameters) -> Result<Use, XrpcError> {
@@ -158,7 +164,8 @@ impl Asked<'_> {
     fn body(&self) -> Result<Object, XrpcError> {
         let text = self.said.unwrap_or_default();
         let body = Object::read(text.as_bytes());
-        let body = body.map_err(|error| invalid(format_args!("bodyText: expected a JSON object: {error}")))?;
+        let body =
+            body.map_err(|error| invalid(format_args!("bodyText: expected a JSON object: {error}")))?;
         self.is_own(body.text("repo"))?;
         Ok(body)
     }
@@ -172,7 +179,9 @@ impl Asked<'_> {
                 let rkey = body.get("rkey").map(|key| rkey(key.as_str())).transpose()?;
                 Use::Create { collection, rkey, record: record()?, terms }
             }
-            Operation::Put => Use::Put { collection, rkey: rkey(body.text("rkey"))?, record: record()?, terms },
+            Operation::Put => {
+                Use::Put { collection, rkey: rkey(body.text("rkey"))?, record: record()?, terms }
+            }
             Operation::Delete => Use::Delete { collection, rkey: rkey(body.text("rkey"))?, terms },
         })
     }
@@ -181,7 +190,8 @@ impl Asked<'_> {
         let body = self.body()?;
         let writes = body.get("writes").and_then(Value::as_array);
         let writes = writes.filter(|writes| (1..=MOST_WRITES).contains(&writes.len()));
-        let writes = writes.ok_or_else(|| invalid(format_args!("writes: expected 1 to {MOST_WRITES} of them")))?;
+        let writes =
+            writes.ok_or_else(|| invalid(format_args!("writes: expected 1 to {MOST_WRITES} of them")))?;
         let writes = writes.iter().map(one_of).collect::<Result<Vec<_>, _>>()?;
         Ok(Use::Apply { writes, swap_commit: terms(&body)?.swap_commit })
     }
@@ -199,7 +209,9 @@ fn one_of(write: &Value) -> Result<Write, XrpcError> {
         }
         Some("update") => Ok(Write::Update { collection, rkey: rkey(text("rkey"))?, value: value()? }),
         Some("delete") => Ok(Write::Delete { collection, rkey: rkey(text("rkey"))? }),
-        _ => Err(invalid("writes: $type: expected a create, an update or a delete of com.atproto.repo.applyWrites")),
+        _ => Err(invalid(
+            "writes: $type: expected a create, an update or a delete of com.atproto.repo.applyWrites",
+        )),
     }
 }
 
@@ -209,7 +221,8 @@ fn service_auth(parameters: &Parameters) -> Result<Use, XrpcError> {
         did.parse::<Did>().is_ok()
     });
     let audience = audience.ok_or_else(|| invalid("aud: expected a service's DID"))?.to_owned();
-    let method = collection(parameters.text("lxm")).map_err(|_| invalid("lxm: expected a method of dev.cocore.*"))?;
+    let method =
+        collection(parameters.text("lxm")).map_err(|_| invalid("lxm: expected a method of dev.cocore.*"))?;
     Ok(Use::ServiceAuth { audience, method, expires: parameters.parsed::<u64>("exp")? })
 }
 
@@ -304,7 +317,8 @@ mod tests {
         };
         assert!(apply("dev.cocore.compute.job").is_some());
         assert_eq!(apply("app.bsky.feed.post"), None);
-        let auth = |query: &str| read("GET", &format!("/xrpc/com.atproto.server.getServiceAuth?{query}"), None);
+        let auth =
+            |query: &str| read("GET", &format!("/xrpc/com.atproto.server.getServiceAuth?{query}"), None);
         assert!(auth("aud=did:web:a.example%23cocore_appview&lxm=dev.cocore.account.listApiKeys").is_some());
         assert_eq!(auth("aud=did:web:a.example&lxm=com.atproto.server.createAccount"), None);
         assert_eq!(auth("aud=did:web:a.example"), None, "a token for anything");
@@ -313,7 +327,8 @@ mod tests {
     #[test]
     fn what_a_record_must_be_is_passed_on() {
         let put = |swap: Value| {
-            let mut body = json!({"repo": ADA, "collection": "dev.cocore.compute.job", "rkey": "a", "record": {}});
+            let mut body =
+                json!({"repo": ADA, "collection": "dev.cocore.compute.job", "rkey": "a", "record": {}});
             body.as_object_mut().unwrap().extend(swap.as_object().unwrap().clone());
             match read("POST", "/xrpc/com.atproto.repo.putRecord", Some(&body.to_string())) {
                 Some(Use::Put { terms, .. }) => terms.swap_record,

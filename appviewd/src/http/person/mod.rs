@@ -6,10 +6,14 @@
 
 mod agent;
 mod body;
+mod bridge;
+mod browser;
+mod console;
 mod inference;
 mod internal;
 mod keys;
 mod pairing;
+mod publish;
 
 use std::fmt;
 use std::sync::Arc;
@@ -32,6 +36,7 @@ use crate::auth::rates::Rates;
 use crate::auth::service::ServiceAuth;
 use crate::auth::{Denied, bearer};
 use crate::config::Access;
+use crate::publish::Publisher;
 
 /// Pairings that one address may begin in five minutes.
 const PAIRINGS: u32 = 20;
@@ -48,6 +53,8 @@ const REPORTS: usize = 2;
 pub struct Terms {
     /// What is kept.
     pub store: AccountStore,
+    /// Who publishes with people's sessions; none where there are none.
+    pub publisher: Option<Publisher>,
     /// Who believes tokens.
     pub service: ServiceAuth,
     /// What the console shares with us, if there is one.
@@ -94,6 +101,12 @@ impl Accounts {
         &self.0.terms.store
     }
 
+    /// Who publishes, if there are sessions.
+    #[must_use]
+    pub fn publishing(&self) -> Option<&Publisher> {
+        self.0.terms.publisher.as_ref()
+    }
+
     /// Microseconds since the Unix epoch.
     fn now(&self) -> u64 {
         self.0.terms.clock.now()
@@ -123,7 +136,12 @@ impl Accounts {
 
 /// Every path that people and their machines ask.
 pub(super) fn routes<S: Clone + Send + Sync + 'static>(accounts: Accounts) -> Router<S> {
-    let routes = Router::new().merge(keys::routes()).merge(pairing::routes()).merge(agent::routes());
+    let routes = Router::new()
+        .merge(keys::routes())
+        .merge(pairing::routes())
+        .merge(agent::routes())
+        .merge(publish::routes())
+        .merge(browser::routes());
     routes.layer(from_fn(private)).with_state(accounts)
 }
 
@@ -141,8 +159,11 @@ pub fn internal_routes(accounts: Accounts) -> Router {
             forbidden().into_response()
         }
     };
-    let routes = internal::routes().fallback(super::error::not_found);
-    routes.layer(from_fn_with_state(accounts.clone(), admit)).layer(from_fn(private)).with_state(accounts)
+    let routes = internal::routes().merge(console::routes());
+    let routes = routes.layer(from_fn_with_state(accounts.clone(), admit));
+    // The bridge has the same secret stand elsewhere.
+    let routes = routes.merge(bridge::routes()).fallback(super::error::not_found);
+    routes.layer(from_fn(private)).with_state(accounts)
 }
 
 /// Has no cache keep an answer.

@@ -115,7 +115,9 @@ pub(super) async fn carry_out(
 /// What is to be done, by the members that tell it.
 fn read(operation: Operation, object: &Object) -> Result<Use, XrpcError> {
     let collection: OurCollection = match object.get("collection") {
-        Some(Value::String(text)) => text.parse().map_err(|problem| invalid(format_args!("collection: {problem}")))?,
+        Some(Value::String(text)) => {
+            text.parse().map_err(|problem| invalid(format_args!("collection: {problem}")))?
+        }
         _ => return Err(invalid("collection: expected the name of a collection")),
     };
     let text = |name: &str| match object.get(name) {
@@ -189,7 +191,7 @@ fn failed(message: String) -> XrpcError {
 impl Accounts {
     /// Who publishes.
     pub(super) fn publisher(&self) -> Result<&Publisher, XrpcError> {
-        self.0.terms.publisher.as_ref().ok_or_else(|| AccountError::SessionsOff.into())
+        self.publishing().ok_or_else(|| AccountError::SessionsOff.into())
     }
 }
 

@@ -1,0 +1,635 @@
+//! An authorization server and a PDS on one port of the loopback, that check every proof and can go wrong in every way that real ones do.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use fixtures::world::Did;
+use fixtures::{Write, value};
+use serde_json::{Value as Json, json};
+use tokio::sync::watch;
+
+use super::town::Town;
+
+/// How it goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// Each answer brings another nonce, and only that one is taken.
+    NonceEachCall,
+    /// Whatever the nonce is, another one is wanted.
+    NonceNever,
+    /// The metadata lacks where requests are pushed.
+    NoPar,
+    /// The metadata says that pushing is not required.
+    ParOptional,
+    /// The metadata says that another issuer is meant.
+    OtherIssuer,
+    /// The protected resource names two servers.
+    TwoServers,
+    /// The protected resource is another one.
+    OtherResource,
+    /// Documents are answered by a redirect to themselves elsewhere.
+    Redirect,
+    /// Documents are answered as text.
+    NotJson,
+    /// Documents have 5 MB.
+    HugeMetadata,
+    /// The answer with tokens has 5 MB.
+    HugeTokens,
+    /// The answer with tokens is no object.
+    GarbledTokens,
+    /// The scope is a number.
+    ScopeIsNumber,
+    /// The scope lacks `atproto`.
+    ScopeLacksAtproto,
+    /// The tokens are bound to nothing.
+    BearerTokens,
+    /// The tokens are somebody else's.
+    OtherSubject,
+    /// The tokens are nobody's.
+    NoSubject,
+    /// The callback names another issuer.
+    MixUp,
+    /// The callback names none.
+    NoIssuer,
+    /// The token endpoint breaks before it has done anything.
+    TokenBroken,
+    /// The token endpoint cannot be connected to.
+    TokenUnreachable,
+    /// The token endpoint does what it is asked, and its answer is lost.
+    TokenLost,
+    /// The token endpoint takes no refresh token any more.
+    InvalidGrant,
+    /// The token endpoint answers when it is let.
+    TokenSlow,
+    /// Revocations are answered with 204.
+    RevokeNoContent,
+    /// Revocations are answered with 500.
+    RevokeBroken,
+    /// Revocations are done, and their answers lost.
+    RevokeLost,
+    /// There is nowhere to revoke.
+    NoRevocation,
+    /// The PDS takes no access token that there is.
+    AccessRefused,
+    /// The PDS refuses every write, as one whose swap fails.
+    InvalidSwap,
+    /// The PDS says that the record is not there.
+    NotLocated,
+    /// The PDS breaks.
+    PdsBroken,
+    /// The PDS does what it is asked, and its answer is lost.
+    PdsLost,
+}
+
+/// A request that arrived.
+#[derive(Debug, Clone)]
+pub struct Heard {
+    pub path: String,
+    pub verb: String,
+    pub authorization: Option<String>,
+    pub body: String,
+    /// The claims of its proof.
+    pub proof: Option<Json>,
+}
+
+impl Heard {
+    /// A member of its form.
+    pub fn form(&self, name: &str) -> Option<String> {
+        form(&self.body).remove(name)
+    }
+}
+
+#[derive(Clone)]
+pub struct Authority(Arc<Inner>);
+
+struct Inner {
+    town: Mutex<Option<Town>>,
+    state: Mutex<Records>,
+    /// Whether slow answers are let go.
+    let_go: watch::Sender<bool>,
+    asked: watch::Sender<usize>,
+}
+
+#[derive(Default)]
+struct Records {
+    faults: BTreeSet<Fault>,
+    heard: Vec<Heard>,
+    nonces: u64,
+    jtis: BTreeSet<String>,
+    pushed: BTreeMap<String, BTreeMap<String, String>>,
+    codes: BTreeMap<String, Code>,
+    sessions: Vec<Session>,
+    made: u64,
+}
+
+struct Code {
+    did: String,
+    pushed: BTreeMap<String, String>,
+    key: String,
+}
+
+/// One session, with every token that it ever had.
+#[derive(Debug, Clone)]
+pub struct Session {
+    pub did: String,
+    key: String,
+    pub access: String,
+    pub refresh: String,
+    pub used: Vec<String>,
+    pub is_over: bool,
+}
+
+impl Authority {
+    pub async fn start() -> Self {
+        let authority = Self(Arc::new(Inner {
+            town: Mutex::new(None),
+            state: Mutex::default(),
+            let_go: watch::channel(false).0,
+            asked: watch::channel(0).0,
+        }));
+        let routes = Router::new()
+            .route("/.well-known/oauth-protected-resource", get(resource))
+            .route("/.well-known/oauth-authorization-server", get(server))
+            .route("/oauth/par", post(par))
+            .route("/oauth/token", post(token))
+            .route("/oauth/revoke", post(revoke))
+            .route("/xrpc/com.atproto.repo.{method}", get(repo).post(repo))
+            .route("/xrpc/com.atproto.server.{method}", get(service))
+            .layer(from_fn_with_state(authority.clone(), hear))
+            .with_state(authority.clone());
+        let town = Town::with(|_| routes).await;
+        *authority.0.town.lock().unwrap() = Some(town);
+        authority
+    }
+
+    pub fn town(&self) -> Town {
+        self.0.town.lock().unwrap().clone().unwrap()
+    }
+
+    /// Its origin, which is its name and its PDS's.
+    pub fn url(&self) -> String {
+        self.town().http()
+    }
+
+    pub fn account(&self) -> Did {
+        let did = self.town().account();
+        // A repository is there from the beginning.
+        self.town().commit(&did, Vec::new());
+        did
+    }
+
+    fn state(&self) -> MutexGuard<'_, Records> {
+        self.0.state.lock().unwrap()
+    }
+
+    pub fn go_wrong(&self, fault: Fault) {
+        self.state().faults.insert(fault);
+    }
+
+    pub fn go_right(&self) {
+        self.state().faults.clear();
+    }
+
+    fn is(&self, fault: Fault) -> bool {
+        self.state().faults.contains(&fault)
+    }
+
+    /// What was asked at paths that end so.
+    pub fn heard(&self, end: &str) -> Vec<Heard> {
+        self.state().heard.iter().filter(|heard| heard.path.ends_with(end)).cloned().collect()
+    }
+
+    /// Everything that was asked.
+    pub fn all_heard(&self) -> Vec<Heard> {
+        self.state().heard.clone()
+    }
+
+    pub fn forget_heard(&self) {
+        self.state().heard.clear();
+    }
+
+    pub fn sessions(&self) -> Vec<Session> {
+        self.state().sessions.clone()
+    }
+
+    /// Has access tokens run out, as far as the PDS is concerned.
+    pub fn expire_access(&self) {
+        for session in &mut self.state().sessions {
+            session.access = format!("{} that ran out", session.access);
+        }
+    }
+
+    /// Waits until so many slow answers are waited for.
+    pub async fn asked_slowly(&self, times: usize) {
+        self.0.asked.subscribe().wait_for(|asked| *asked >= times).await.unwrap();
+    }
+
+    pub fn let_go(&self) {
+        self.0.let_go.send_replace(true);
+    }
+
+    /// What a person's browser brings back who approved what `url` asks for: the query of the callback.
+    pub fn approve(&self, did: &str, url: &str) -> String {
+        let query = form(url.split_once('?').unwrap().1);
+        let mut state = self.state();
+        let pushed = state.pushed.remove(&query["request_uri"]).expect("a request is pushed once");
+        assert_eq!(query["client_id"], pushed["client_id"]);
+        state.made += 1;
+        let code = format!("code-{}", state.made);
+        let (sent, key) = (pushed["state"].clone(), pushed["key"].clone());
+        state.codes.insert(code.clone(), Code { did: did.to_owned(), pushed, key });
+        drop(state);
+        let issuer = match (self.is(Fault::MixUp), self.is(Fault::NoIssuer)) {
+            (true, _) => "&iss=https%3A%2F%2Fevil.example".to_owned(),
+            (_, true) => String::new(),
+            _ => format!("&iss={}", self.url().replace(':', "%3A").replace('/', "%2F")),
+        };
+        format!("state={sent}&code={code}{issuer}")
+    }
+
+    /// What it brings back of a person who refused.
+    pub fn reject(&self, url: &str) -> String {
+        let query = form(url.split_once('?').unwrap().1);
+        let sent = self.state().pushed[&query["request_uri"]]["state"].clone();
+        let issuer = self.url().replace(':', "%3A").replace('/', "%2F");
+        format!("state={sent}&error=access_denied&error_description=no&iss={issuer}")
+    }
+}
+
+fn form(text: &str) -> BTreeMap<String, String> {
+    form_urlencoded::parse(text.as_bytes()).into_owned().collect()
+}
+
+/// Notes a request, and checks its proof.
+async fn hear(State(authority): State<Authority>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, 10_000_000).await.unwrap();
+    let path = parts.uri.path().to_owned();
+    let text = |name: &str| parts.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+    let proof = text("dpop").map(|proof| claims(&proof));
+    let heard = Heard {
+        path: path.clone(),
+        verb: parts.method.to_string(),
+        authorization: text("authorization"),
+        body: String::from_utf8_lossy(&body).into_owned(),
+        proof: proof.as_ref().map(|(claims, _)| claims.clone()),
+    };
+    let token = heard.authorization.as_deref().and_then(|text| text.strip_prefix("DPoP ")).map(str::to_owned);
+    authority.state().heard.push(heard);
+    let needs_proof = path.starts_with("/oauth/") || path.starts_with("/xrpc/");
+    if needs_proof && let Some(refused) = authority.refuse(&parts, proof.as_ref(), token.as_deref()) {
+        return refused;
+    }
+    let mut request = Request::from_parts(parts, Body::from(body));
+    if let Some((_, key)) = proof {
+        request.extensions_mut().insert(Key(key));
+    }
+    let mut response = next.run(request).await;
+    if needs_proof {
+        let nonce = authority.nonce();
+        response.headers_mut().insert("dpop-nonce", nonce.parse().unwrap());
+    }
+    response
+}
+
+/// The thumbprint of a proof's key.
+#[derive(Clone)]
+struct Key(String);
+
+/// The claims of a proof whose signature holds, and its key.
+fn claims(proof: &str) -> (Json, String) {
+    let (message, signature) = proof.rsplit_once('.').unwrap();
+    let part = |text: &str| URL_SAFE_NO_PAD.decode(text).unwrap();
+    let (head, body) = message.split_once('.').unwrap();
+    let [head, body]: [Json; 2] = [head, body].map(|text| serde_json::from_slice(&part(text)).unwrap());
+    assert_eq!((&head["typ"], &head["alg"]), (&json!("dpop+jwt"), &json!("ES256")));
+    let jwk = &head["jwk"];
+    assert_eq!(jwk.get("d"), None, "a private key was sent");
+    let point = [vec![4], part(jwk["x"].as_str().unwrap()), part(jwk["y"].as_str().unwrap())].concat();
+    UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &point)
+        .verify(message.as_bytes(), &part(signature))
+        .expect("the proof is signed by its key");
+    (body, URL_SAFE_NO_PAD.encode(point))
+}
+
+impl Authority {
+    fn nonce(&self) -> String {
+        if self.is(Fault::NonceEachCall) || self.is(Fault::NonceNever) {
+            self.state().nonces += 1;
+        }
+        format!("nonce-{}", self.state().nonces)
+    }
+
+    /// Refuses a request whose proof is not one for it.
+    fn refuse(
+        &self,
+        parts: &axum::http::request::Parts,
+        proof: Option<&(Json, String)>,
+        token: Option<&str>,
+    ) -> Option<Response> {
+        let is_resource = parts.uri.path().starts_with("/xrpc/");
+        let Some((claims, _)) = proof else {
+            return Some(refusal(is_resource, 401, "invalid_dpop_proof", None));
+        };
+        assert_eq!(claims["htm"], parts.method.as_str());
+        assert_eq!(claims["htu"], format!("{}{}", self.url(), parts.uri.path()));
+        let ath = token.map(|token| {
+            let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes());
+            URL_SAFE_NO_PAD.encode(hash)
+        });
+        assert_eq!(claims.get("ath").and_then(Json::as_str), ath.as_deref(), "a hash of the token, and only of it");
+        let jti = claims["jti"].as_str().unwrap().to_owned();
+        assert!(self.state().jtis.insert(jti), "a proof is sent once");
+        let expected = format!("nonce-{}", self.state().nonces);
+        if self.is(Fault::NonceNever) || claims.get("nonce").and_then(Json::as_str) != Some(&expected) {
+            let nonce = if self.is(Fault::NonceNever) { self.nonce() } else { expected };
+            return Some(refusal(is_resource, if is_resource { 401 } else { 400 }, "use_dpop_nonce", Some(nonce)));
+        }
+        None
+    }
+}
+
+fn refusal(is_resource: bool, status: u16, name: &str, nonce: Option<String>) -> Response {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, "application/json".parse().unwrap());
+    if let Some(nonce) = nonce {
+        headers.insert("dpop-nonce", nonce.parse().unwrap());
+    }
+    if is_resource {
+        let challenge = format!("DPoP algs=\"ES256\", error=\"{name}\", error_description=\"no\"");
+        headers.insert(header::WWW_AUTHENTICATE, challenge.parse().unwrap());
+    }
+    let body = json!({"error": name, "error_description": "no", "message": "no"}).to_string();
+    (StatusCode::from_u16(status).unwrap(), headers, body).into_response()
+}
+
+/// An answer that breaks off.
+fn lost() -> Response {
+    let broken = futures_util::stream::iter([Ok(Bytes::from_static(b"{")), Err(std::io::Error::other("cut off"))]);
+    ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(broken)).into_response()
+}
+
+fn document(authority: &Authority, json: Json) -> Response {
+    if authority.is(Fault::Redirect) {
+        return (StatusCode::FOUND, [(header::LOCATION, "https://evil.example/")]).into_response();
+    }
+    if authority.is(Fault::HugeMetadata) {
+        return axum::Json(json!({"padding": "x".repeat(5_000_000)})).into_response();
+    }
+    if authority.is(Fault::NotJson) {
+        return json.to_string().into_response();
+    }
+    axum::Json(json).into_response()
+}
+
+async fn resource(State(authority): State<Authority>) -> Response {
+    let url = authority.url();
+    let servers = if authority.is(Fault::TwoServers) { json!([url, url]) } else { json!([url]) };
+    let resource = if authority.is(Fault::OtherResource) { json!("https://evil.example") } else { json!(url) };
+    document(&authority, json!({"resource": resource, "authorization_servers": servers}))
+}
+
+async fn server(State(authority): State<Authority>) -> Response {
+    let url = authority.url();
+    let issuer = if authority.is(Fault::OtherIssuer) { "https://evil.example".to_owned() } else { url.clone() };
+    let token = if authority.is(Fault::TokenUnreachable) { "http://127.0.0.1:1".to_owned() } else { url.clone() };
+    let mut metadata = json!({
+        "issuer": issuer,
+        "authorization_endpoint": format!("{url}/oauth/authorize"),
+        "token_endpoint": format!("{token}/oauth/token"),
+        "pushed_authorization_request_endpoint": format!("{url}/oauth/par"),
+        "revocation_endpoint": format!("{url}/oauth/revoke"),
+        "require_pushed_authorization_requests": !authority.is(Fault::ParOptional),
+        "response_types_supported": ["code"],
+        "grant_types_supported": ["authorization_code", "refresh_token"],
+        "code_challenge_methods_supported": ["S256"],
+        "token_endpoint_auth_methods_supported": ["none", "private_key_jwt"],
+        "token_endpoint_auth_signing_alg_values_supported": ["ES256"],
+        "dpop_signing_alg_values_supported": ["ES256"],
+        "scopes_supported": ["atproto"],
+        "authorization_response_iss_parameter_supported": true,
+        "client_id_metadata_document_supported": true,
+    });
+    let members = metadata.as_object_mut().unwrap();
+    if authority.is(Fault::NoPar) {
+        members.remove("pushed_authorization_request_endpoint");
+    }
+    if authority.is(Fault::NoRevocation) {
+        members.remove("revocation_endpoint");
+    }
+    document(&authority, metadata)
+}
+
+async fn par(State(authority): State<Authority>, key: axum::Extension<Key>, body: String) -> Response {
+    let mut pushed = form(&body);
+    pushed.insert("key".to_owned(), key.0.0);
+    let mut state = authority.state();
+    state.made += 1;
+    let uri = format!("urn:ietf:params:oauth:request_uri:{}", state.made);
+    state.pushed.insert(uri.clone(), pushed);
+    (StatusCode::CREATED, axum::Json(json!({"request_uri": uri, "expires_in": 300}))).into_response()
+}
+
+async fn token(State(authority): State<Authority>, key: axum::Extension<Key>, body: String) -> Response {
+    if authority.is(Fault::TokenSlow) {
+        authority.0.asked.send_modify(|asked| *asked += 1);
+        authority.0.let_go.subscribe().wait_for(|let_go| *let_go).await.unwrap();
+    }
+    if authority.is(Fault::TokenBroken) {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
+    let asked = form(&body);
+    let granted = match asked["grant_type"].as_str() {
+        "authorization_code" => authority.exchange(&asked, &key.0.0),
+        "refresh_token" => authority.refresh(&asked, &key.0.0),
+        other => panic!("{other}"),
+    };
+    let Some((did, access, refresh)) = granted else {
+        return refusal(false, 400, "invalid_grant", None);
+    };
+    if authority.is(Fault::TokenLost) {
+        return lost();
+    }
+    if authority.is(Fault::GarbledTokens) {
+        return axum::Json(json!("tokens")).into_response();
+    }
+    let scope = match (authority.is(Fault::ScopeIsNumber), authority.is(Fault::ScopeLacksAtproto)) {
+        (true, _) => json!(7),
+        (_, true) => json!("repo:dev.cocore.compute.job"),
+        _ => json!("atproto repo:dev.cocore.compute.job"),
+    };
+    let mut given = json!({"access_token": access, "token_type": "DPoP", "refresh_token": refresh, "expires_in": 3600,
+        "scope": scope, "sub": did});
+    let mut set = |name: &str, value: Json| given.as_object_mut().unwrap().insert(name.to_owned(), value);
+    if authority.is(Fault::BearerTokens) {
+        set("token_type", json!("Bearer"));
+    }
+    if authority.is(Fault::OtherSubject) {
+        set("sub", json!("did:plc:zzzzzzzzzzzzzzzzzzzzzzzz"));
+    }
+    if authority.is(Fault::NoSubject) {
+        set("sub", Json::Null);
+    }
+    if authority.is(Fault::HugeTokens) {
+        set("padding", json!("x".repeat(5_000_000)));
+    }
+    axum::Json(given).into_response()
+}
+
+impl Authority {
+    fn exchange(&self, asked: &BTreeMap<String, String>, key: &str) -> Option<(String, String, String)> {
+        let mut state = self.state();
+        let Code { did, pushed, key: bound } = state.codes.remove(&asked["code"])?;
+        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, asked["code_verifier"].as_bytes());
+        assert_eq!(URL_SAFE_NO_PAD.encode(hash), pushed["code_challenge"]);
+        assert_eq!((&asked["redirect_uri"], &asked["client_id"]), (&pushed["redirect_uri"], &pushed["client_id"]));
+        assert_eq!(key, bound, "the same key as before");
+        state.made += 1;
+        let number = state.made;
+        let (access, refresh) = (format!("access-token-{number}"), format!("refresh-token-{number}"));
+        let session = Session {
+            did: did.clone(),
+            key: key.to_owned(),
+            access: access.clone(),
+            refresh: refresh.clone(),
+            used: Vec::new(),
+            is_over: false,
+        };
+        state.sessions.push(session);
+        Some((did, access, refresh))
+    }
+
+    /// Refresh tokens are good once: a second time ends the session.
+    fn refresh(&self, asked: &BTreeMap<String, String>, key: &str) -> Option<(String, String, String)> {
+        if self.is(Fault::InvalidGrant) {
+            return None;
+        }
+        let mut state = self.state();
+        state.made += 1;
+        let (number, token) = (state.made, &asked["refresh_token"]);
+        let session =
+            state.sessions.iter_mut().find(|session| session.refresh == *token || session.used.contains(token))?;
+        if session.used.contains(token) || session.key != key || session.is_over {
+            session.is_over = true;
+            return None;
+        }
+        session.used.push(std::mem::replace(&mut session.refresh, format!("refresh-token-{number}")));
+        session.access = format!("access-token-{number}");
+        Some((session.did.clone(), session.access.clone(), session.refresh.clone()))
+    }
+}
+
+async fn revoke(State(authority): State<Authority>, body: String) -> Response {
+    if authority.is(Fault::RevokeBroken) {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
+    let token = form(&body).remove("token").unwrap();
+    for session in &mut authority.state().sessions {
+        session.is_over |= session.refresh == token || session.access == token;
+    }
+    if authority.is(Fault::RevokeLost) {
+        return lost();
+    }
+    if authority.is(Fault::RevokeNoContent) {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    axum::Json(json!({})).into_response()
+}
+
+impl Authority {
+    /// Whose token a request to the PDS has.
+    fn whose(&self, headers: &HeaderMap, key: &str) -> Option<String> {
+        let token = headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("DPoP ")?.to_owned();
+        if self.is(Fault::AccessRefused) {
+            return None;
+        }
+        let state = self.state();
+        let session = state.sessions.iter().find(|session| session.access == token && !session.is_over)?;
+        assert_eq!(session.key, key, "a token is used with the key that it is bound to");
+        Some(session.did.clone())
+    }
+}
+
+fn pds_error(status: u16, name: &str, message: &str) -> Response {
+    let status = StatusCode::from_u16(status).unwrap();
+    (status, axum::Json(json!({"error": name, "message": message}))).into_response()
+}
+
+async fn service(
+    State(authority): State<Authority>,
+    key: axum::Extension<Key>,
+    headers: HeaderMap,
+    Path(method): Path<String>,
+) -> Response {
+    assert_eq!(method, "getServiceAuth");
+    match authority.whose(&headers, &key.0.0) {
+        Some(_) => axum::Json(json!({"token": "a service token"})).into_response(),
+        None => refusal(true, 401, "invalid_token", None),
+    }
+}
+
+async fn repo(
+    State(authority): State<Authority>,
+    key: axum::Extension<Key>,
+    headers: HeaderMap,
+    Path(method): Path<String>,
+    body: String,
+) -> Response {
+    let Some(did) = authority.whose(&headers, &key.0.0) else {
+        return refusal(true, 401, "invalid_token", None);
+    };
+    if method == "listRecords" {
+        return axum::Json(json!({"records": []})).into_response();
+    }
+    if authority.is(Fault::PdsBroken) {
+        return pds_error(500, "InternalServerError", "Internal Server Error");
+    }
+    if authority.is(Fault::InvalidSwap) {
+        return pds_error(400, "InvalidSwap", "Record was at bafyother");
+    }
+    if authority.is(Fault::NotLocated) {
+        return pds_error(400, "InvalidRequest", "Could not locate record");
+    }
+    let asked: Json = serde_json::from_str(&body).unwrap();
+    assert_eq!(asked["repo"], did, "nobody writes to another's repository");
+    let town = authority.town();
+    let owner: Did = did.as_str().into();
+    let collection = asked["collection"].as_str().unwrap_or_default();
+    let rkey = match asked["rkey"].as_str() {
+        Some(rkey) => rkey.to_owned(),
+        None => town.world().next_tid(),
+    };
+    let path = format!("{collection}/{rkey}");
+    let uri = format!("at://{did}/{path}");
+    let is_there = town.world().records(&did).contains_key(&path);
+    let record = || value::from_json(&asked["record"]);
+    let write = match (method.as_str(), is_there) {
+        ("createRecord", false) => Write::create(collection, &rkey, record()),
+        ("putRecord", false) => Write::create(collection, &rkey, record()),
+        ("putRecord", true) => Write::update(collection, &rkey, record()),
+        ("deleteRecord", true) => Write::delete(collection, &rkey),
+        ("deleteRecord", false) => return axum::Json(json!({})).into_response(),
+        other => panic!("{other:?}"),
+    };
+    town.commit(&owner, vec![write]);
+    if authority.is(Fault::PdsLost) {
+        return lost();
+    }
+    let world = town.world();
+    let head = world.head(&did).clone();
+    let commit = json!({"cid": head.commit.to_string(), "rev": head.rev});
+    let cid = world.records(&did).get(&path).map(ToString::to_string);
+    axum::Json(json!({"uri": uri, "cid": cid, "commit": commit, "validationStatus": "unknown"})).into_response()
+}

@@ -54,8 +54,8 @@ use seal::{KeyId, Label, Purpose};
 use crate::secret::Secret;
 
 /// How often an erasure tries to empty the log while somebody reads, and how long each time.
-const TRIES: u32 = 20;
-const TRY: Duration = Duration::from_millis(250);
+const TRIES: u32 = 10;
+const TRY: Duration = Duration::from_millis(200);
 
 /// The store; cheap to clone, one file for all clones. Calls wait for the disk: from async code, use [`AccountStore::run`].
 #[derive(Debug, Clone)]
@@ -148,7 +148,7 @@ impl AccountStore {
     ///
     /// # Errors
     ///
-    /// [`AccountError::StillRead`] if another process kept reading for five seconds: try again later.
+    /// [`AccountError::StillRead`] if another process kept reading for two seconds: try again later.
     pub fn clear_log(&self) -> Result<(), AccountError> {
         for _ in 0..TRIES {
             // Nobody of this process reads meanwhile.

@@ -104,6 +104,18 @@ pub fn migrate(store: &Path, now: u64) -> Result<Migrated, AccountError> {
     Ok(Migrated { from, to, backup: Some(saved) })
 }
 
+/// What must not come back, by a store that a daemon may be using; nothing where there is no store.
+///
+/// # Errors
+///
+/// The store is damaged, or none.
+pub fn excluded(store: &Path) -> Result<Vec<Exclusion>, AccountError> {
+    if !schema::exists(store)? {
+        return Ok(Vec::new());
+    }
+    exclusions(&schema::open_reader(store)?).map_err(|error| error.at(store))
+}
+
 /// Whom the store that is about to be replaced knows to be wiped.
 fn stored_exclusions(store: &Path) -> Result<Vec<Exclusion>, AccountError> {
     if !schema::exists(store)? {

@@ -5,12 +5,14 @@
 
 use appview_core::syntax::Did;
 use rusqlite::named_params;
+use serde::{Deserialize, Serialize};
 
 use super::wipe::SessionsAfter;
 use super::{AccountError, AccountStore};
 
 /// How much is held of a person, by kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Held {
     /// API keys, revoked ones as well.
     pub keys: usize,
@@ -24,6 +26,27 @@ pub struct Held {
     pub browsers: usize,
     /// Sessions: one or none.
     pub sessions: usize,
+}
+
+impl Held {
+    /// Both together.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self {
+            keys: self.keys.saturating_add(other.keys),
+            pairings: self.pairings.saturating_add(other.pairings),
+            audit: self.audit.saturating_add(other.audit),
+            reports: self.reports.saturating_add(other.reports),
+            browsers: self.browsers.saturating_add(other.browsers),
+            sessions: self.sessions.saturating_add(other.sessions),
+        }
+    }
+
+    /// Whether there is nothing but what keeps somebody signed in.
+    #[must_use]
+    pub const fn is_erased(&self) -> bool {
+        self.keys == 0 && self.pairings == 0 && self.audit == 0 && self.reports == 0
+    }
 }
 
 impl AccountStore {

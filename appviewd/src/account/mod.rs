@@ -35,7 +35,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use api_key::{ApiKey, KeyName, KeyNameError, KeyOf, PREFIX};
 pub use audit::{Action, AuditCursor, Entry};
-pub use backup::{LaterWipes, Migrated, Restored, backup, migrate, restore};
+pub use backup::{LaterWipes, Migrated, Restored, backup, excluded, migrate, restore};
 pub use browser::Browser;
 pub use erase::Held;
 pub use error::AccountError;
@@ -46,7 +46,7 @@ pub use schema::APPLICATION_ID;
 pub use session::{Generation, Session, SessionKind, SessionState};
 pub use upkeep::keep;
 pub use view::{KeyView, datetime};
-pub use wipe::{Exclusion, SessionsAfter, Wipe, WipeStep};
+pub use wipe::{Exclusion, Extent, SessionsAfter, Shown, Wipe, WipeStep};
 
 use schema::OwnerLock;
 use seal::{KeyId, Label, Purpose};

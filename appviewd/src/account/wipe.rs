@@ -13,8 +13,28 @@ use serde_json::Value as Json;
 use super::audit::note;
 use super::{AccountError, AccountStore, Action, Actor, Entry, did, micros, moment};
 
+/// How far a wipe reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Extent {
+    /// The records in the person's repository, and all that is held here.
+    Everything,
+    /// All that is held here; the repository stays as it is, and is left out until its owner signs in again.
+    Here,
+}
+
+impl Extent {
+    /// The word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Everything => "everything",
+            Self::Here => "here",
+        }
+    }
+}
+
 /// What is to be done next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WipeStep {
     /// Delete the records at the person's PDS.
     Repo,
@@ -22,16 +42,16 @@ pub enum WipeStep {
     Index,
     /// Erase what this store holds.
     Account,
-    /// End the sessions, if that was wished.
-    Sessions,
     /// Look at all three places again.
     Verify,
+    /// End the sessions, if that was wished.
+    Sessions,
     /// Nothing.
     Done,
 }
 
 impl WipeStep {
-    const ALL: [Self; 6] = [Self::Repo, Self::Index, Self::Account, Self::Sessions, Self::Verify, Self::Done];
+    const ALL: [Self; 6] = [Self::Repo, Self::Index, Self::Account, Self::Verify, Self::Sessions, Self::Done];
 
     /// The word for it.
     #[must_use]
@@ -65,7 +85,9 @@ pub enum SessionsAfter {
 }
 
 impl SessionsAfter {
-    const fn word(self) -> &'static str {
+    /// The word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
         match self {
             Self::Keep => "keep",
             Self::End => "end",
@@ -78,6 +100,8 @@ impl SessionsAfter {
 pub struct Wipe {
     /// Whose data.
     pub did: Did,
+    /// How far it reaches.
+    pub extent: Extent,
     /// What is next.
     pub step: WipeStep,
     /// Whether the person stays signed in.
@@ -88,6 +112,8 @@ pub struct Wipe {
     pub started_at: u64,
     /// When it was last saved.
     pub changed_at: u64,
+    /// When it is to be gone on with.
+    pub due_at: u64,
 }
 
 /// What must not come back.
@@ -99,30 +125,62 @@ pub struct Exclusion {
     pub rev: Option<Tid>,
     /// Up to when, in microseconds since the Unix epoch.
     pub at: u64,
+    /// What of their repository is shown.
+    pub shown: Shown,
+}
+
+/// What is shown of a repository whose owner had something wiped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// What it has said since.
+    Since,
+    /// Nothing, until its owner signs in here again.
+    Nothing,
+}
+
+impl Shown {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Since => "since",
+            Self::Nothing => "nothing",
+        }
+    }
 }
 
 const SELECT: &str = "
-    select did, step, sessions, report, started_at, changed_at from wipe where did = :did";
+    select did, extent, step, sessions, report, started_at, changed_at, due_at from wipe where did = :did";
 
-const UNFINISHED: &str = "
-    select did, step, sessions, report, started_at, changed_at from wipe where step <> 'done' order by started_at";
+const DUE: &str = "
+    select did, extent, step, sessions, report, started_at, changed_at, due_at from wipe
+    where step <> 'done' and due_at <= :now order by due_at";
 
 const PUT: &str = "
-    insert into wipe (did, step, sessions, report, started_at, changed_at)
-    values (:did, :step, :sessions, :report, :started, :changed)
-    on conflict (did) do update set step = excluded.step, sessions = excluded.sessions, report = excluded.report,
-        started_at = excluded.started_at, changed_at = excluded.changed_at";
+    insert into wipe (did, extent, step, sessions, report, started_at, changed_at, due_at)
+    values (:did, :extent, :step, :sessions, :report, :started, :changed, :due)
+    on conflict (did) do update set extent = excluded.extent, step = excluded.step, sessions = excluded.sessions,
+        report = excluded.report, started_at = excluded.started_at, changed_at = excluded.changed_at, due_at = excluded.due_at";
 
-/// Neither ever goes back.
+/// Sessions are left alone: whoever wishes to end them may do so at any time.
+const SAVE: &str = "
+    update wipe set step = :step, report = :report, changed_at = :changed, due_at = :due
+    where did = :did and started_at = :started and extent = :extent";
+
+const WAKE: &str = "update wipe set due_at = :now where did = :did and step <> 'done'";
+
+/// Neither revision nor moment ever goes back; the later word on what is shown holds.
 const EXCLUDE: &str = "
-    insert into exclusion (did, rev, at) values (:did, :rev, :at)
+    insert into exclusion (did, rev, at, shown) values (:did, :rev, :at, :shown)
     on conflict (did) do update set
         rev = case when rev is null or excluded.rev > rev then excluded.rev else rev end,
+        shown = case when excluded.at >= at then excluded.shown else shown end,
         at = max(at, excluded.at)";
 
+const WELCOME: &str = "
+    update exclusion set shown = 'since', at = max(at, :now) where did = :did and shown = 'nothing'";
+
 impl AccountStore {
-    /// Begins a wipe, or returns the one that is not done yet: one person has one at a time. The wish to end sessions is added to
-    /// it.
+    /// Begins a wipe, or has the one go on that is not done yet: one person has one at a time. The wish to end sessions is added to
+    /// it; one of another extent begins anew.
     ///
     /// # Errors
     ///
@@ -130,28 +188,37 @@ impl AccountStore {
     pub fn begin_wipe(
         &self,
         did: &Did,
+        extent: Extent,
         sessions: SessionsAfter,
         actor: Actor,
         now: u64,
     ) -> Result<Wipe, AccountError> {
         self.write(|transaction| {
-            let mut wipe = match select(transaction, did)? {
-                Some(wipe) if wipe.step != WipeStep::Done => wipe,
-                _ => {
+            let before = select(transaction, did)?;
+            let unfinished = before.as_ref().filter(|wipe| wipe.step != WipeStep::Done);
+            let wipe = match unfinished.filter(|wipe| wipe.extent == extent) {
+                Some(wipe) if sessions == SessionsAfter::Keep => Wipe { due_at: now, ..wipe.clone() },
+                Some(wipe) => Wipe { due_at: now, sessions, ..wipe.clone() },
+                None => {
                     note(transaction, did, &Entry::new(now, Action::WipeBegun, actor))?;
+                    // It tells this one from the one before.
+                    let after = before.map_or(0, |wipe| wipe.started_at.saturating_add(1));
+                    let started_at = now.max(after);
                     Wipe {
                         did: did.clone(),
-                        step: WipeStep::Repo,
+                        extent,
+                        step: match extent {
+                            Extent::Everything => WipeStep::Repo,
+                            Extent::Here => WipeStep::Index,
+                        },
                         sessions,
                         report: Json::Null,
-                        started_at: now,
+                        started_at,
                         changed_at: now,
+                        due_at: now,
                     }
                 }
             };
-            if sessions == SessionsAfter::End {
-                wipe.sessions = sessions;
-            }
             put(transaction, &wipe)?;
             Ok(wipe)
         })
@@ -166,15 +233,15 @@ impl AccountStore {
         self.read(|conn| select(conn, did))
     }
 
-    /// What is to be gone on with after a start, oldest first.
+    /// What is to be gone on with by now, whoever waits longest first.
     ///
     /// # Errors
     ///
     /// The store cannot be read.
-    pub fn unfinished_wipes(&self) -> Result<Vec<Wipe>, AccountError> {
+    pub fn due_wipes(&self, now: u64) -> Result<Vec<Wipe>, AccountError> {
         self.read(|conn| {
-            let mut statement = conn.prepare_cached(UNFINISHED)?;
-            let mut rows = statement.query([])?;
+            let mut statement = conn.prepare_cached(DUE)?;
+            let mut rows = statement.query(named_params! {":now": moment(now)})?;
             let mut wipes = Vec::new();
             while let Some(row) = rows.next()? {
                 wipes.push(read(row)?);
@@ -183,17 +250,48 @@ impl AccountStore {
         })
     }
 
-    /// Saves how far a wipe has come. A wish to end sessions that was added meanwhile stays.
+    /// Saves how far a wipe has come: its step, its report, and when it is to be gone on with. Whether sessions end is as it
+    /// was last wished.
+    ///
+    /// # Errors
+    ///
+    /// [`AccountError::Overtaken`] if another one was begun since; or the store cannot be written.
+    pub fn save_wipe(&self, wipe: &Wipe) -> Result<(), AccountError> {
+        self.write(|transaction| {
+            let saved = transaction.prepare_cached(SAVE)?.execute(named_params! {
+                ":did": wipe.did.as_str(),
+                ":extent": wipe.extent.word(),
+                ":step": wipe.step.word(),
+                ":report": wipe.report.to_string(),
+                ":started": moment(wipe.started_at),
+                ":changed": moment(wipe.changed_at),
+                ":due": moment(wipe.due_at),
+            })?;
+            if saved == 0 { Err(AccountError::Overtaken { did: wipe.did.to_string() }) } else { Ok(()) }
+        })
+    }
+
+    /// Has a wipe that is not done go on at once. Whether there is one.
     ///
     /// # Errors
     ///
     /// The store cannot be written.
-    pub fn save_wipe(&self, wipe: &Wipe) -> Result<(), AccountError> {
+    pub fn wake_wipe(&self, did: &Did, now: u64) -> Result<bool, AccountError> {
         self.write(|transaction| {
-            let stored = select(transaction, &wipe.did)?;
-            let ends = stored.is_some_and(|stored| stored.sessions == SessionsAfter::End);
-            let sessions = if ends { SessionsAfter::End } else { wipe.sessions };
-            put(transaction, &Wipe { sessions, ..wipe.clone() })
+            let woken = named_params! {":did": did.as_str(), ":now": moment(now)};
+            Ok(transaction.prepare_cached(WAKE)?.execute(woken)? > 0)
+        })
+    }
+
+    /// Takes somebody back whose repository was left out. Whether it was.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be written.
+    pub fn welcome(&self, did: &Did, now: u64) -> Result<bool, AccountError> {
+        self.write(|transaction| {
+            let welcome = named_params! {":did": did.as_str(), ":now": moment(now)};
+            Ok(transaction.prepare_cached(WELCOME)?.execute(welcome)? > 0)
         })
     }
 
@@ -227,7 +325,7 @@ impl AccountStore {
 
 /// Everyone who was wiped, in a store of any version.
 pub(super) fn exclusions(conn: &rusqlite::Connection) -> Result<Vec<Exclusion>, AccountError> {
-    let mut statement = conn.prepare_cached("select did, rev, at from exclusion order by did")?;
+    let mut statement = conn.prepare_cached("select did, rev, at, shown from exclusion order by did")?;
     let mut rows = statement.query([])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
@@ -235,7 +333,13 @@ pub(super) fn exclusions(conn: &rusqlite::Connection) -> Result<Vec<Exclusion>, 
         let rev = rev.map(|text| {
             text.parse().map_err(|_| AccountError::Unreadable { what: "rev", found: text.clone() })
         });
-        found.push(Exclusion { did: did(row, "did")?, rev: rev.transpose()?, at: micros(row, "at")? });
+        let shown: String = row.get("shown")?;
+        found.push(Exclusion {
+            did: did(row, "did")?,
+            rev: rev.transpose()?,
+            at: micros(row, "at")?,
+            shown: if shown == Shown::Nothing.word() { Shown::Nothing } else { Shown::Since },
+        });
     }
     Ok(found)
 }
@@ -245,6 +349,7 @@ pub(super) fn exclude(transaction: &Transaction<'_>, exclusion: &Exclusion) -> R
         ":did": exclusion.did.as_str(),
         ":rev": exclusion.rev.map(|rev| rev.to_string()),
         ":at": moment(exclusion.at),
+        ":shown": exclusion.shown.word(),
     })?;
     Ok(())
 }
@@ -258,27 +363,31 @@ fn select(conn: &rusqlite::Connection, did: &Did) -> Result<Option<Wipe>, Accoun
 fn put(transaction: &Transaction<'_>, wipe: &Wipe) -> Result<(), AccountError> {
     transaction.prepare_cached(PUT)?.execute(named_params! {
         ":did": wipe.did.as_str(),
+        ":extent": wipe.extent.word(),
         ":step": wipe.step.word(),
         ":sessions": wipe.sessions.word(),
         ":report": wipe.report.to_string(),
         ":started": moment(wipe.started_at),
         ":changed": moment(wipe.changed_at),
+        ":due": moment(wipe.due_at),
     })?;
     Ok(())
 }
 
 fn read(row: &Row<'_>) -> Result<Wipe, AccountError> {
     let (step, report): (String, String) = (row.get("step")?, row.get("report")?);
-    let sessions: String = row.get("sessions")?;
+    let (extent, sessions): (String, String) = (row.get("extent")?, row.get("sessions")?);
     Ok(Wipe {
         did: did(row, "did")?,
+        extent: if extent == Extent::Here.word() { Extent::Here } else { Extent::Everything },
         step: step
             .parse()
             .map_err(|()| AccountError::Unreadable { what: "step of a wipe", found: step.clone() })?,
-        sessions: if sessions == "end" { SessionsAfter::End } else { SessionsAfter::Keep },
+        sessions: if sessions == SessionsAfter::End.word() { SessionsAfter::End } else { SessionsAfter::Keep },
         report: serde_json::from_str(&report)
             .map_err(|_| AccountError::Unreadable { what: "report of a wipe", found: report.clone() })?,
         started_at: micros(row, "started_at")?,
         changed_at: micros(row, "changed_at")?,
+        due_at: micros(row, "due_at")?,
     })
 }

@@ -103,8 +103,8 @@ impl OAuth {
         }
     }
 
-    /// Wakes whoever revokes.
-    pub(super) fn tell_ended(&self) {
+    /// Wakes whoever revokes: a session has been ended in the store.
+    pub fn tell_ended(&self) {
         self.0.ended.send_modify(|count| *count = count.wrapping_add(1));
     }
 

@@ -90,15 +90,21 @@ create table revocation (
 
 create index revocation_by_due on revocation (due_at);
 
--- One row: the newest wipe of a person's data. `step` is the next thing to do; `report` is JSON, what was done so far.
+-- One row: the newest wipe of a person's data. `step` is the next thing to do, not before `due_at`; `report` is JSON, what was
+-- done so far. `here` leaves the person's own repository as it is.
 create table wipe (
     did        text    primary key,
+    extent     text    not null check (extent in ('everything', 'here')),
     step       text    not null,
     sessions   text    not null check (sessions in ('keep', 'end')),
     report     text    not null,
     started_at integer not null,
-    changed_at integer not null
+    changed_at integer not null,
+    due_at     integer not null
 ) strict;
+
+-- Which wipes are to be gone on with?
+create index wipe_by_due on wipe (due_at) where step <> 'done';
 
 -- One row: a person whose data was wiped. What their repository said up to `rev` (a TID; null if it said nothing) and what
 -- was held of them up to `at` must not come back.

@@ -11,6 +11,7 @@ mod backup;
 mod browser;
 mod erase;
 mod error;
+mod holdings;
 mod keyring;
 mod pairing;
 mod report;
@@ -39,6 +40,7 @@ pub use backup::{LaterWipes, Migrated, Restored, backup, excluded, migrate, rest
 pub use browser::Browser;
 pub use erase::Held;
 pub use error::AccountError;
+pub use holdings::{HeldPairing, HeldReport, HeldSession, Holdings};
 pub use keyring::{CREDENTIAL, KeyPlace, KeyPlaces, KeyProblem, Keyring, KeyringError, VARIABLE};
 pub use pairing::{Collected, Granted, NewPairing, PAIRING_LASTS, PairingState};
 pub use revocation::{Revocation, RevocationId};

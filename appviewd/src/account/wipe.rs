@@ -383,7 +383,11 @@ fn read(row: &Row<'_>) -> Result<Wipe, AccountError> {
         step: step
             .parse()
             .map_err(|()| AccountError::Unreadable { what: "step of a wipe", found: step.clone() })?,
-        sessions: if sessions == SessionsAfter::End.word() { SessionsAfter::End } else { SessionsAfter::Keep },
+        sessions: if sessions == SessionsAfter::End.word() {
+            SessionsAfter::End
+        } else {
+            SessionsAfter::Keep
+        },
         report: serde_json::from_str(&report)
             .map_err(|_| AccountError::Unreadable { what: "report of a wipe", found: report.clone() })?,
         started_at: micros(row, "started_at")?,

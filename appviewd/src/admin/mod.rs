@@ -9,6 +9,7 @@ mod key;
 mod rebuild;
 mod socket;
 mod status;
+mod wipe;
 
 use appview_core::source::now;
 use appview_core::source::orders::NotFollowing;
@@ -21,10 +22,10 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::json;
 
-use crate::account::AccountStore;
 use crate::engine::Engine;
 use crate::renewal::Renewal;
 use crate::roster::{Roster, Word};
+use crate::wipe::Wiper;
 
 pub use client::{AdminError, Client};
 pub use socket::{Socket, SocketError};
@@ -38,16 +39,11 @@ struct Desk {
     /// None where files stand in for the network.
     renewal: Option<Renewal>,
     /// None where no accounts are kept.
-    accounts: Option<AccountStore>,
+    accounts: Option<Wiper>,
 }
 
 /// Everything that can be asked and ordered.
-pub fn routes(
-    engine: Engine,
-    roster: Roster,
-    renewal: Option<Renewal>,
-    accounts: Option<AccountStore>,
-) -> Router {
+pub fn routes(engine: Engine, roster: Roster, renewal: Option<Renewal>, accounts: Option<Wiper>) -> Router {
     Router::new()
         .route("/status", get(status))
         .route("/pause", post(pause))
@@ -57,6 +53,8 @@ pub fn routes(
         .route("/repo/{did}/untrack", post(untrack))
         .route("/repo/{did}/resync", post(resync))
         .route("/rebuild", post(rebuild::rebuild))
+        .route("/wipe/{did}", get(wipe::newest).post(wipe::begin))
+        .route("/wipe/{did}/look", get(wipe::look))
         .route("/keys", get(key::list))
         .route("/keys/{id}/revoke", post(key::revoke))
         .with_state(Desk { engine, roster, renewal, accounts })
@@ -134,6 +132,12 @@ async fn resync(State(desk): State<Desk>, Path(did): Path<String>) -> Result<Sta
 }
 
 impl Desk {
+    /// Who keeps accounts, and has them wiped.
+    fn accounts(&self) -> Result<&Wiper, Refusal> {
+        let message = "the daemon that serves from this folder keeps no accounts (--service-did)";
+        self.accounts.as_ref().ok_or_else(|| Refusal(StatusCode::NOT_FOUND, message.to_owned()))
+    }
+
     /// Has an order on disk before it is given: one that is followed and then forgotten would be worse than none.
     async fn say(&self, word: Word, did: &Did) -> Result<(), Refusal> {
         let (roster, whose) = (self.roster.clone(), did.clone());

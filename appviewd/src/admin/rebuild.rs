@@ -8,7 +8,9 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use futures_util::stream;
 
-use super::{Desk, Refusal};
+use super::{Desk, Refusal, fault};
+use crate::account::AccountError;
+use crate::wipe;
 
 /// `partial=true` swaps in what could be proven.
 pub(super) async fn rebuild(
@@ -19,8 +21,13 @@ pub(super) async fn rebuild(
         let message = "files stand in for the network here; rebuild from them, without the daemon".to_owned();
         return Err(Refusal(StatusCode::CONFLICT, message));
     };
-    // What is left out since the daemon began is left out here as well.
+    // What is left out or was wiped since the daemon began is left out here as well.
     renewal.asked.network.scope = desk.roster.scope();
+    if let Some(wiper) = &desk.accounts {
+        let exclusions =
+            wiper.store().run::<_, AccountError>(|store| store.exclusions()).await.map_err(fault)?;
+        renewal.asked.network.scope = wipe::scope(renewal.asked.network.scope, exclusions);
+    }
     let partial = parameters.iter().any(|(name, value)| name == "partial" && value == "true");
     let lines = stream::unfold(renewal.begin(partial), |mut told| async {
         let line = format!("{}\n", told.recv().await?.to_json());

@@ -19,7 +19,9 @@ use crate::http::Accounts;
 use crate::http::person::Terms;
 use crate::oauth::OAuth;
 use crate::publish::Publisher;
+use crate::roster::Roster;
 use crate::secret::Secret;
+use crate::wipe::{Terms as WipeTerms, Wiper};
 
 /// Does one of them.
 ///
@@ -116,6 +118,7 @@ impl Door {
         following: &Following,
         engine: &Engine,
         answering: SocketAddr,
+        roster: &Roster,
     ) -> Result<Option<Self>> {
         let wanted = &options.accounts;
         let secret = internal_secret(wanted)?;
@@ -165,9 +168,24 @@ impl Door {
             // Where files stand in for the network there is nobody to publish to.
             Answers::Network { .. } | Answers::Upstream(_) => None,
         };
+        let network = match &following.answers {
+            Answers::Network { network, .. } => Some(network.clone()),
+            Answers::Upstream(_) => None,
+        };
+        let directory = network.as_ref().map(|network| network.directory.clone());
+        let wiper = Wiper::new(WipeTerms {
+            store: store.clone(),
+            engine: engine.clone(),
+            network,
+            oauth: publisher.as_ref().map(|publisher| publisher.oauth().clone()),
+            roster: Some(roster.clone()),
+            clock: clock.clone(),
+        });
         let terms = Terms {
             store,
             publisher,
+            wiper,
+            directory,
             service: ServiceAuth::new(&terms, signers, clock.clone()),
             internal: secret,
             index: engine.index.clone(),

@@ -16,12 +16,11 @@ use appview_core::source::rebuild::{Anew, Asked, Progressed};
 use appview_core::source::relay::RelayUrl;
 use serde_json::Value as Json;
 
-use super::{collections, make_folder, network, outside};
+use super::{collections, make_folder, network, outside, scope};
 use crate::admin::{AdminError, Client};
-use crate::config::{DataDir, Format, NetworkAccess};
+use crate::config::{AccountDb, DataDir, Format, NetworkAccess};
 use crate::progress::Progress;
 use crate::renewal::Outcome;
-use crate::roster::Roster;
 
 /// Builds, compares, and swaps in what is whole, or what there is if `partial`; 1 if the two indexes differ or anything
 /// could not be proven.
@@ -33,7 +32,7 @@ pub fn run(
     partial: bool,
     directories: Vec<RelayUrl>,
     access: &NetworkAccess,
-    data: &DataDir,
+    (db, data): (&AccountDb, &DataDir),
     format: Format,
 ) -> Result<ExitCode> {
     make_folder(data)?;
@@ -42,7 +41,7 @@ pub fn run(
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outside = outside(access)?;
-    let network = network(access, data, &outside, &Roster::open(data.roster())?);
+    let network = network(access, data, &outside, scope(data, db)?);
     let asked = Asked { network, directories, collections: collections()?, orders: Orders::default() };
     let outcome = runtime.block_on(rebuild(&data.index(), asked, partial))?.to_json();
     tell(&outcome, format)

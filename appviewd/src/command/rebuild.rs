@@ -8,12 +8,12 @@ use anyhow::{Error, Result, bail};
 use appview_core::index::{Index, IndexWriter};
 use appview_core::record::Catalog;
 use appview_core::source::now;
-use appview_core::source::replay::{Identities, RepoFolder, prove_export};
+use appview_core::source::replay::{Identities, ReplayError, RepoFolder, prove_export};
 use appview_core::sync::{Change, Scope};
 use serde_json::{Value as Json, json};
 
-use super::{identities, make_folder, offline, replay};
-use crate::config::{DataDir, Format, SavedUpstream};
+use super::{identities, make_folder, offline, replay, scope};
+use crate::config::{AccountDb, DataDir, Format, SavedUpstream};
 use crate::progress::Progress;
 
 /// Most reasons that an error lists.
@@ -29,10 +29,11 @@ pub fn run(
     from: &Path,
     partial: bool,
     upstream: &SavedUpstream,
-    data: &DataDir,
+    (db, data): (&AccountDb, &DataDir),
     format: Format,
 ) -> Result<ExitCode> {
     make_folder(data)?;
+    let scope = scope(data, db)?;
     let path = data.index();
     let before = fingerprint(&path).ok();
     let mut played = None;
@@ -40,13 +41,13 @@ pub fn run(
     if from.is_dir() {
         let identities = identities(&upstream.identities)?;
         Index::rebuild(&path, Catalog::builtin()?, |writer| {
-            failed = from_exports(writer, from, &identities)?;
+            failed = from_exports(writer, from, &identities, &scope)?;
             accept(&failed, partial)
         })?;
     } else {
         let upstream = offline(upstream)?;
         Index::rebuild(&path, Catalog::builtin()?, |writer| {
-            let outcome = replay::play(writer, from, upstream)?;
+            let outcome = replay::play(writer, from, upstream, scope)?;
             failed = outcome.shortcomings();
             played = Some(outcome);
             accept(&failed, partial)
@@ -101,7 +102,12 @@ fn accept(failed: &[Error], partial: bool) -> Result<()> {
 }
 
 /// Proves and writes every export; gives back why some could not be.
-fn from_exports(writer: &mut IndexWriter, folder: &Path, identities: &Identities) -> Result<Vec<Error>> {
+fn from_exports(
+    writer: &mut IndexWriter,
+    folder: &Path,
+    identities: &Identities,
+    scope: &Scope,
+) -> Result<Vec<Error>> {
     let cars = RepoFolder::new(folder).cars()?;
     if cars.is_empty() {
         bail!("{} holds no .car files; name a folder of exports, or a recording", folder.display());
@@ -109,11 +115,13 @@ fn from_exports(writer: &mut IndexWriter, folder: &Path, identities: &Identities
     let mut progress = Progress::start("rebuilt", "repositories", Some(cars.len() as u64));
     let (mut records, mut failed) = (0, Vec::new());
     for (done, car) in (1..).zip(&cars) {
-        match prove_export(car, identities, &Scope::default()) {
+        match prove_export(car, identities, scope) {
             Ok((repo, _)) => {
                 let applied = writer.apply(&[Change::Repo(repo)], &[], now())?;
                 records += applied.created;
             }
+            // The index is whole without it.
+            Err(error @ ReplayError::LeftOut { .. }) => tracing::info!(%error, "passed over"),
             Err(error) => failed.push(error.into()),
         }
         progress.tell(done, || format!(", {records} records"));

@@ -14,8 +14,8 @@ use appview_core::sync::{Followed, Hosting, Proof, Scope};
 use appview_core::syntax::Did;
 use serde_json::{Map, Value as Json, json};
 
-use super::{offline, open};
-use crate::config::{DataDir, Format, SavedUpstream};
+use super::{offline, open, scope};
+use crate::config::{AccountDb, DataDir, Format, SavedUpstream};
 use crate::progress::Progress;
 
 /// Plays `frames` into the index, and tells what came of it.
@@ -23,11 +23,17 @@ use crate::progress::Progress;
 /// # Errors
 ///
 /// A file cannot be read, the recording is damaged, or the index cannot be written. What was played before is kept.
-pub fn run(frames: &Path, upstream: &SavedUpstream, data: &DataDir, format: Format) -> Result<ExitCode> {
+pub fn run(
+    frames: &Path,
+    upstream: &SavedUpstream,
+    db: &AccountDb,
+    data: &DataDir,
+    format: Format,
+) -> Result<ExitCode> {
     let upstream = offline(upstream)?;
     let index = open(data)?;
     let mut writer = index.writer(Catalog::builtin()?)?;
-    let played = play(&mut writer, frames, upstream)?;
+    let played = play(&mut writer, frames, upstream, scope(data, db)?)?;
     drop(writer);
     let fingerprint = index.fingerprint()?.to_string();
     let mut out = std::io::stdout().lock();
@@ -54,11 +60,16 @@ pub(super) struct Played {
 }
 
 /// Plays a recording with any writer.
-pub(super) fn play(writer: &mut IndexWriter, frames: &Path, upstream: impl Upstream) -> Result<Played> {
+pub(super) fn play(
+    writer: &mut IndexWriter,
+    frames: &Path,
+    upstream: impl Upstream,
+    scope: Scope,
+) -> Result<Played> {
     let explain = || format!("{} cannot be played; `appviewd record` writes recordings", frames.display());
     let mut recording = Recording::open(frames).with_context(explain)?;
     let mut progress = Progress::start("replayed", "frames", None);
-    let outcome = replay::play(&mut recording, writer, upstream, Scope::default(), |tally| {
+    let outcome = replay::play(&mut recording, writer, upstream, scope, |tally| {
         progress.tell(tally.frames, || format!(", {} commits proven", tally.commits));
     });
     let outcome = match outcome {

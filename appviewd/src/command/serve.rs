@@ -21,6 +21,7 @@ use crate::http::{self, Answering, App, Seats, Subscribers};
 use crate::meter::Meter;
 use crate::renewal::{Loan, Renewal};
 use crate::roster::{Roster, Word};
+use crate::wipe;
 
 /// How long a server may take to answer what cannot be asked twice.
 const SPENDING: Duration = Duration::from_secs(15);
@@ -105,7 +106,8 @@ pub fn run(options: &config::Serve) -> Result<ExitCode> {
             feed: options.feed,
             access: options.access.clone(),
         };
-        let accounts = account::Door::open(options, &following, &engine, queries.local_addr()?).await?;
+        let accounts =
+            account::Door::open(options, &following, &engine, queries.local_addr()?, &roster).await?;
         let doors = Doors { queries, metrics, operator: Some((operator, roster)), accounts };
         serve(engine, following, doors, limits, stop_when_interrupted()).await
     });
@@ -161,7 +163,7 @@ fn answers(
         let files = super::files(identities, upstream.repos.as_deref())?;
         return Ok(Answers::Upstream(Box::new(files)));
     }
-    let network = network(&upstream.network, &options.data, outside, roster);
+    let network = network(&upstream.network, &options.data, outside, roster.scope());
     Ok(Answers::Network { network, collections: collections()? })
 }
 
@@ -193,6 +195,11 @@ pub async fn serve(
         let router = http::internal_routes(accounts);
         answering.spawn(http::serve(listener, router, Seats::unlimited(), closed.clone()));
     }
+    let wiper = accounts.as_ref().map(|accounts| accounts.wiper().clone());
+    if let Some(wiper) = wiper.clone() {
+        let stopped = closed.clone();
+        answering.spawn(async move { wiper.run(stopped).await });
+    }
     if let Some(store) = store.clone() {
         answering.spawn(keep(store, following.outside.clock.clone(), closed.clone()));
     }
@@ -213,16 +220,20 @@ pub async fn serve(
     if let Some((listener, roster)) = doors.operator {
         let path = engine.index.path().into();
         let renewal = following.asked().map(|asked| Renewal { path, asked, loans });
-        let router = admin::routes(engine.clone(), roster, renewal, store);
+        let router = admin::routes(engine.clone(), roster, renewal, wiper);
         answering.spawn(http::serve(listener, router, Seats::unlimited(), closed));
     }
+    let whole = following.scope.clone();
     let following = async {
         let mut next = Some(following);
         while let Some(mut following) = next {
-            // An operator may have spoken since the last time.
+            // An operator may have spoken since the last time, and people may have had their data wiped.
+            following.scope = roster.as_ref().map_or_else(|| whole.clone(), Roster::scope);
             if let Some(roster) = &roster {
-                following.scope = roster.scope();
                 following.tracked.extend(roster.all(Word::Track));
+            }
+            if let Some(store) = &store {
+                following.scope = wipe::scope(following.scope, store.exclusions()?);
             }
             next = following.again();
             writer.set_feed_retention(limits.feed.retention());

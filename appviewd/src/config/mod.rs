@@ -169,6 +169,8 @@ pub enum Command {
         #[command(flatten)]
         upstream: SavedUpstream,
         #[command(flatten)]
+        db: AccountDb,
+        #[command(flatten)]
         data: DataDir,
         #[command(flatten)]
         format: Format,
@@ -204,6 +206,8 @@ pub enum Command {
         /// From a file of frames: folder of exports that stand in for every PDS.
         #[arg(long, value_name = "DIR", env = "APPVIEWD_REPOS")]
         repos: Option<PathBuf>,
+        #[command(flatten)]
+        db: AccountDb,
         #[command(flatten)]
         data: DataDir,
         #[command(flatten)]
@@ -248,6 +252,30 @@ pub enum Command {
     Key {
         #[command(subcommand)]
         what: Key,
+    },
+    /// Wipe all that is somebody's: the records in their repository, the rows of the index, and what is held of them here.
+    ///
+    /// A running daemon does it, and goes on with it by itself after whatever interrupts it: this command only asks how it goes. Records
+    /// of others that name the person are theirs and stay. Exits with 1 if it has to wait for something.
+    #[command(after_help = "Examples:  appviewd wipe did:plc:example --dry-run\n           \
+                            appviewd wipe did:plc:example --end-sessions\n           \
+                            appviewd wipe did:plc:example --only-here")]
+    Wipe {
+        /// Whose.
+        did: Did,
+        /// Tell what there is, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Sign them out of every browser as the last step, and give up the tokens that were used to publish for them.
+        #[arg(long)]
+        end_sessions: bool,
+        /// Erase what is held here, sessions too, and leave their repository as it is: it is not shown until they sign in again.
+        #[arg(long)]
+        only_here: bool,
+        #[command(flatten)]
+        data: DataDir,
+        #[command(flatten)]
+        format: Format,
     },
     /// Check that the index is sound.
     ///

@@ -71,35 +71,6 @@ impl Publisher {
         }
     }
 
-    /// Has a whole repository proven anew, and waits until it is. Its feed tells what has gone.
-    pub async fn prove_anew(&self, did: &Did) {
-        let mut pace = tokio::time::interval(STRETCH / 4);
-        let orders = &self.0.engine.orders;
-        let asked = async {
-            orders.send(Input::Track(did.clone())).await?;
-            orders.send(Input::Doubt(did.clone())).await
-        };
-        let began = self.0.network.clock.now();
-        if asked.await.is_err() {
-            // Nothing is followed at this moment.
-            return std::future::pending().await;
-        }
-        loop {
-            pace.tick().await;
-            let (index, did) = (self.0.engine.index.clone(), did.clone());
-            let read =
-                tokio::task::spawn_blocking(move || index.reader().ok()?.followed(&did).ok().flatten());
-            let followed = read.await.ok().flatten();
-            let is_proven = followed.is_some_and(|followed| {
-                followed.state.proof != Proof::Desynchronized
-                    && followed.watch.proven_at.is_some_and(|at| at >= began)
-            });
-            if is_proven {
-                return;
-            }
-        }
-    }
-
     async fn try_to_show(&self, did: &Did, path: &RepoPath, least: Option<Tid>) -> Result<(), Unproven> {
         let (pulse, orders) = (&self.0.engine.pulse, &self.0.engine.orders);
         let mut newest = pulse.feed();

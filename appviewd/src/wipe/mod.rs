@@ -17,6 +17,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use appview_core::index::{IndexError, IndexReader};
 use appview_core::record::NAMESPACE;
 use appview_core::source::clock::Clock;
 use appview_core::source::network::Network;
@@ -79,13 +80,16 @@ impl fmt::Debug for Wiper {
     }
 }
 
-/// Why the console's wish was not carried out. It may be repeated.
+/// Why something cannot be done at this moment. It may be repeated.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum PurgeError {
+pub enum WipeError {
     /// The account store.
     #[error(transparent)]
     Account(#[from] AccountError),
+    /// The index.
+    #[error(transparent)]
+    Index(#[from] IndexError),
     /// The index takes no orders at this moment.
     #[error(transparent)]
     NotFollowing(#[from] NotFollowing),
@@ -124,6 +128,12 @@ impl Wiper {
     #[must_use]
     pub fn new(terms: Terms) -> Self {
         Self(Arc::new(Inner { terms, wished: watch::Sender::new(0) }))
+    }
+
+    /// What is kept.
+    #[must_use]
+    pub fn store(&self) -> &AccountStore {
+        &self.0.terms.store
     }
 
     /// Begins a wipe, or has the one go on that is not done. It is on disk when this returns, and done later.
@@ -181,7 +191,7 @@ impl Wiper {
     /// # Errors
     ///
     /// The store or the index cannot be read.
-    pub async fn look(&self, did: &Did) -> Result<Look, AccountError> {
+    pub async fn look(&self, did: &Did) -> Result<Look, WipeError> {
         let (repo, repo_unknown) = match self.count_records(did).await {
             Ok(counts) => (counts, None),
             Err(why) => (BTreeMap::new(), Some(why)),
@@ -191,7 +201,7 @@ impl Wiper {
             None => false,
         };
         let (index, owner) = (self.rows(did).await?, did.clone());
-        let account = self.0.terms.store.run(move |store| store.held(&owner)).await?;
+        let account = self.0.terms.store.run::<_, AccountError>(move |store| store.held(&owner)).await?;
         Ok(Look { repo, repo_unknown, has_session, index, account })
     }
 
@@ -200,21 +210,22 @@ impl Wiper {
     ///
     /// # Errors
     ///
-    /// [`PurgeError`].
-    pub async fn purge(&self, did: &Did) -> Result<u64, PurgeError> {
+    /// [`WipeError`].
+    pub async fn purge(&self, did: &Did) -> Result<u64, WipeError> {
         let now = self.now();
         // Where its PDS does not tell how far the repository is, it is not further than this moment.
         let rev = self.latest_rev(did).await.unwrap_or_else(|| Tid::from_micros(now, 0));
         let rows = self.rows(did).await?;
         let exclusion = Exclusion { did: did.clone(), rev: Some(rev), at: now, shown: Shown::Since };
-        self.0.terms.store.run(move |store| store.exclude(&exclusion)).await?;
+        self.0.terms.store.run::<_, AccountError>(move |store| store.exclude(&exclusion)).await?;
         self.0.terms.engine.orders.send(Input::Wipe { did: did.clone(), until: rev }).await?;
         // What the repository still has is proven and shown anew.
         if !self.rows_are_gone(did, rows).await? || !self.clear_index_log().await? {
-            return Err(PurgeError::StillHeld);
+            return Err(WipeError::StillHeld);
         }
         let owner = did.clone();
-        self.0.terms.store.run(move |store| store.erase(&owner, SessionsAfter::Keep, now)).await?;
+        let erase = move |store: &AccountStore| store.erase(&owner, SessionsAfter::Keep, now);
+        self.0.terms.store.run::<_, AccountError>(erase).await?;
         Ok(rows)
     }
 
@@ -251,10 +262,12 @@ impl Wiper {
 
     async fn due(&self) -> Vec<Wipe> {
         let now = self.now();
-        self.0.terms.store.run(move |store| store.due_wipes(now)).await.unwrap_or_else(|error: AccountError| {
-            tracing::error!(%error, "wipes cannot be read");
-            Vec::new()
-        })
+        self.0.terms.store.run(move |store| store.due_wipes(now)).await.unwrap_or_else(
+            |error: AccountError| {
+                tracing::error!(%error, "wipes cannot be read");
+                Vec::new()
+            },
+        )
     }
 
     fn tell_wished(&self) {
@@ -265,18 +278,26 @@ impl Wiper {
         self.0.terms.clock.now()
     }
 
-    /// Rows that the index has of somebody.
-    async fn rows(&self, did: &Did) -> Result<u64, AccountError> {
-        let (index, did) = (self.0.terms.engine.index.clone(), did.clone());
-        let read = tokio::task::spawn_blocking(move || index.reader()?.held(&did));
-        match read.await {
-            Ok(rows) => rows.map_err(AccountError::Index),
-            Err(_) => Err(AccountError::Ended),
+    /// Asks the index something.
+    async fn index<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&IndexReader) -> Result<T, IndexError> + Send + 'static,
+    ) -> Result<T, WipeError> {
+        let index = self.0.terms.engine.index.clone();
+        match tokio::task::spawn_blocking(move || ask(&index.reader()?)).await {
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(AccountError::Ended.into()),
         }
     }
 
+    /// Rows that the index has of somebody.
+    async fn rows(&self, did: &Did) -> Result<u64, WipeError> {
+        let did = did.clone();
+        self.index(move |reader| reader.held(&did)).await
+    }
+
     /// Waits until the index has let go of somebody's rows: it has none, or the repository was proven anew.
-    async fn rows_are_gone(&self, did: &Did, before: u64) -> Result<bool, AccountError> {
+    async fn rows_are_gone(&self, did: &Did, before: u64) -> Result<bool, WipeError> {
         if before == 0 {
             return Ok(true);
         }
@@ -298,31 +319,31 @@ impl Wiper {
     }
 
     /// Whether nothing is held that was held before a wipe: no rows, or rows of a repository proven since.
-    async fn is_let_go(&self, did: &Did) -> Result<bool, AccountError> {
-        if self.rows(did).await? == 0 {
+    async fn is_let_go(&self, did: &Did) -> Result<bool, WipeError> {
+        let owner = did.clone();
+        let (rows, state) =
+            self.index(move |reader| Ok((reader.held(&owner)?, reader.repo_state(&owner)?))).await?;
+        if rows == 0 {
             return Ok(true);
         }
-        let (index, owner) = (self.0.terms.engine.index.clone(), did.clone());
-        let head = tokio::task::spawn_blocking(move || {
-            Ok(index.reader()?.repo_state(&owner)?.and_then(|state| state.head))
-        });
-        let head = head.await.map_err(|_| AccountError::Ended)?.map_err(AccountError::Index)?;
         let owner = did.clone();
-        let until = self.0.terms.store.run(move |store| store.exclusion(&owner)).await?;
-        let until = until.filter(|until| until.shown == Shown::Since).and_then(|until| until.rev);
+        let exclusion =
+            self.0.terms.store.run::<_, AccountError>(move |store| store.exclusion(&owner)).await?;
+        let until = exclusion.filter(|exclusion| exclusion.shown == Shown::Since).and_then(|found| found.rev);
+        let head = state.and_then(|state| state.head);
         Ok(head.zip(until).is_some_and(|(head, until)| head.rev >= until))
     }
 
     /// Empties the index's log; whether that could be done.
-    async fn clear_index_log(&self) -> Result<bool, AccountError> {
+    async fn clear_index_log(&self) -> Result<bool, WipeError> {
         const TRIES: u32 = 20;
         for _ in 0..TRIES {
             let index = self.0.terms.engine.index.clone();
-            let cleared = tokio::task::spawn_blocking(move || index.clear_log());
-            match cleared.await.map_err(|_| AccountError::Ended)? {
-                Ok(()) => return Ok(true),
-                Err(appview_core::index::IndexError::Busy { .. }) => tokio::time::sleep(PACE / 4).await,
-                Err(error) => return Err(AccountError::Index(error)),
+            match tokio::task::spawn_blocking(move || index.clear_log()).await {
+                Ok(Ok(())) => return Ok(true),
+                Ok(Err(IndexError::Busy { .. })) => tokio::time::sleep(PACE / 4).await,
+                Ok(Err(error)) => return Err(error.into()),
+                Err(_) => return Err(AccountError::Ended.into()),
             }
         }
         Ok(false)
@@ -338,7 +359,8 @@ impl Wiper {
     /// How many records a person's repository has, by collection; or why that is not known.
     async fn count_records(&self, did: &Did) -> Result<BTreeMap<String, u64>, String> {
         let network = self.0.terms.network.as_ref().ok_or("files stand in for the network here")?;
-        let identity = network.directory.resolve(did, Freshness::Fresh).await.map_err(|error| error.to_string())?;
+        let identity =
+            network.directory.resolve(did, Freshness::Fresh).await.map_err(|error| error.to_string())?;
         let pds = identity.pds().ok_or("the did document names no pds")?;
         let hosts = network.hosts.with(Urgency::Live);
         let mut counts = BTreeMap::new();

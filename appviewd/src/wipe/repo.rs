@@ -48,6 +48,7 @@ impl Work {
             let Some(home) = self.home().await? else {
                 // There is no repository, and so nothing in it.
                 self.report.rev = None;
+                self.moved();
                 return Ok(WipeStep::Index);
             };
             for collection in self.collections(&home).await? {
@@ -72,7 +73,8 @@ impl Work {
         for collection in self.collections(&home).await? {
             let (mut left, mut cursor) = (0_u64, None);
             loop {
-                let page = home.hosts.record_keys(&home.pds, &self.wipe.did, &collection, cursor.as_deref()).await;
+                let page =
+                    home.hosts.record_keys(&home.pds, &self.wipe.did, &collection, cursor.as_deref()).await;
                 let (keys, next) = page.map_err(|error| self.unanswered(Some(&collection), &error))?;
                 left = left.saturating_add(keys.len() as u64);
                 cursor = next;
@@ -124,7 +126,9 @@ impl Work {
                 return Ok(());
             }
             if keys == before {
-                return Err(self.retry(Some(collection), "the pds goes on listing what it has deleted".to_owned()));
+                return Err(
+                    self.retry(Some(collection), "the pds goes on listing what it has deleted".to_owned())
+                );
             }
             match self.delete(collection, &keys).await? {
                 Deleted::Gone(gone) => {

@@ -10,7 +10,7 @@ use appview_core::source::pump::Input;
 use appview_core::syntax::{Did, Nsid, Tid};
 
 use super::report::{Report, Seen, Wait};
-use super::{Wiper, stored};
+use super::{WipeError, Wiper, stored};
 use crate::account::{AccountError, AccountStore, Exclusion, Extent, SessionsAfter, Shown, Wipe, WipeStep};
 
 const SECOND: u64 = 1_000_000;
@@ -23,13 +23,13 @@ const ROUNDS: u32 = 3;
 pub(super) enum Halt {
     /// It has to wait until this moment.
     Wait(Wait, u64),
-    /// The account store or the index is of no use at this moment.
-    Store(AccountError),
+    /// Something of ours is of no use at this moment.
+    Failed(WipeError),
 }
 
-impl From<AccountError> for Halt {
-    fn from(error: AccountError) -> Self {
-        Self::Store(error)
+impl<E: Into<WipeError>> From<E> for Halt {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
     }
 }
 
@@ -51,6 +51,7 @@ impl Work {
 
     /// Goes as far as it can; gives back whose it was.
     pub(super) async fn run(mut self) -> Did {
+        self.report.waits = None;
         while self.wipe.step != WipeStep::Done {
             let next = match self.wipe.step {
                 WipeStep::Repo => self.repo().await,
@@ -63,7 +64,7 @@ impl Work {
             let saved = match next {
                 Ok(step) => {
                     self.wipe.step = step;
-                    self.save().await
+                    self.save().await.map_err(WipeError::from)
                 }
                 Err(Halt::Wait(wait, until)) => {
                     self.report.waits = Some(wait);
@@ -71,7 +72,7 @@ impl Work {
                     let _ = self.save().await;
                     break;
                 }
-                Err(Halt::Store(error)) => Err(error),
+                Err(Halt::Failed(error)) => Err(error),
             };
             if let Err(error) = saved {
                 self.put_off(error).await;
@@ -85,9 +86,9 @@ impl Work {
     }
 
     /// The store fails: later, if that much can be written.
-    async fn put_off(&mut self, error: AccountError) {
+    async fn put_off(&mut self, error: WipeError) {
         // Somebody has begun another one in its place.
-        if matches!(error, AccountError::Overtaken { .. }) {
+        if matches!(error, WipeError::Account(AccountError::Overtaken { .. })) {
             return;
         }
         tracing::error!(%error, "a wipe cannot go on");
@@ -102,7 +103,7 @@ impl Work {
         self.wipe.changed_at = self.wiper.now();
         let wipe = self.wipe.clone();
         fail::fail_point!("wipe::before-save");
-        self.wiper.0.terms.store.run(move |store| store.save_wipe(&wipe)).await?;
+        self.wiper.0.terms.store.run::<_, AccountError>(move |store| store.save_wipe(&wipe)).await?;
         fail::fail_point!("wipe::after-save");
         Ok(())
     }
@@ -148,7 +149,7 @@ impl Work {
         };
         let rows = self.wiper.rows(&did).await?;
         // First what must not come back, then the erasure: a crash in between leaves the one without the other, and is mended.
-        self.wiper.0.terms.store.run(move |store| store.exclude(&exclusion)).await?;
+        self.wiper.0.terms.store.run::<_, AccountError>(move |store| store.exclude(&exclusion)).await?;
         fail::fail_point!("wipe::excluded");
         if self.wiper.0.terms.engine.orders.send(order).await.is_err() {
             return Err(self.retry(None, "nothing is followed at this moment".to_owned()));
@@ -187,7 +188,7 @@ impl Work {
         };
         let index = self.wiper.rows(&self.wipe.did).await?;
         let did = self.wipe.did.clone();
-        let held = self.wiper.0.terms.store.run(move |store| store.held(&did)).await?;
+        let held = self.wiper.0.terms.store.run::<_, AccountError>(move |store| store.held(&did)).await?;
         let account = held.keys.saturating_add(held.pairings).saturating_add(held.audit);
         let account = account.saturating_add(held.reports) as u64;
         let seen = Seen { at: self.wiper.now(), repo, index, account };
@@ -210,7 +211,9 @@ impl Work {
         if self.refused.is_empty() {
             return Err(self.retry(None, "something new was written meanwhile".to_owned()));
         }
-        let why = "the session does not let this service delete these; delete them elsewhere, or sign in again".to_owned();
+        let why =
+            "the session does not let this service delete these; delete them elsewhere, or sign in again"
+                .to_owned();
         Err(self.wait(Wait::Permission, None, why))
     }
 

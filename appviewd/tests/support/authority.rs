@@ -91,6 +91,36 @@ pub enum Fault {
     PdsBroken,
     /// The PDS does what it is asked, and its answer is lost.
     PdsLost,
+    /// The PDS wants to be left alone for a second, again and again.
+    RateLimited,
+    /// The PDS takes no commit of several deletions.
+    NoBatches,
+    /// The PDS lets nobody write to a collection that has no lexicon here.
+    ScopeMissing,
+}
+
+/// How one request to a PDS is interrupted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interruption {
+    /// 429, and when to come back.
+    Limited,
+    /// 500.
+    Broken,
+    /// The connection breaks off before anything is done.
+    CutOff,
+}
+
+impl Interruption {
+    fn answer(self) -> Response {
+        match self {
+            Self::Limited => {
+                let body = axum::Json(json!({"error": "RateLimitExceeded", "message": "slow down"}));
+                (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "1")], body).into_response()
+            }
+            Self::Broken => pds_error(500, "InternalServerError", "Internal Server Error"),
+            Self::CutOff => lost(),
+        }
+    }
 }
 
 /// A request that arrived.
@@ -128,6 +158,10 @@ struct Records {
     heard: Vec<Heard>,
     nonces: u64,
     jtis: BTreeSet<String>,
+    /// What is answered to the requests of a PDS that come next but so many.
+    planned: Option<(usize, Interruption)>,
+    /// How many requests a PDS was asked.
+    asked: usize,
     pushed: BTreeMap<String, BTreeMap<String, String>>,
     codes: BTreeMap<String, Code>,
     sessions: Vec<Session>,
@@ -200,6 +234,31 @@ impl Authority {
 
     pub fn go_right(&self) {
         self.state().faults.clear();
+    }
+
+    /// Interrupts one of the requests to the PDS that come: the one after so many.
+    pub fn interrupt(&self, after: usize, how: Interruption) {
+        self.state().planned = Some((after, how));
+    }
+
+    /// Whether the interruption that was planned is still to come.
+    pub fn is_to_be_interrupted(&self) -> bool {
+        self.state().planned.is_some()
+    }
+
+    fn next_fault(&self) -> Option<Interruption> {
+        let mut state = self.state();
+        state.asked += 1;
+        match state.planned? {
+            (0, how) => {
+                state.planned = None;
+                Some(how)
+            }
+            (more, how) => {
+                state.planned = Some((more - 1, how));
+                None
+            }
+        }
     }
 
     fn is(&self, fault: Fault) -> bool {
@@ -288,7 +347,15 @@ async fn hear(State(authority): State<Authority>, request: Request, next: Next) 
     };
     let token = heard.authorization.as_deref().and_then(|text| text.strip_prefix("DPoP ")).map(str::to_owned);
     authority.state().heard.push(heard);
-    let needs_proof = path.starts_with("/oauth/") || path.starts_with("/xrpc/");
+    // What everyone may read needs none.
+    let is_open = path.ends_with(".describeRepo") || path.ends_with(".listRecords");
+    let needs_proof =
+        (path.starts_with("/oauth/") || path.starts_with("/xrpc/")) && !(is_open && token.is_none());
+    if path.starts_with("/xrpc/")
+        && let Some(fault) = authority.next_fault()
+    {
+        return fault.answer();
+    }
     if needs_proof && let Some(refused) = authority.refuse(&parts, proof.as_ref(), token.as_deref()) {
         return refused;
     }
@@ -349,13 +416,22 @@ impl Authority {
             let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes());
             URL_SAFE_NO_PAD.encode(hash)
         });
-        assert_eq!(claims.get("ath").and_then(Json::as_str), ath.as_deref(), "a hash of the token, and only of it");
+        assert_eq!(
+            claims.get("ath").and_then(Json::as_str),
+            ath.as_deref(),
+            "a hash of the token, and only of it"
+        );
         let jti = claims["jti"].as_str().unwrap().to_owned();
         assert!(self.state().jtis.insert(jti), "a proof is sent once");
         let expected = format!("nonce-{}", self.state().nonces);
         if self.is(Fault::NonceNever) || claims.get("nonce").and_then(Json::as_str) != Some(&expected) {
             let nonce = if self.is(Fault::NonceNever) { self.nonce() } else { expected };
-            return Some(refusal(is_resource, if is_resource { 401 } else { 400 }, "use_dpop_nonce", Some(nonce)));
+            return Some(refusal(
+                is_resource,
+                if is_resource { 401 } else { 400 },
+                "use_dpop_nonce",
+                Some(nonce),
+            ));
         }
         None
     }
@@ -377,7 +453,8 @@ fn refusal(is_resource: bool, status: u16, name: &str, nonce: Option<String>) ->
 
 /// An answer that breaks off.
 fn lost() -> Response {
-    let broken = futures_util::stream::iter([Ok(Bytes::from_static(b"{")), Err(std::io::Error::other("cut off"))]);
+    let broken =
+        futures_util::stream::iter([Ok(Bytes::from_static(b"{")), Err(std::io::Error::other("cut off"))]);
     ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(broken)).into_response()
 }
 
@@ -397,14 +474,17 @@ fn document(authority: &Authority, json: Json) -> Response {
 async fn resource(State(authority): State<Authority>) -> Response {
     let url = authority.url();
     let servers = if authority.is(Fault::TwoServers) { json!([url, url]) } else { json!([url]) };
-    let resource = if authority.is(Fault::OtherResource) { json!("https://evil.example") } else { json!(url) };
+    let resource =
+        if authority.is(Fault::OtherResource) { json!("https://evil.example") } else { json!(url) };
     document(&authority, json!({"resource": resource, "authorization_servers": servers}))
 }
 
 async fn server(State(authority): State<Authority>) -> Response {
     let url = authority.url();
-    let issuer = if authority.is(Fault::OtherIssuer) { "https://evil.example".to_owned() } else { url.clone() };
-    let token = if authority.is(Fault::TokenUnreachable) { "http://127.0.0.1:1".to_owned() } else { url.clone() };
+    let issuer =
+        if authority.is(Fault::OtherIssuer) { "https://evil.example".to_owned() } else { url.clone() };
+    let token =
+        if authority.is(Fault::TokenUnreachable) { "http://127.0.0.1:1".to_owned() } else { url.clone() };
     let mut metadata = json!({
         "issuer": issuer,
         "authorization_endpoint": format!("{url}/oauth/authorize"),
@@ -494,7 +574,10 @@ impl Authority {
         let Code { did, pushed, key: bound } = state.codes.remove(&asked["code"])?;
         let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, asked["code_verifier"].as_bytes());
         assert_eq!(URL_SAFE_NO_PAD.encode(hash), pushed["code_challenge"]);
-        assert_eq!((&asked["redirect_uri"], &asked["client_id"]), (&pushed["redirect_uri"], &pushed["client_id"]));
+        assert_eq!(
+            (&asked["redirect_uri"], &asked["client_id"]),
+            (&pushed["redirect_uri"], &pushed["client_id"])
+        );
         assert_eq!(key, bound, "the same key as before");
         state.made += 1;
         let number = state.made;
@@ -519,8 +602,10 @@ impl Authority {
         let mut state = self.state();
         state.made += 1;
         let (number, token) = (state.made, &asked["refresh_token"]);
-        let session =
-            state.sessions.iter_mut().find(|session| session.refresh == *token || session.used.contains(token))?;
+        let session = state
+            .sessions
+            .iter_mut()
+            .find(|session| session.refresh == *token || session.used.contains(token))?;
         if session.used.contains(token) || session.key != key || session.is_over {
             session.is_over = true;
             return None;
@@ -580,18 +665,95 @@ async fn service(
     }
 }
 
+/// What everyone may read.
+fn read(authority: &Authority, method: &str, query: &str) -> Response {
+    let query = form(query);
+    let town = authority.town();
+    let world = town.world();
+    let did = &query["repo"];
+    if !world.dids().any(|known| **known == **did) {
+        return pds_error(400, "InvalidRequest", "Could not find user");
+    }
+    let records = world.records(did);
+    if method == "describeRepo" {
+        let collections: BTreeSet<_> = records.keys().map(|path| path.split('/').next().unwrap()).collect();
+        return axum::Json(json!({"did": did, "handle": "a.test", "collections": collections}))
+            .into_response();
+    }
+    let limit: usize = query["limit"].parse().unwrap();
+    let prefix = format!("{}/", query["collection"]);
+    let before = query.get("cursor").map(|cursor| format!("{prefix}{cursor}"));
+    let found = records.iter().rev().filter(|(path, _)| {
+        path.starts_with(&prefix) && before.as_ref().is_none_or(|before| path.as_str() < before.as_str())
+    });
+    let found: Vec<Json> = found
+        .take(limit)
+        .map(|(path, cid)| json!({"uri": format!("at://{did}/{path}"), "cid": cid.to_string(), "value": {}}))
+        .collect();
+    let last =
+        found.last().map(|record| record["uri"].as_str().unwrap().rsplit('/').next().unwrap().to_owned());
+    let mut listed = json!({"records": found});
+    if let Some(last) = last {
+        listed["cursor"] = json!(last);
+    }
+    axum::Json(listed).into_response()
+}
+
+impl Authority {
+    /// Deletes together what is asked to be deleted, all or nothing.
+    fn apply_writes(&self, did: &str, asked: &Json) -> Response {
+        let writes = asked["writes"].as_array().unwrap();
+        if writes.len() > 200 {
+            return pds_error(400, "InvalidRequest", "Too many writes. Max: 200");
+        }
+        if self.is(Fault::NoBatches) {
+            return pds_error(400, "InvalidRequest", "Could not find a record with key");
+        }
+        let town = self.town();
+        let mut deletes = Vec::new();
+        for write in writes {
+            assert_eq!(
+                write["$type"], "com.atproto.repo.applyWrites#delete",
+                "nothing else is done by a wipe"
+            );
+            let (collection, rkey) = (write["collection"].as_str().unwrap(), write["rkey"].as_str().unwrap());
+            assert!(collection.starts_with("dev.cocore."), "{collection}");
+            if !town.world().records(did).contains_key(&format!("{collection}/{rkey}")) {
+                return pds_error(500, "InternalServerError", "Could not find a record with key");
+            }
+            deletes.push(Write::delete(collection, rkey));
+        }
+        town.commit(&did.into(), deletes);
+        if self.is(Fault::PdsLost) {
+            return lost();
+        }
+        let world = town.world();
+        let head = world.head(did);
+        axum::Json(json!({"commit": {"cid": head.commit.to_string(), "rev": head.rev}, "results": []}))
+            .into_response()
+    }
+}
+
 async fn repo(
     State(authority): State<Authority>,
-    key: axum::Extension<Key>,
+    key: Option<axum::Extension<Key>>,
     headers: HeaderMap,
     Path(method): Path<String>,
+    axum::extract::RawQuery(query): axum::extract::RawQuery,
     body: String,
 ) -> Response {
-    let Some(did) = authority.whose(&headers, &key.0.0) else {
+    let key = key.map(|key| key.0.0);
+    if key.is_some() && authority.whose(&headers, key.as_deref().unwrap()).is_none() {
+        return refusal(true, 401, "invalid_token", None);
+    }
+    if method == "listRecords" || method == "describeRepo" {
+        return read(&authority, &method, &query.unwrap_or_default());
+    }
+    let Some(did) = authority.whose(&headers, key.as_deref().unwrap_or_default()) else {
         return refusal(true, 401, "invalid_token", None);
     };
-    if method == "listRecords" {
-        return axum::Json(json!({"records": []})).into_response();
+    if authority.is(Fault::RateLimited) {
+        return Interruption::Limited.answer();
     }
     if authority.is(Fault::PdsBroken) {
         return pds_error(500, "InternalServerError", "Internal Server Error");
@@ -604,6 +766,12 @@ async fn repo(
     }
     let asked: Json = serde_json::from_str(&body).unwrap();
     assert_eq!(asked["repo"], did, "nobody writes to another's repository");
+    if authority.is(Fault::ScopeMissing) && body.contains("dev.cocore.unknown") {
+        return pds_error(403, "ScopeMissingError", "Missing required scope");
+    }
+    if method == "applyWrites" {
+        return authority.apply_writes(&did, &asked);
+    }
     let town = authority.town();
     let owner: Did = did.as_str().into();
     let collection = asked["collection"].as_str().unwrap_or_default();
@@ -631,5 +799,6 @@ async fn repo(
     let head = world.head(&did).clone();
     let commit = json!({"cid": head.commit.to_string(), "rev": head.rev});
     let cid = world.records(&did).get(&path).map(ToString::to_string);
-    axum::Json(json!({"uri": uri, "cid": cid, "commit": commit, "validationStatus": "unknown"})).into_response()
+    axum::Json(json!({"uri": uri, "cid": cid, "commit": commit, "validationStatus": "unknown"}))
+        .into_response()
 }

@@ -23,6 +23,7 @@ use appviewd::http::Accounts;
 use appviewd::http::person::Terms;
 use appviewd::oauth::{Client, Clients, OAuth, OwnClient, Place};
 use appviewd::publish::Publisher;
+use appviewd::wipe::{Terms as WipeTerms, Wiper};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -52,6 +53,7 @@ pub struct Exchange {
     pub store: AccountStore,
     pub engine: Engine,
     pub oauth: OAuth,
+    pub wiper: Wiper,
     folder: TempDir,
     stop: watch::Sender<bool>,
     serving: JoinHandle<anyhow::Result<()>>,
@@ -98,7 +100,17 @@ impl Exchange {
         let oauth = OAuth::new(&network, store.clone(), clients);
         let service = ServiceTerms { service: SERVICE.parse().unwrap(), lifetime: Duration::from_secs(300) };
         let signers = Signers::Network(network.directory.clone());
+        let wiper = Wiper::new(WipeTerms {
+            store: store.clone(),
+            engine: engine.clone(),
+            network: Some(network.clone()),
+            oauth: Some(oauth.clone()),
+            roster: None,
+            clock: clock.clone(),
+        });
         let terms = Terms {
+            wiper: wiper.clone(),
+            directory: Some(network.directory.clone()),
             store: store.clone(),
             publisher: Some(Publisher::new(oauth.clone(), engine.clone(), network).unwrap()),
             service: ServiceAuth::new(&service, signers, clock.clone()),
@@ -115,7 +127,7 @@ impl Exchange {
         let (stop, stopped) = watch::channel(false);
         let limits = Limits { access, ..Limits::default() };
         let serving = tokio::spawn(serve(engine.clone(), following, doors, limits, stopped));
-        Self { address, console: at_console, store, engine, oauth, folder, stop, serving }
+        Self { address, console: at_console, store, engine, oauth, wiper, folder, stop, serving }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -198,7 +210,9 @@ impl Exchange {
 /// The cookies that an answer sets, as a browser sends them back.
 pub fn cookies(reply: &Reply) -> Vec<String> {
     let set = reply.head.lines().filter_map(|line| line.strip_prefix("set-cookie: "));
-    set.map(|cookie| cookie.split(';').next().unwrap().to_owned()).filter(|cookie| !cookie.ends_with('=')).collect()
+    set.map(|cookie| cookie.split(';').next().unwrap().to_owned())
+        .filter(|cookie| !cookie.ends_with('='))
+        .collect()
 }
 
 /// A record that keeps its lexicon.

@@ -22,6 +22,7 @@ use appviewd::config::Access;
 use appviewd::engine::Engine;
 use appviewd::http::Accounts;
 use appviewd::http::person::Terms;
+use appviewd::wipe::{Terms as WipeTerms, Wiper};
 use serde_json::Value as Json;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -62,7 +63,20 @@ impl Service {
         let known = || Identities::from_json(&identities(people)).unwrap();
         let service = ServiceTerms { service: SERVICE.parse().unwrap(), lifetime: Duration::from_secs(300) };
         let signers = Signers::Files(Arc::new(known()));
+        let upstream = Answers::Upstream(Box::new(Offline::new(known(), None, Scope::default())));
+        let following = Following::new(Vec::new(), upstream, Outside::internet(Reach::Anywhere).unwrap());
+        let engine = Engine::of(index.clone(), &following);
+        let wiper = Wiper::new(WipeTerms {
+            store: store.clone(),
+            engine: engine.clone(),
+            network: None,
+            oauth: None,
+            roster: None,
+            clock: Clock::system(),
+        });
         let terms = Terms {
+            wiper,
+            directory: None,
             store: store.clone(),
             publisher: None,
             service: ServiceAuth::new(&service, signers, Clock::system()),
@@ -77,9 +91,6 @@ impl Service {
         let [queries, console] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0"));
         let (queries, console) = (queries.await.unwrap(), console.await.unwrap());
         let (address, at_console) = (queries.local_addr().unwrap(), console.local_addr().unwrap());
-        let upstream = Answers::Upstream(Box::new(Offline::new(known(), None, Scope::default())));
-        let following = Following::new(Vec::new(), upstream, Outside::internet(Reach::Anywhere).unwrap());
-        let engine = Engine::of(index, &following);
         let doors =
             Doors { accounts: Some(Door { accounts, console: Some(console) }), ..Doors::queries(queries) };
         let (stop, stopped) = watch::channel(false);

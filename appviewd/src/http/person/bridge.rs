@@ -3,10 +3,7 @@
 //! Whoever tells has the internal secret, as a bearer token. What they tell is a hint and nothing else: the record is fetched from its PDS
 //! and proven, so that what is told wrongly changes nothing.
 
-use std::time::Duration;
-
-use appview_core::index::Index;
-use appview_core::query::{ExportFilter, Limit};
+use appview_core::query::Limit;
 use appview_core::record::{Collection, NAMESPACE};
 use appview_core::syntax::{AtUri, Did};
 use axum::body::Body;
@@ -20,9 +17,6 @@ use super::{Accounts, body, invalid, token, use_get, use_post};
 use crate::account::AccountError;
 use crate::auth::object::Object;
 use crate::http::XrpcError;
-
-/// How long a repository may take to be proven anew.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) fn routes() -> Router<Accounts> {
     Router::new()
@@ -71,7 +65,8 @@ async fn unpublish(
     Ok(Json(json!({"ok": true})))
 }
 
-/// All records of a person are said to be gone: the repository is proven anew, and what it has no more is removed.
+/// All records of a person are said to be gone: what is held of them is erased, and of what their repository said up to this moment
+/// nothing comes back but what it has still.
 async fn purge(
     State(accounts): State<Accounts>,
     headers: HeaderMap,
@@ -79,15 +74,8 @@ async fn purge(
 ) -> Result<Json<Value>, XrpcError> {
     accounts.admit(&headers)?;
     let did = did(&body::object(body).await?)?;
-    let before = accounts.records(&did).await?;
-    let publisher = accounts.publisher()?;
-    if tokio::time::timeout(PATIENCE, publisher.prove_anew(&did)).await.is_err() {
-        let message =
-            "the repository cannot be proven at this moment; it is, as soon as its PDS answers".to_owned();
-        return Err(XrpcError::upstream("UpstreamTimeout", message));
-    }
-    let after = accounts.records(&did).await?;
-    Ok(Json(json!({"ok": true, "removed": before.saturating_sub(after)})))
+    let removed = accounts.wiper().purge(&did).await?;
+    Ok(Json(json!({"ok": true, "removed": removed})))
 }
 
 /// How many settlements there are. What is in a treasury only its exchange knows.
@@ -116,26 +104,6 @@ impl Accounts {
             }
         }
     }
-
-    /// How many records of a person the index shows.
-    async fn records(&self, did: &Did) -> Result<u64, XrpcError> {
-        let (index, did) = (self.0.terms.index.clone(), did.clone());
-        let read = tokio::task::spawn_blocking(move || {
-            count(&index, &ExportFilter { repos: vec![did], ..ExportFilter::default() })
-        });
-        read.await.unwrap_or(Err(AccountError::Ended.into()))
-    }
-}
-
-fn count(index: &Index, filter: &ExportFilter) -> Result<u64, XrpcError> {
-    let mut records = 0_u64;
-    let count = |_| {
-        records = records.saturating_add(1);
-        Ok(())
-    };
-    let counted = index.reader().and_then(|reader| reader.export(filter, count));
-    counted.map_err(|error| XrpcError::internal(&error))?;
-    Ok(records)
 }
 
 fn record(text: &str) -> Result<AtUri, XrpcError> {

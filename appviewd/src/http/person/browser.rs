@@ -106,7 +106,8 @@ async fn callback(State(accounts): State<Accounts>, headers: HeaderMap, said: Pa
         };
         let browser = own.cookie(&headers, Cookie::SigningIn);
         let finished = publisher.oauth().finish_sign_in(callback, browser).await?;
-        let Finished { browser, until, return_to, .. } = finished;
+        let Finished { did, browser, until, return_to } = finished;
+        accounts.wiper().welcome(&did).await?;
         // Whoever was signed in before in this browser is not any more.
         if let Some(before) = own.cookie(&headers, Cookie::SignedIn) {
             accounts.store().run(move |store| store.sign_browser_out(&before)).await?;
@@ -162,14 +163,14 @@ async fn logout_everywhere(
 
 impl Accounts {
     /// What people sign in with here.
-    fn own(&self) -> Result<(&Publisher, &OwnClient), XrpcError> {
+    pub(super) fn own(&self) -> Result<(&Publisher, &OwnClient), XrpcError> {
         let publisher = self.publisher()?;
         let own = publisher.oauth().clients().own.as_ref();
         Ok((publisher, own.ok_or(SignInError::Off)?))
     }
 
     /// The browser that asks, with its token, if it is signed in.
-    async fn browser(&self, headers: &HeaderMap) -> Result<(Browser, Secret<String>), XrpcError> {
+    pub(super) async fn browser(&self, headers: &HeaderMap) -> Result<(Browser, Secret<String>), XrpcError> {
         let denied = || Denied::new("AuthRequired", "nobody is signed in in this browser");
         let (_, own) = self.own()?;
         let token = own.cookie(headers, Cookie::SignedIn).ok_or_else(denied)?;
@@ -186,7 +187,7 @@ impl OwnClient {
     }
 
     /// Refuses what no page of ours has sent: a browser says so, whatever the page says.
-    fn must_send(&self, headers: &HeaderMap) -> Result<(), XrpcError> {
+    pub(super) fn must_send(&self, headers: &HeaderMap) -> Result<(), XrpcError> {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let is_ours = match (text("origin"), text("sec-fetch-site")) {
             (Some(origin), _) => origin == self.origin(),

@@ -54,7 +54,9 @@ async fn take_over(State(accounts): State<Accounts>, body: Body) -> Result<Json<
         return Err(invalid(format_args!("data: expected 1 to {SESSION} bytes")));
     }
     let data = Secret::new(data.into_bytes());
-    accounts.publisher()?.oauth().take_over(&did, &data).await?;
+    if accounts.publisher()?.oauth().take_over(&did, &data).await? {
+        accounts.wiper().welcome(&did).await?;
+    }
     Ok(Json(json!({"ok": true})))
 }
 

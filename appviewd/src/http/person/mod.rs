@@ -9,6 +9,7 @@ mod body;
 mod bridge;
 mod browser;
 mod console;
+mod data;
 mod inference;
 mod internal;
 mod keys;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 use appview_core::index::Index;
 use appview_core::source::clock::Clock;
+use appview_core::source::directory::Directory;
 use appview_core::syntax::Did;
 use axum::Router;
 use axum::extract::Request;
@@ -37,6 +39,7 @@ use crate::auth::service::ServiceAuth;
 use crate::auth::{Denied, bearer};
 use crate::config::Access;
 use crate::publish::Publisher;
+use crate::wipe::Wiper;
 
 /// Pairings that one address may begin in five minutes.
 const PAIRINGS: u32 = 20;
@@ -47,6 +50,8 @@ const TEN_MINUTES: u64 = 600_000_000;
 const TYPISTS: usize = 10_000;
 /// Bug reports that are received at once: each is in memory for that long.
 const REPORTS: usize = 2;
+/// Exports that are written at once: each has a thread for as long as it is read.
+const EXPORTS: usize = 8;
 
 /// What an operator chose for accounts.
 #[derive(Debug)]
@@ -55,6 +60,10 @@ pub struct Terms {
     pub store: AccountStore,
     /// Who publishes with people's sessions; none where there are none.
     pub publisher: Option<Publisher>,
+    /// Who carries out what people wish for all that is theirs.
+    pub wiper: Wiper,
+    /// Who tells where people's repositories are; none where files stand in for the network.
+    pub directory: Option<Directory>,
     /// Who believes tokens.
     pub service: ServiceAuth,
     /// What the console shares with us, if there is one.
@@ -80,6 +89,7 @@ struct Inner {
     pairings: Option<Allowance>,
     codes: Rates<Did>,
     reports: Semaphore,
+    exports: Arc<Semaphore>,
 }
 
 impl Accounts {
@@ -92,6 +102,7 @@ impl Accounts {
             pairings: Allowance::new(PAIRINGS),
             codes: Rates::new(CODES, TEN_MINUTES, TYPISTS),
             reports: Semaphore::new(REPORTS),
+            exports: Arc::new(Semaphore::new(EXPORTS)),
         }))
     }
 
@@ -105,6 +116,12 @@ impl Accounts {
     #[must_use]
     pub fn publishing(&self) -> Option<&Publisher> {
         self.0.terms.publisher.as_ref()
+    }
+
+    /// Who carries out what people wish for all that is theirs.
+    #[must_use]
+    pub fn wiper(&self) -> &Wiper {
+        &self.0.terms.wiper
     }
 
     /// Microseconds since the Unix epoch.
@@ -141,7 +158,8 @@ pub(super) fn routes<S: Clone + Send + Sync + 'static>(accounts: Accounts) -> Ro
         .merge(pairing::routes())
         .merge(agent::routes())
         .merge(publish::routes())
-        .merge(browser::routes());
+        .merge(browser::routes())
+        .merge(data::routes());
     routes.layer(from_fn(private)).with_state(accounts)
 }
 

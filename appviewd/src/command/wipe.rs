@@ -11,7 +11,7 @@ use crate::account::{Extent, SessionsAfter};
 use crate::admin::Client;
 use crate::config::{DataDir, Format};
 use crate::progress::Progress;
-use crate::wipe::{Emptied, Look, Wait, WipeView};
+use crate::wipe::{CollectionView, Look, Wait, WipeView};
 
 /// How often it is asked how it goes.
 const PACE: Duration = Duration::from_millis(500);
@@ -80,7 +80,7 @@ fn tell_look(out: &mut impl std::io::Write, look: &Look) -> Result<()> {
 }
 
 fn tell_wipe(out: &mut impl std::io::Write, wipe: &WipeView) -> Result<()> {
-    for (collection, Emptied { deleted, left }) in &wipe.collections {
+    for CollectionView { collection, deleted, left } in &wipe.collections {
         let left = if *left > 0 { format!(", {left} left") } else { String::new() };
         writeln!(out, "repository      {deleted} {collection} deleted{left}")?;
     }

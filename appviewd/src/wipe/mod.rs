@@ -31,7 +31,9 @@ use serde_json::Value as Json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-pub use report::{Emptied, Problem, Report, Seen, Wait, WipeView};
+pub use report::{CollectionView, ProblemView, SeenView, Wait, WipeView};
+
+use report::Report;
 
 use crate::account::{
     AccountError, AccountStore, Actor, Exclusion, Extent, Held, SessionsAfter, Shown, Wipe,

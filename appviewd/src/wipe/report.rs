@@ -139,7 +139,7 @@ pub struct WipeView {
     /// Records deleted at the PDS.
     pub deleted: u64,
     /// The same by collection, with what is left.
-    pub collections: BTreeMap<String, Emptied>,
+    pub collections: Vec<CollectionView>,
     /// Rows erased in the index.
     pub rows_erased: u64,
     /// What was erased of all else.
@@ -149,6 +149,18 @@ pub struct WipeView {
     /// What the last look found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<SeenView>,
+}
+
+/// An [`Emptied`] collection as it is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CollectionView {
+    /// Which.
+    pub collection: String,
+    /// Records that were deleted.
+    pub deleted: u64,
+    /// Records that are there still, as far as is known.
+    pub left: u64,
 }
 
 /// A [`Problem`] as it is told.
@@ -196,6 +208,7 @@ impl WipeView {
             message: problem.why,
             times: problem.times,
         };
+        let collection = |(collection, Emptied { deleted, left })| CollectionView { collection, deleted, left };
         let seen = |seen: Seen| SeenView {
             at: datetime(seen.at),
             repo: seen.repo,
@@ -212,7 +225,7 @@ impl WipeView {
             waits_for: report.waits,
             next_try_at: report.waits.map(|_| datetime(wipe.due_at)),
             deleted: report.repo.values().map(|emptied| emptied.deleted).sum(),
-            collections: report.repo,
+            collections: report.repo.into_iter().map(collection).collect(),
             rows_erased: report.index,
             erased: report.account,
             problems: report.problems.into_iter().map(problem).collect(),

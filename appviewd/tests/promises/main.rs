@@ -7,8 +7,11 @@
 mod support;
 
 mod erased;
+mod index;
 mod keys;
 mod list;
 mod needle;
+mod privacy;
 mod sealed;
 mod unknown;
+mod wipe;

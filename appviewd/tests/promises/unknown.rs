@@ -18,12 +18,12 @@ const COLUMNS: &str = "
     browser_session: created_at did expires_at token
     bug_report: bytes created_at did file ticket
     counter: last name
-    exclusion: at did rev
+    exclusion: at did rev shown
     pairing: code created_at device did sealed state
     revocation: attempts did due_at id sealed since
     session: changed_at did generation sealed signed_in_at state
     sign_in: browser expires_at sealed state
-    wipe: changed_at did report sessions started_at step";
+    wipe: changed_at did due_at extent report sessions started_at step";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn p21_of_who_somebody_is_the_did_is_all_that_is_kept() {

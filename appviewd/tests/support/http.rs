@@ -35,6 +35,22 @@ impl Reply {
         value
     }
 
+    /// The body of an answer that comes in chunks, which must be whole.
+    pub fn chunks(&self) -> Vec<u8> {
+        assert_eq!(self.header("transfer-encoding"), Some("chunked"));
+        let (mut whole, mut rest) = (Vec::new(), self.body.as_slice());
+        loop {
+            let end = rest.windows(2).position(|window| window == b"\r\n").expect("a chunk has a head");
+            let length = usize::from_str_radix(std::str::from_utf8(&rest[..end]).unwrap(), 16).unwrap();
+            rest = &rest[end + 2..];
+            if length == 0 {
+                return whole;
+            }
+            whole.extend_from_slice(&rest[..length]);
+            rest = &rest[length + 2..];
+        }
+    }
+
     pub fn json(&self) -> Json {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{}", self.head))
     }

@@ -13,7 +13,8 @@ use crate::secret::NoRandomness;
 pub enum AccountError {
     /// A database of another program, or none.
     #[error(
-        "{}: expected an account store, found another kind of file; move it away or name another path with --account-db",
+        "{}: expected an account store, found another kind of file; name another path with --account-db, or, if it was one, \
+         put a backup in its place with `appviewd account restore FILE`",
         path.display()
     )]
     Foreign {

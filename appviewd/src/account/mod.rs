@@ -54,8 +54,8 @@ use seal::{KeyId, Label, Purpose};
 use crate::secret::Secret;
 
 /// How often an erasure tries to empty the log while somebody reads, and how long each time.
-const TRIES: u32 = 20;
-const TRY: Duration = Duration::from_millis(250);
+const TRIES: u32 = 10;
+const TRY: Duration = Duration::from_millis(200);
 
 /// The store; cheap to clone, one file for all clones. Calls wait for the disk: from async code, use [`AccountStore::run`].
 #[derive(Debug, Clone)]
@@ -148,7 +148,7 @@ impl AccountStore {
     ///
     /// # Errors
     ///
-    /// [`AccountError::StillRead`] if another process kept reading for five seconds: try again later.
+    /// [`AccountError::StillRead`] if another process kept reading for two seconds: try again later.
     pub fn clear_log(&self) -> Result<(), AccountError> {
         for _ in 0..TRIES {
             // Nobody of this process reads meanwhile.
@@ -265,10 +265,11 @@ fn verify_keys(path: &Path, conn: &Connection, ring: Option<&Keyring>) -> Result
             return Err(AccountError::KeyMissing { path: path.into(), rows, keys });
         }
         for table in ["sign_in", "pairing"] {
-            let select =
-                format!("select rowid, substr(sealed, 1, 9) as head from {table} where sealed is not null");
+            let select = format!(
+                "select rowid as row, substr(sealed, 1, 9) as head from {table} where sealed is not null"
+            );
             let mut statement = conn.prepare(&select)?;
-            let found = statement.query_map([], |row| Ok((row.get("rowid")?, row.get("head")?)))?;
+            let found = statement.query_map([], |row| Ok((row.get("row")?, row.get("head")?)))?;
             for (rowid, head) in found.collect::<Result<Vec<(i64, Vec<u8>)>, _>>()? {
                 let opens = KeyId::of_sealed(&head).is_some_and(|key| ring.is_some_and(|ring| ring.has(key)));
                 if !opens {

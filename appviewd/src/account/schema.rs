@@ -81,13 +81,13 @@ pub(super) fn exists(path: &Path) -> Result<bool, AccountError> {
     }
 }
 
-/// Opens the store to write, and makes it where there is none.
+/// Opens the store to write, and makes it where there is none. What is damaged is not written.
 pub(super) fn open_or_create(path: &Path) -> Result<Connection, AccountError> {
     let conn = create(path, &MIGRATIONS)?;
+    verify(path, &conn)?;
     let fault = |error: rusqlite::Error| AccountError::from(error).at(path);
     conn.query_row("pragma journal_mode = wal", [], |_| Ok(())).map_err(fault)?;
     conn.execute_batch(WRITER_PRAGMAS).map_err(fault)?;
-    verify(path, &conn)?;
     Ok(conn)
 }
 
@@ -197,4 +197,84 @@ fn connect(path: &Path, mode: OpenFlags) -> Result<Connection, AccountError> {
         Ok(conn)
     };
     open().map_err(|error| error.at(path))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::account::AccountStore;
+
+    const FIRST: &str = "create table a (id integer primary key, name text not null) strict;";
+    const SECOND: &str = "alter table a add column more text; update a set more = name || '!';";
+    const WRONG: &str = "create table b (id integer primary key) strict; insert into nowhere values (1);";
+
+    fn version_in(conn: &Connection) -> i32 {
+        conn.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn each_migration_is_done_once_and_wholly_and_rows_are_kept() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        migrate(&mut conn, &[FIRST]).unwrap();
+        conn.execute("insert into a (name) values ('ada')", []).unwrap();
+        assert!(migrate(&mut conn, &[FIRST, WRONG]).is_err());
+        let tables: i64 = conn.query_row("select count(*) from sqlite_schema", [], |row| row.get(0)).unwrap();
+        assert_eq!((version_in(&conn), tables), (1, 1), "nothing is left of what failed");
+        for _ in 0..2 {
+            migrate(&mut conn, &[FIRST, SECOND]).unwrap();
+            let more: String = conn.query_row("select more from a", [], |row| row.get(0)).unwrap();
+            assert_eq!((version_in(&conn), more.as_str()), (2, "ada!"));
+        }
+    }
+
+    #[test]
+    fn a_store_of_another_version_is_refused_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("account.db");
+        drop(AccountStore::open(&path, None).unwrap());
+        let told = |found: i32| {
+            Connection::open(&path).unwrap().pragma_update(None, "user_version", found).unwrap();
+            AccountStore::open(&path, None).unwrap_err().to_string()
+        };
+        assert!(told(version() - 1).contains("`appviewd account migrate`"));
+        assert!(told(version() + 1).contains("a newer appviewd wrote it"));
+    }
+
+    #[test]
+    fn every_connection_overwrites_what_it_deletes_and_the_writer_waits_for_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("account.db");
+        let writer = open_or_create(&path).unwrap();
+        let pragma = |conn: &Connection, name: &str| -> String {
+            conn.pragma_query_value(None, name, |row| {
+                let value: rusqlite::types::Value = row.get(0)?;
+                Ok(format!("{value:?}"))
+            })
+            .unwrap()
+        };
+        for conn in [&writer, &open_reader(&path).unwrap()] {
+            for (name, on) in [("secure_delete", "1"), ("foreign_keys", "1"), ("trusted_schema", "0")] {
+                assert_eq!(pragma(conn, name), format!("Integer({on})"), "{name}");
+            }
+            assert_eq!(pragma(conn, "journal_mode"), "Text(\"wal\")");
+        }
+        assert_eq!(pragma(&writer, "synchronous"), "Integer(2)");
+        for file in ["account.db", "account.db-wal", "account.db-shm"] {
+            let mode = std::fs::metadata(folder.path().join(file)).unwrap().permissions();
+            let mode = std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777;
+            assert_eq!(mode, 0o600, "{file}");
+        }
+    }
+
+    #[test]
+    fn one_process_at_a_time_has_the_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("account.db");
+        let first = AccountStore::open(&path, None).unwrap();
+        let told = AccountStore::open(&path, None).unwrap_err().to_string();
+        assert!(told.contains("in use by another appviewd"), "{told}");
+        drop(first);
+        AccountStore::open(&path, None).unwrap();
+    }
 }

@@ -47,7 +47,12 @@ impl Here {
     }
 
     /// Begins for `account`, is approved by `who`, and comes back.
-    async fn sign_in(&self, authority: &Authority, account: &str, who: &str) -> Result<Finished, SignInError> {
+    async fn sign_in(
+        &self,
+        authority: &Authority,
+        account: &str,
+        who: &str,
+    ) -> Result<Finished, SignInError> {
         let (url, browser) = self.begin(account).await?;
         self.oauth.finish_sign_in(callback(&authority.approve(who, &url)), Some(browser)).await
     }
@@ -152,7 +157,10 @@ async fn an_answer_is_taken_once_in_its_browser_from_the_server_that_was_asked()
         let (url, browser) = here.begin(&ada).await.unwrap();
         authority.go_wrong(fault);
         let query = authority.approve(&ada, &url);
-        assert!(matches!(finish(&query, Some(browser.clone())).await, Err(SignInError::MixedUp)), "{fault:?}");
+        assert!(
+            matches!(finish(&query, Some(browser.clone())).await, Err(SignInError::MixedUp)),
+            "{fault:?}"
+        );
         authority.go_right();
         let query = query.replace("iss=https%3A%2F%2Fevil.example", &format!("iss={}", authority.url()));
         assert!(matches!(finish(&query, Some(browser)).await, Err(SignInError::Unknown)), "it is over");

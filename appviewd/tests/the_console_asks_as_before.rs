@@ -129,7 +129,8 @@ async fn what_is_passed_on_is_answered_within_an_answer() {
     assert_eq!((&inner["status"], &inner["contentType"]), (&json!(200), &json!("application/json")));
     assert_eq!(inner["bodyText"], r#"{"records":[]}"#);
 
-    let record = json!({"repo": *ada, "collection": FRIEND, "rkey": "a", "record": friend("did:web:a.example")});
+    let record =
+        json!({"repo": *ada, "collection": FRIEND, "rkey": "a", "record": friend("did:web:a.example")});
     let put = json!({"did": *ada, "path": "/xrpc/com.atproto.repo.putRecord", "method": "POST", "bodyText": record.to_string()});
     assert_eq!(proxy(put).await.json()["status"], 200);
     assert_eq!(exchange.indexed().len(), 1, "what is passed on is shown as well");
@@ -142,12 +143,18 @@ async fn what_is_passed_on_is_answered_within_an_answer() {
         (json!({"path": "/xrpc/com.atproto.repo.listRecords"}), "did required"),
         (json!({"did": *ada}), "path required"),
         (json!({"did": *ada, "path": 7}), "path must be a string"),
-        (json!({"did": *ada, "path": "/xrpc/com.atproto.server.deleteAccount", "method": "POST"}), "path not allowed"),
+        (
+            json!({"did": *ada, "path": "/xrpc/com.atproto.server.deleteAccount", "method": "POST"}),
+            "path not allowed",
+        ),
         (
             json!({"did": *ada, "path": "/xrpc/com.atproto.repo./../com.atproto.server.deleteAccount", "method": "POST"}),
             "path not allowed",
         ),
-        (json!({"did": *ada, "path": "/xrpc/com.atproto.server.getServiceAuthX?aud=did:web:a.example"}), "path not allowed"),
+        (
+            json!({"did": *ada, "path": "/xrpc/com.atproto.server.getServiceAuthX?aud=did:web:a.example"}),
+            "path not allowed",
+        ),
         (json!({"did": *ada, "path": list(&boris)}), "repo: expected the person's own DID"),
     ] {
         let reply = proxy(body).await;
@@ -171,7 +178,8 @@ async fn without_the_secret_nothing_is_done() {
         assert_eq!(reply.status, 404, "{path}");
     }
     for method in ["publish", "unpublish", "purge"] {
-        let reply = send_body(exchange.console, &format!("POST /xrpc/dev.cocore.bridge.{method}"), &[], b"{}").await;
+        let reply =
+            send_body(exchange.console, &format!("POST /xrpc/dev.cocore.bridge.{method}"), &[], b"{}").await;
         assert_eq!((reply.status, &reply.json()["error"]), (401, &json!("unauthorized")), "{method}");
     }
     exchange.stop().await;

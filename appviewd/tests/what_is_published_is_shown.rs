@@ -105,7 +105,10 @@ async fn what_cannot_be_published_is_refused_by_field_and_rule_before_anyone_is_
         (json!({"collection": FRIEND, "record": {}, "rkey": null}), "rkey: "),
         (json!({"collection": FRIEND, "record": {}, "rkey": "a/b"}), "rkey: "),
         (json!({"collection": FRIEND, "record": {}, "rkey": ".."}), "rkey: "),
-        (json!({"collection": FRIEND, "record": {"subject": 7, "createdAt": "2026-01-01T00:00:00Z"}}), "record.subject: "),
+        (
+            json!({"collection": FRIEND, "record": {"subject": 7, "createdAt": "2026-01-01T00:00:00Z"}}),
+            "record.subject: ",
+        ),
         (json!({"collection": FRIEND, "record": {"$type": "dev.cocore.compute.job"}}), "record.$type: "),
         (json!({"collection": FRIEND, "record": {"subject": "did:web:a.example", "n": 1.5}}), "record.n: "),
     ];
@@ -137,7 +140,9 @@ async fn a_pds_is_quoted_and_a_failed_swap_is_no_success() {
     let key = exchange.key(&ada);
     let delete = json!({"collection": FRIEND, "rkey": "a", "swapRecord": "bafyexpected"});
     authority.go_wrong(Fault::InvalidSwap);
-    for (path, body) in [("/pds/createRecord", create("did:web:a.example")), ("/pds/deleteRecord", delete.clone())] {
+    for (path, body) in
+        [("/pds/createRecord", create("did:web:a.example")), ("/pds/deleteRecord", delete.clone())]
+    {
         let (status, name, message) = told(&exchange.publish(&key, path, &body).await);
         assert_eq!((status, name.as_str()), (400, "PdsError"), "{path}");
         assert!(message.contains("InvalidSwap") && message.contains(FRIEND), "{message}");
@@ -149,11 +154,13 @@ async fn a_pds_is_quoted_and_a_failed_swap_is_no_success() {
     assert_eq!((gone.status, &gone.json()["alreadyGone"]), (200, &json!(true)));
     authority.go_right();
     authority.go_wrong(Fault::PdsBroken);
-    let (status, name, _) = told(&exchange.publish(&key, "/pds/createRecord", &create("did:web:a.example")).await);
+    let (status, name, _) =
+        told(&exchange.publish(&key, "/pds/createRecord", &create("did:web:a.example")).await);
     assert_eq!((status, name.as_str()), (502, "PdsError"));
     authority.go_right();
     authority.go_wrong(Fault::PdsLost);
-    let (status, name, _) = told(&exchange.publish(&key, "/pds/createRecord", &create("did:web:a.example")).await);
+    let (status, name, _) =
+        told(&exchange.publish(&key, "/pds/createRecord", &create("did:web:a.example")).await);
     assert_eq!((status, name.as_str()), (502, "PdsWriteFailed"));
     exchange.stop().await;
 }

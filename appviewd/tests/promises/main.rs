@@ -11,4 +11,5 @@ mod keys;
 mod list;
 mod needle;
 mod sealed;
+mod sessions;
 mod unknown;

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use appviewd::secret::Secret;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -147,7 +148,9 @@ pub struct Session {
     key: String,
     pub access: String,
     pub refresh: String,
-    pub used: Vec<String>,
+    /// Every token that it had before, of both kinds.
+    pub former: Vec<String>,
+    used: Vec<String>,
     pub is_over: bool,
 }
 
@@ -227,7 +230,8 @@ impl Authority {
     /// Has access tokens run out, as far as the PDS is concerned.
     pub fn expire_access(&self) {
         for session in &mut self.state().sessions {
-            session.access = format!("{} that ran out", session.access);
+            let over = std::mem::replace(&mut session.access, "none at the moment".to_owned());
+            session.former.push(over);
         }
     }
 
@@ -266,6 +270,11 @@ impl Authority {
         let issuer = self.url().replace(':', "%3A").replace('/', "%2F");
         format!("state={sent}&error=access_denied&error_description=no&iss={issuer}")
     }
+}
+
+/// A token like no other.
+fn made(kind: &str) -> String {
+    format!("{kind}-{}", Secret::<[u8; 24]>::random().unwrap().to_base64url().expose())
 }
 
 fn form(text: &str) -> BTreeMap<String, String> {
@@ -349,13 +358,22 @@ impl Authority {
             let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes());
             URL_SAFE_NO_PAD.encode(hash)
         });
-        assert_eq!(claims.get("ath").and_then(Json::as_str), ath.as_deref(), "a hash of the token, and only of it");
+        assert_eq!(
+            claims.get("ath").and_then(Json::as_str),
+            ath.as_deref(),
+            "a hash of the token, and only of it"
+        );
         let jti = claims["jti"].as_str().unwrap().to_owned();
         assert!(self.state().jtis.insert(jti), "a proof is sent once");
         let expected = format!("nonce-{}", self.state().nonces);
         if self.is(Fault::NonceNever) || claims.get("nonce").and_then(Json::as_str) != Some(&expected) {
             let nonce = if self.is(Fault::NonceNever) { self.nonce() } else { expected };
-            return Some(refusal(is_resource, if is_resource { 401 } else { 400 }, "use_dpop_nonce", Some(nonce)));
+            return Some(refusal(
+                is_resource,
+                if is_resource { 401 } else { 400 },
+                "use_dpop_nonce",
+                Some(nonce),
+            ));
         }
         None
     }
@@ -377,7 +395,8 @@ fn refusal(is_resource: bool, status: u16, name: &str, nonce: Option<String>) ->
 
 /// An answer that breaks off.
 fn lost() -> Response {
-    let broken = futures_util::stream::iter([Ok(Bytes::from_static(b"{")), Err(std::io::Error::other("cut off"))]);
+    let broken =
+        futures_util::stream::iter([Ok(Bytes::from_static(b"{")), Err(std::io::Error::other("cut off"))]);
     ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(broken)).into_response()
 }
 
@@ -397,14 +416,17 @@ fn document(authority: &Authority, json: Json) -> Response {
 async fn resource(State(authority): State<Authority>) -> Response {
     let url = authority.url();
     let servers = if authority.is(Fault::TwoServers) { json!([url, url]) } else { json!([url]) };
-    let resource = if authority.is(Fault::OtherResource) { json!("https://evil.example") } else { json!(url) };
+    let resource =
+        if authority.is(Fault::OtherResource) { json!("https://evil.example") } else { json!(url) };
     document(&authority, json!({"resource": resource, "authorization_servers": servers}))
 }
 
 async fn server(State(authority): State<Authority>) -> Response {
     let url = authority.url();
-    let issuer = if authority.is(Fault::OtherIssuer) { "https://evil.example".to_owned() } else { url.clone() };
-    let token = if authority.is(Fault::TokenUnreachable) { "http://127.0.0.1:1".to_owned() } else { url.clone() };
+    let issuer =
+        if authority.is(Fault::OtherIssuer) { "https://evil.example".to_owned() } else { url.clone() };
+    let token =
+        if authority.is(Fault::TokenUnreachable) { "http://127.0.0.1:1".to_owned() } else { url.clone() };
     let mut metadata = json!({
         "issuer": issuer,
         "authorization_endpoint": format!("{url}/oauth/authorize"),
@@ -494,16 +516,18 @@ impl Authority {
         let Code { did, pushed, key: bound } = state.codes.remove(&asked["code"])?;
         let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, asked["code_verifier"].as_bytes());
         assert_eq!(URL_SAFE_NO_PAD.encode(hash), pushed["code_challenge"]);
-        assert_eq!((&asked["redirect_uri"], &asked["client_id"]), (&pushed["redirect_uri"], &pushed["client_id"]));
+        assert_eq!(
+            (&asked["redirect_uri"], &asked["client_id"]),
+            (&pushed["redirect_uri"], &pushed["client_id"])
+        );
         assert_eq!(key, bound, "the same key as before");
-        state.made += 1;
-        let number = state.made;
-        let (access, refresh) = (format!("access-token-{number}"), format!("refresh-token-{number}"));
+        let (access, refresh) = (made("access-token"), made("refresh-token"));
         let session = Session {
             did: did.clone(),
             key: key.to_owned(),
             access: access.clone(),
             refresh: refresh.clone(),
+            former: Vec::new(),
             used: Vec::new(),
             is_over: false,
         };
@@ -517,16 +541,19 @@ impl Authority {
             return None;
         }
         let mut state = self.state();
-        state.made += 1;
-        let (number, token) = (state.made, &asked["refresh_token"]);
-        let session =
-            state.sessions.iter_mut().find(|session| session.refresh == *token || session.used.contains(token))?;
+        let token = &asked["refresh_token"];
+        let session = state
+            .sessions
+            .iter_mut()
+            .find(|session| session.refresh == *token || session.used.contains(token))?;
         if session.used.contains(token) || session.key != key || session.is_over {
             session.is_over = true;
             return None;
         }
-        session.used.push(std::mem::replace(&mut session.refresh, format!("refresh-token-{number}")));
-        session.access = format!("access-token-{number}");
+        let spent = std::mem::replace(&mut session.refresh, made("refresh-token"));
+        let over = std::mem::replace(&mut session.access, made("access-token"));
+        session.former.extend([spent.clone(), over].into_iter().filter(|token| token.contains("-token-")));
+        session.used.push(spent);
         Some((session.did.clone(), session.access.clone(), session.refresh.clone()))
     }
 }
@@ -631,5 +658,6 @@ async fn repo(
     let head = world.head(&did).clone();
     let commit = json!({"cid": head.commit.to_string(), "rev": head.rev});
     let cid = world.records(&did).get(&path).map(ToString::to_string);
-    axum::Json(json!({"uri": uri, "cid": cid, "commit": commit, "validationStatus": "unknown"})).into_response()
+    axum::Json(json!({"uri": uri, "cid": cid, "commit": commit, "validationStatus": "unknown"}))
+        .into_response()
 }

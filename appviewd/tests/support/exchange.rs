@@ -198,7 +198,9 @@ impl Exchange {
 /// The cookies that an answer sets, as a browser sends them back.
 pub fn cookies(reply: &Reply) -> Vec<String> {
     let set = reply.head.lines().filter_map(|line| line.strip_prefix("set-cookie: "));
-    set.map(|cookie| cookie.split(';').next().unwrap().to_owned()).filter(|cookie| !cookie.ends_with('=')).collect()
+    set.map(|cookie| cookie.split(';').next().unwrap().to_owned())
+        .filter(|cookie| !cookie.ends_with('='))
+        .collect()
 }
 
 /// A record that keeps its lexicon.

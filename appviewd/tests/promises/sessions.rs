@@ -10,16 +10,16 @@ use serde_json::{Value as Json, json};
 use crate::needle::{Needle, assert_seen, find};
 use crate::support::Scenario;
 use crate::support::authority::{Authority, Fault, Heard};
+use crate::support::daemon::Daemon;
 use crate::support::exchange::{Exchange, Streams, cookies, friend};
 use crate::support::http::{Reply, send, send_body};
 use crate::support::people::SERVICE;
-use crate::support::process::Process;
 use crate::support::service::{SESSION_KEY, ring};
 
 const FRIEND: &str = "dev.cocore.account.friend";
 
 /// A process that people can sign in to, that logs whatever can be logged.
-fn talkative(scenario: &Scenario, authority: &Authority) -> Process {
+fn talkative(scenario: &Scenario, authority: &Authority) -> Daemon {
     std::fs::write(scenario.path("session-key"), SESSION_KEY).unwrap();
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     std::fs::set_permissions(scenario.path("session-key"), mode).unwrap();
@@ -27,7 +27,7 @@ fn talkative(scenario: &Scenario, authority: &Authority) -> Process {
     let arguments = ["--plc", &plc, "--relay", &relay, "--allow-private-hosts", "--service-did", SERVICE]
         .into_iter()
         .chain(["--loopback-sign-in", "--session-key-file", "session-key", "--data-dir", "data"]);
-    Process::serve_with(scenario, &[("RUST_LOG", "trace")], &arguments.collect::<Vec<_>>())
+    Daemon::serve_with(scenario, &[("RUST_LOG", "trace")], &arguments.collect::<Vec<_>>())
 }
 
 /// Signs somebody in; gives the browser's cookie.

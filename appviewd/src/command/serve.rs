@@ -207,8 +207,10 @@ pub async fn serve(
     if let Some(oauth) = oauth.clone() {
         let stopped = closed.clone();
         answering.spawn(async move {
-            oauth.resume().await;
-            oauth.revoke_until(stopped).await;
+            tokio::select! {
+                ((), ()) = async { tokio::join!(oauth.resume(), oauth.revoke()) } => {}
+                () = until(stopped) => {}
+            }
         });
     }
     answering.spawn(http::serve(doors.queries, http::routes(app, accounts), seats, closed.clone()));

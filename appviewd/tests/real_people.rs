@@ -44,7 +44,8 @@ impl Here {
     }
 
     fn start(&self) -> Daemon {
-        let daemon = Daemon::serve(&self.scenario, &self.arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        let daemon =
+            Daemon::serve(&self.scenario, &self.arguments.iter().map(String::as_str).collect::<Vec<_>>());
         daemon.hear("connected");
         daemon
     }
@@ -52,7 +53,8 @@ impl Here {
     /// URIs of what the index holds.
     fn exported(&self) -> Vec<String> {
         let lines = self.scenario.succeed(&["export"]);
-        let uri = |line: &str| serde_json::from_str::<Json>(line).unwrap()["uri"].as_str().unwrap().to_owned();
+        let uri =
+            |line: &str| serde_json::from_str::<Json>(line).unwrap()["uri"].as_str().unwrap().to_owned();
         lines.lines().map(uri).collect()
     }
 
@@ -69,7 +71,8 @@ impl Here {
 /// Signs somebody in, who allows it on their server's own page; gives the browser's cookie.
 async fn sign_in(network: &mut Network, address: SocketAddr, did: &str) -> String {
     let origin = format!("http://{address}");
-    let headers = [("Origin", origin.as_str()), ("Content-Type", "application/json"), ("Accept", "application/json")];
+    let headers =
+        [("Origin", origin.as_str()), ("Content-Type", "application/json"), ("Accept", "application/json")];
     let body = json!({"account": did}).to_string();
     let begun = send_body(address, "POST /oauth/login", &headers, body.as_bytes()).await;
     assert_eq!(begun.status, 200, "{}", String::from_utf8_lossy(&begun.body));
@@ -131,7 +134,8 @@ async fn a_person_signs_in_publishes_deletes_and_ends_it_all() {
     here.until_gone(&uri).await;
     let again = publish(daemon.address, &key, "createRecord", &create).await.json();
     let rkey = again["uri"].as_str().unwrap().rsplit('/').next().unwrap();
-    let deleted = publish(daemon.address, &key, "deleteRecord", &json!({"collection": FRIEND, "rkey": rkey})).await;
+    let deleted =
+        publish(daemon.address, &key, "deleteRecord", &json!({"collection": FRIEND, "rkey": rkey})).await;
     assert_eq!((deleted.status, deleted.json()), (200, json!({"uri": again["uri"]})));
     assert!(here.exported().is_empty() && network.listed().is_empty());
 
@@ -157,7 +161,8 @@ async fn a_person_signs_in_publishes_deletes_and_ends_it_all() {
     assert_eq!(send(daemon.address, "GET /oauth/session", &[("Cookie", &cookie)]).await.status, 401);
     let heard = async {
         let db = rusqlite::Connection::open(here.scenario.path("appview-data/account.db")).unwrap();
-        let waiting = || db.query_row("select count(*) from revocation", [], |row| row.get::<_, i64>(0)).unwrap();
+        let waiting =
+            || db.query_row("select count(*) from revocation", [], |row| row.get::<_, i64>(0)).unwrap();
         while waiting() > 0 {
             tokio::task::yield_now().await;
         }
@@ -179,7 +184,8 @@ async fn a_person_signs_in_publishes_deletes_and_ends_it_all() {
 /// Has the session's access token be over by its own word; gives the refresh token that it has.
 fn expire(here: &Here, did: &str) -> String {
     let did = did.parse().unwrap();
-    let store = AccountStore::open(here.scenario.path("appview-data/account.db"), Some(ring(SESSION_KEY))).unwrap();
+    let store =
+        AccountStore::open(here.scenario.path("appview-data/account.db"), Some(ring(SESSION_KEY))).unwrap();
     let session = store.session(&did).unwrap().unwrap();
     let SessionState::Ready(bytes) = session.state else { panic!("{session:?}") };
     let mut tokens: Json = serde_json::from_slice(bytes.expose()).unwrap();

@@ -90,7 +90,7 @@ impl Verifier {
         if forgotten.is_some_and(|rev| rev > head.rev) {
             self.desynchronize(&did);
         } else {
-            self.replay_parked(&did, now);
+            self.go_on(&did, now);
         }
         if let Some(tracked) = self.repos.get_mut(&did)
             && tracked.phase == Phase::Ready
@@ -171,11 +171,13 @@ impl Verifier {
         self.now = self.now.max(now);
         let Some(tracked) = self.repos.get_mut(did) else { return };
         tracked.is_audited = false;
-        if tracked.state.head != Some(head) || !tracked.state.hosting.is_hosted() {
+        if !tracked.state.hosting.is_hosted() {
             return;
         }
+        let is_held = tracked.state.head == Some(head);
         match tracked.phase {
             Phase::Resolving(_) => return,
+            Phase::Ready if !is_held => return,
             Phase::Ready => {
                 self.tally.audits = self.tally.audits.saturating_add(1);
                 tracked.prove(now);
@@ -185,7 +187,17 @@ impl Verifier {
             }
             Phase::Fetching => {}
         }
-        let Some(proof) = tracked.proven.filter(|_| !tracked.shows_newer_than(head)) else {
+        if is_held && std::mem::take(&mut tracked.is_outdated) {
+            let fetch = Output::FetchRepo {
+                did: did.clone(),
+                held: Some(head),
+                attempt: tracked.attempt,
+                not_before: 0,
+            };
+            self.outputs.push_back(fetch);
+            return;
+        }
+        let Some(proof) = tracked.proven.filter(|_| is_held && !tracked.shows_newer_than(head)) else {
             let attempt = tracked.attempt;
             let fetch = Output::FetchRepo { did: did.clone(), held: None, attempt, not_before: 0 };
             self.outputs.push_back(fetch);

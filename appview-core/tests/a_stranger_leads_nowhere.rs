@@ -10,9 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use appview_core::block::Cid;
 use appview_core::source::http::{Http, HttpError};
+use appview_core::source::pds::{Hosts, PdsError};
+use appview_core::source::spool::Spool;
 use appview_core::source::turns::Politeness;
 use appview_core::source::wire::{ChosenBy, Outside, Reach};
+use fixtures::{KeyKind, World};
 use outside::{Ending, MadeUp, PDS, Said};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -209,6 +213,40 @@ async fn a_stream_that_falls_silent_is_given_up_whatever_it_brought_before() {
     let (_, elapsed, read) = read_all(&made_up).await;
     assert_eq!(read, 10 << 20);
     assert!(elapsed <= Duration::from_secs(61), "{elapsed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn exports_together_take_no_more_of_the_disk_than_they_may() {
+    let mut world = World::new(1);
+    let account = world.create_account(KeyKind::K256);
+    world.genesis_frames(&account);
+    let mut car = world.car(&account);
+    // Sections that nothing refers to: an export may carry more than its tree.
+    for number in 0..6 {
+        let block = vec![number; 1 << 20];
+        let section = [Cid::of(&block).to_bytes().as_slice(), &block].concat();
+        let mut length = section.len();
+        while length > 0x7f {
+            car.push((length & 0x7f) as u8 | 0x80);
+            length >>= 7;
+        }
+        car.push(length as u8);
+        car.extend_from_slice(&section);
+    }
+    let did = account.parse().unwrap();
+    let body: Vec<_> = car.chunks(64 << 10).map(|chunk| (Duration::ZERO, chunk.to_vec().into())).collect();
+    let made_up = MadeUp::new(move |_| Said { body: body.clone(), ..Said::new(200, "") });
+    let folder = tempfile::tempdir().unwrap();
+    let hosts = Hosts::new(http(&made_up), Spool::with_room(folder.path().into(), 10 << 20));
+    let first = hosts.repo(PDS, &did).await.unwrap();
+    assert!(first.archive.is_file());
+    let error = hosts.repo(PDS, &did).await.unwrap_err();
+    assert!(matches!(error, PdsError::NoRoom), "{error}");
+    drop(first);
+    for _ in 0..3 {
+        // What failed gave back what it had taken, and so does what is done with.
+        assert!(hosts.repo(PDS, &did).await.unwrap().archive.is_file());
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -423,6 +423,31 @@ async fn whose_identity_is_one_too_many_is_unreachable_at_once_until_others_are_
     assert_eq!((did, identity.unwrap_err()), (outside::did(10_000), Unresolved::Gone));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_record_that_is_one_too_many_is_not_asked_for_until_others_are_done() {
+    let made_up = MadeUp::new(|asked| match asked.host() {
+        "plc.example.com" => {
+            let host = outside::number(asked.method()) % 500;
+            Said::json(&outside::document(asked.method(), &format!("https://h{host}.example.com")))
+        }
+        _ => Said::error(400, "RecordNotFound"),
+    });
+    let mut asker = Asker::new(&made_up);
+    let path: appview_core::syntax::RepoPath = "dev.cocore.account.profile/self".parse().unwrap();
+    let mut ask = |number| {
+        assert!(
+            asker.asking.ask(Request::Record { did: outside::did(number), path: path.clone() }).is_none()
+        );
+    };
+    (0..10_100).for_each(&mut ask);
+    tokio::time::sleep(secs(2 * 3600)).await;
+    let asked = || made_up.times("com.atproto.sync.getRecord");
+    assert_eq!(asked(), 10_000);
+    ask(10_000);
+    tokio::time::sleep(secs(60)).await;
+    assert_eq!(asked(), 10_001);
+}
+
 /// Lends its writer to a following.
 struct Lent(IndexWriter);
 

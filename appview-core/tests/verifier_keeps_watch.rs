@@ -4,10 +4,14 @@
 
 mod support;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use appview_core::sync::verifier::Pace;
-use appview_core::sync::{Hosting, Postponed, RepoHead};
+use appview_core::sync::{
+    Followed, Hosting, Output, Postponed, Proof, RepoHead, RepoState, Scope, Verifier, Watch,
+};
+use appview_core::syntax::Did;
 use support::{Listener, did, friend, identity};
 
 const SECOND: u64 = 1_000_000;
@@ -187,6 +191,63 @@ fn the_time_of_a_hidden_account_goes_on_through_a_restart() {
     let mut again = Listener::resuming(listener.world.clone(), [listener.followed(&account)], None);
     assert_eq!(pass(&mut again, 9 * DAY), ["confirm hosting"]);
     assert!(pass(&mut again, 2 * DAY).contains(&"erase".to_owned()));
+}
+
+/// What a host does with an audit.
+#[derive(Clone, Copy)]
+enum Host {
+    Answers,
+    /// Nothing comes within hours.
+    Silent,
+    /// Nobody can ask it.
+    Dead,
+}
+
+/// How often each repository is asked about in half an hour, if more are to be audited than may be: some of a host that
+/// answers, and many of another.
+fn audits_beside(many: Host) -> (BTreeMap<Did, usize>, BTreeSet<Did>) {
+    let (listener, account) = Listener::following(14);
+    let identity = Arc::new(identity(&listener.world, &account));
+    let state = RepoState { proof: Proof::Full, ..listener.state(&account) };
+    let held = state.head.unwrap();
+    let did = |number: usize| format!("did:web:d{number}.example").parse::<Did>().unwrap();
+    // 1,200 may be asked about in a minute.
+    let (some, all) = (600, 3_000);
+    let followed = (0..all).map(|number| Followed { did: did(number), state, watch: Watch::default() });
+    let mut verifier = Verifier::new(Scope::default(), followed);
+    verifier.set_pace(Pace { audit: MINUTE, ..Pace::default() });
+    let those: BTreeSet<Did> = (0..some).map(did).collect();
+    let mut asked: BTreeMap<Did, usize> = BTreeMap::new();
+    let began = listener.world.now_micros();
+    for second in 0..1_800 {
+        let now = began + second * SECOND;
+        verifier.tick(now);
+        while let Some(output) = verifier.poll_output() {
+            let Output::Audit { did, .. } = output else { continue };
+            let host = if those.contains(&did) { Host::Answers } else { many };
+            *asked.entry(did.clone()).or_default() += 1;
+            match host {
+                Host::Answers => verifier.handle_current(&did, held, Arc::clone(&identity), now),
+                Host::Silent => {}
+                Host::Dead => verifier.handle_unaudited(&did),
+            }
+        }
+    }
+    (asked, those)
+}
+
+#[test]
+fn a_host_that_is_slow_or_dead_does_not_take_the_turns_of_others() {
+    let least = |(asked, those): (BTreeMap<Did, usize>, BTreeSet<Did>)| {
+        those.iter().map(|did| asked.get(did).copied().unwrap_or(0)).min().unwrap()
+    };
+    // 36,000 may be asked: twelve times about each of 3,000.
+    let usual = least(audits_beside(Host::Answers));
+    assert_eq!(usual, 12);
+    assert!(least(audits_beside(Host::Dead)) >= usual, "nobody gets more for failing");
+    // The others are asked about as often as is wanted, once a minute.
+    let beside_silence = least(audits_beside(Host::Silent));
+    assert!(beside_silence >= 25, "{beside_silence}");
 }
 
 #[test]

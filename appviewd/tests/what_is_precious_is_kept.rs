@@ -18,9 +18,9 @@ use appviewd::account::{
 use appviewd::secret::Secret;
 use rusqlite::Connection;
 use support::Scenario;
+use support::daemon::Daemon;
 use support::http::send_body;
 use support::people::{Person, SERVICE, identities};
-use support::process::Process;
 use support::service::{SECRET, SESSION_KEY, ring};
 use tempfile::TempDir;
 
@@ -580,7 +580,7 @@ async fn an_operator_has_commands_for_all_of_it() {
     let serve = [serve.as_slice(), &["--internal-secret-file", "secret", "--internal-listen", "127.0.0.1:0"]]
         .concat();
     let serve = [serve.as_slice(), &["--session-key-file", "key", "--data-dir", "data"]].concat();
-    let mut process = Process::serve(&scenario, &serve);
+    let mut process = Daemon::serve(&scenario, &serve);
     let console = process.hear("answering the console")["address"].as_str().unwrap().parse().unwrap();
     let body = serde_json::json!({"did": ada.did.as_str(), "name": "laptop"}).to_string();
     let headers = [("x-cocore-internal-secret", SECRET)];

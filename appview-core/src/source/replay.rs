@@ -76,6 +76,12 @@ pub enum ReplayError {
         /// Whose.
         did: Did,
     },
+    /// The export is of a repository that is left out.
+    #[error("{did} is left out")]
+    LeftOut {
+        /// Whose.
+        did: Did,
+    },
     /// The export is not a readable CAR with a commit.
     #[error("{}: {reason}", path.display())]
     Export {
@@ -336,13 +342,16 @@ pub fn open_export(path: &Path) -> Result<(Did, Archive), ReplayError> {
 ///
 /// # Errors
 ///
-/// [`ReplayError`].
+/// [`ReplayError`]; [`ReplayError::LeftOut`] before it is asked who signs.
 pub fn prove_export(
     path: &Path,
     identities: &Identities,
     scope: &Scope,
 ) -> Result<(VerifiedRepo, Arc<Identity>), ReplayError> {
     let (did, archive) = open_export(path)?;
+    if scope.excludes(did.as_str()) {
+        return Err(ReplayError::LeftOut { did });
+    }
     let identity = identities.get(did.as_str()).ok_or(ReplayError::UnknownDid { did })?;
     let repo = verify_repo(archive, identity, scope.as_str(), now())
         .map_err(|source| ReplayError::Unproven { path: path.to_owned(), source: Box::new(source) })?;

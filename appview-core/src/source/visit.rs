@@ -249,9 +249,11 @@ impl Desk {
         count("appview_fetches_total", failure.label());
         errand.attempt = errand.attempt.saturating_add(1);
         let (attempt, until) = (errand.attempt, pause(&self.network.clock, errand.attempt));
-        tracing::info!(%failure, attempt, "a repository cannot be proven now");
-        errand.identity = None;
         let (did, postponed) = (errand.did.clone(), Postponed { attempt, until });
+        // None before it is known who signs.
+        let identity = errand.identity.take();
+        let host = identity.as_ref().and_then(|identity| identity.pds());
+        tracing::info!(%did, host, %failure, attempt, "a repository cannot be proven now");
         let _ = self.inbox.send(Received::Input(Input::Postponed { did, postponed })).await;
         Ended::Again(errand, until)
     }

@@ -15,14 +15,12 @@ pub(super) async fn rebuild(
     State(desk): State<Desk>,
     Query(parameters): Query<Vec<(String, String)>>,
 ) -> Result<impl IntoResponse, Refusal> {
-    let Some(mut renewal) = desk.renewal else {
+    let Some(renewal) = desk.renewal else {
         let message = "files stand in for the network here; rebuild from them, without the daemon".to_owned();
         return Err(Refusal(StatusCode::CONFLICT, message));
     };
-    // What is left out since the daemon began is left out here as well.
-    renewal.asked.network.scope = desk.roster.scope();
     let partial = parameters.iter().any(|(name, value)| name == "partial" && value == "true");
-    let lines = stream::unfold(renewal.begin(partial), |mut told| async {
+    let lines = stream::unfold(renewal.begin(desk.roster, partial), |mut told| async {
         let line = format!("{}\n", told.recv().await?.to_json());
         Some((Ok::<_, Infallible>(line), told))
     });

@@ -8,13 +8,14 @@ use anyhow::{Error, Result, bail};
 use appview_core::index::{Index, IndexWriter};
 use appview_core::record::Catalog;
 use appview_core::source::now;
-use appview_core::source::replay::{Identities, RepoFolder, prove_export};
+use appview_core::source::replay::{Identities, ReplayError, RepoFolder, prove_export};
 use appview_core::sync::{Change, Scope};
 use serde_json::{Value as Json, json};
 
 use super::{identities, make_folder, offline, replay};
 use crate::config::{DataDir, Format, SavedUpstream};
 use crate::progress::Progress;
+use crate::roster::Roster;
 
 /// Most reasons that an error lists.
 const LISTED: usize = 10;
@@ -34,19 +35,20 @@ pub fn run(
 ) -> Result<ExitCode> {
     make_folder(data)?;
     let path = data.index();
+    let scope = Roster::open(data.roster())?.scope();
     let before = fingerprint(&path).ok();
     let mut played = None;
     let mut failed = Vec::new();
     if from.is_dir() {
         let identities = identities(&upstream.identities)?;
         Index::rebuild(&path, Catalog::builtin()?, |writer| {
-            failed = from_exports(writer, from, &identities)?;
+            failed = from_exports(writer, from, &identities, &scope)?;
             accept(&failed, partial)
         })?;
     } else {
         let upstream = offline(upstream)?;
         Index::rebuild(&path, Catalog::builtin()?, |writer| {
-            let outcome = replay::play(writer, from, upstream)?;
+            let outcome = replay::play(writer, from, upstream, scope)?;
             failed = outcome.shortcomings();
             played = Some(outcome);
             accept(&failed, partial)
@@ -100,8 +102,13 @@ fn accept(failed: &[Error], partial: bool) -> Result<()> {
     )
 }
 
-/// Proves and writes every export; gives back why some could not be.
-fn from_exports(writer: &mut IndexWriter, folder: &Path, identities: &Identities) -> Result<Vec<Error>> {
+/// Proves and writes every export but those that an operator leaves out; gives back why some could not be.
+fn from_exports(
+    writer: &mut IndexWriter,
+    folder: &Path,
+    identities: &Identities,
+    scope: &Scope,
+) -> Result<Vec<Error>> {
     let cars = RepoFolder::new(folder).cars()?;
     if cars.is_empty() {
         bail!("{} holds no .car files; name a folder of exports, or a recording", folder.display());
@@ -109,11 +116,12 @@ fn from_exports(writer: &mut IndexWriter, folder: &Path, identities: &Identities
     let mut progress = Progress::start("rebuilt", "repositories", Some(cars.len() as u64));
     let (mut records, mut failed) = (0, Vec::new());
     for (done, car) in (1..).zip(&cars) {
-        match prove_export(car, identities, &Scope::default()) {
+        match prove_export(car, identities, scope) {
             Ok((repo, _)) => {
                 let applied = writer.apply(&[Change::Repo(repo)], &[], now())?;
                 records += applied.created;
             }
+            Err(ReplayError::LeftOut { .. }) => {}
             Err(error) => failed.push(error.into()),
         }
         progress.tell(done, || format!(", {records} records"));

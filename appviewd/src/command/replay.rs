@@ -17,6 +17,7 @@ use serde_json::{Map, Value as Json, json};
 use super::{offline, open};
 use crate::config::{DataDir, Format, SavedUpstream};
 use crate::progress::Progress;
+use crate::roster::Roster;
 
 /// Plays `frames` into the index, and tells what came of it.
 ///
@@ -27,7 +28,7 @@ pub fn run(frames: &Path, upstream: &SavedUpstream, data: &DataDir, format: Form
     let upstream = offline(upstream)?;
     let index = open(data)?;
     let mut writer = index.writer(Catalog::builtin()?)?;
-    let played = play(&mut writer, frames, upstream)?;
+    let played = play(&mut writer, frames, upstream, Roster::open(data.roster())?.scope())?;
     drop(writer);
     let fingerprint = index.fingerprint()?.to_string();
     let mut out = std::io::stdout().lock();
@@ -53,12 +54,17 @@ pub(super) struct Played {
     returning: Vec<Did>,
 }
 
-/// Plays a recording with any writer.
-pub(super) fn play(writer: &mut IndexWriter, frames: &Path, upstream: impl Upstream) -> Result<Played> {
+/// Plays what is in scope of a recording with any writer.
+pub(super) fn play(
+    writer: &mut IndexWriter,
+    frames: &Path,
+    upstream: impl Upstream,
+    scope: Scope,
+) -> Result<Played> {
     let explain = || format!("{} cannot be played; `appviewd record` writes recordings", frames.display());
     let mut recording = Recording::open(frames).with_context(explain)?;
     let mut progress = Progress::start("replayed", "frames", None);
-    let outcome = replay::play(&mut recording, writer, upstream, Scope::default(), |tally| {
+    let outcome = replay::play(&mut recording, writer, upstream, scope, |tally| {
         progress.tell(tally.frames, || format!(", {} commits proven", tally.commits));
     });
     let outcome = match outcome {

@@ -6,9 +6,9 @@ use appviewd::account::{AccountError, AccountStore, SessionState};
 use rusqlite::Connection;
 
 use crate::support::Scenario;
+use crate::support::daemon::Daemon;
 use crate::support::http::get;
 use crate::support::people::{Person, SERVICE, identities};
-use crate::support::process::Process;
 use crate::support::service::{SESSION_KEY, ring};
 
 const OTHER_KEY: &str = "ff0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
@@ -64,7 +64,7 @@ async fn p05_without_its_key_no_session_opens_and_the_daemon_says_so_before_anyt
             let before = std::fs::read(scenario.path("account.db")).unwrap();
             match expected {
                 Ok(()) => {
-                    let mut process = Process::serve(&scenario, &arguments(key.is_some()));
+                    let mut process = Daemon::serve(&scenario, &arguments(key.is_some()));
                     if key.is_none() {
                         process.hear("no session key is given: sign-in is off (--session-key-file)");
                     }

@@ -33,6 +33,8 @@ pub(super) struct Tracked {
     pub(super) watch: Watch,
     /// When its PDS was last asked about it without need.
     pub(super) asked_at: u64,
+    /// Whether that was an audit which has not been answered.
+    pub(super) is_audited: bool,
     /// When a stream last said how its account is hosted.
     pub(super) turned_at: u64,
     /// When it is to be asked again, because it had something else and the stream may bring that.
@@ -231,7 +233,15 @@ impl Verifier {
                 self.resolve(&did, Freshness::Fresh);
             }
             // What is on its way may still be of before.
-            Phase::Fetching | Phase::Resolving(_) => tracked.announced = true,
+            Phase::Resolving(_) => tracked.announced = true,
+            Phase::Fetching => {
+                tracked.announced = true;
+                // It may have left the host that fails, and need not wait for the pause after that.
+                if tracked.watch.postponed.is_some() {
+                    let held = tracked.state.head;
+                    self.outputs.push_back(Output::FetchRepo { did, held, attempt: 0, not_before: 0 });
+                }
+            }
             // Nobody remembers where it lived: its present PDS is to say what it has.
             Phase::Ready => self.desynchronize(&did),
         }
@@ -252,6 +262,7 @@ impl Tracked {
             written: true,
             watch,
             asked_at: 0,
+            is_audited: false,
             turned_at: 0,
             recheck_at: None,
             behind: None,

@@ -173,7 +173,8 @@ mod tests {
             orders: Orders::default(),
         };
         let roster = Roster::open(folder.path().join("repos.txt")).unwrap();
-        let desk = || State(Desk { engine: engine.clone(), roster: roster.clone(), renewal: None });
+        let desk =
+            || State(Desk { engine: engine.clone(), roster: roster.clone(), renewal: None, accounts: None });
         let whose = "did:web:ada.example";
         let did: Did = whose.parse().unwrap();
         let saved = "nothing is being followed at the moment; the order is saved, and heeded as soon as following goes on";

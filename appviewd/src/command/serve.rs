@@ -192,7 +192,13 @@ pub async fn serve(
     };
     let terms = Terms { brokerages: limits.access.broker.clone(), ..Terms::builtin()? };
     let clock = following.outside.clock.clone();
-    let how = Answering { ready_lag: limits.ready_lag, access: limits.access, network, clock, terms };
+    let how = Answering {
+        ready_lag: limits.ready_lag,
+        access: limits.access,
+        network,
+        clock: clock.clone(),
+        terms,
+    };
     let app = App::new(engine.clone(), how, stopped.clone(), subscribers.clone());
     let (accounts, console) = doors.accounts.map_or((None, None), |door| (Some(door.accounts), door.console));
     let store = accounts.as_ref().map(|accounts| accounts.store().clone());
@@ -201,7 +207,7 @@ pub async fn serve(
         answering.spawn(http::serve(listener, router, Seats::unlimited(), closed.clone()));
     }
     if let Some(store) = store.clone() {
-        answering.spawn(keep(store, following.outside.clock.clone(), closed.clone()));
+        answering.spawn(keep(store, clock, closed.clone()));
     }
     let oauth = accounts.as_ref().and_then(|accounts| Some(accounts.publishing()?.oauth().clone()));
     if let Some(oauth) = oauth.clone() {

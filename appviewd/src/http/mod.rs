@@ -259,11 +259,8 @@ pub fn routes(app: App, accounts: Option<Accounts>) -> Router {
             None => front::worked(route, &app),
         });
     }
-    let routes = routes
-        .merge(person::left_to_others())
-        .merge(accounts.map(person::routes).unwrap_or_default())
-        .fallback(error::not_found)
-        .method_not_allowed_fallback(error::method_not_allowed);
+    routes = routes.merge(person::left_to_others()).merge(accounts.map(person::routes).unwrap_or_default());
+    let routes = routes.fallback(error::not_found).method_not_allowed_fallback(error::method_not_allowed);
     front::open(routes, &app).with_state(app)
 }
 

@@ -40,7 +40,7 @@ demo *args:
 
 # Hold the daemon against the official PDS and PLC directory. Needs Node 20 and npm, which installs them the first time.
 real-network:
-    cargo test --locked --workspace --test real_network -- --ignored
+    cargo test --locked --workspace --test real_network --test real_people -- --ignored
 
 # Let the engine live in simulated networks, as many as wanted of both kinds, e.g. `just simulate 5000` or `just simulate 7..8`.
 simulate seeds='10000':

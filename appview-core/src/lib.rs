@@ -42,6 +42,7 @@
 //! - [`sync`]: from messages to proven changes. [`sync::verify`] proves; [`sync::Verifier`] keeps the order, without any
 //!   input or output of its own.
 //! - [`record`]: lexicons, how well a record keeps them, typed views.
+//! - [`trust`]: whether receipts and settlements are what they say.
 //! - [`index`]: the file: [`Index`](index::Index), [`IndexWriter`](index::IndexWriter),
 //!   [`IndexReader`](index::IndexReader), rebuild, check.
 //! - [`query`]: what a reader can be asked.
@@ -62,6 +63,7 @@ pub mod repo;
 pub mod source;
 pub mod sync;
 pub mod syntax;
+pub mod trust;
 
 #[cfg(all(doctest, feature = "net"))]
 #[doc = include_str!("../../README.md")]

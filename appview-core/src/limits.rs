@@ -35,6 +35,9 @@ pub const CAR_HEADER_BYTES: usize = 4_096;
 /// the smallest thread stacks, so that decoding may recurse.
 pub const CBOR_DEPTH: usize = 32;
 
+/// Deepest nesting of lists and objects in JSON text whose canonical form is asked for: as deep as `serde_json` goes.
+pub const JSON_DEPTH: usize = 127;
+
 /// Longest key of a tree (`collection/rkey`): 317 bytes of NSID, a slash, 512 bytes of record key.
 pub const REPO_PATH_BYTES: usize = 317 + 1 + 512;
 
@@ -52,7 +55,7 @@ pub const SEQ: i64 = (1 << 53) - 1;
 /// commit must exceed it ([Sync](https://atproto.com/specs/sync)).
 pub const FUTURE_REV: Duration = Duration::from_secs(5 * 60);
 
-/// Most blocks in the CAR of one repository. Sixteen bytes are kept for each, so this bounds memory at 64 MB.
+/// Most blocks in the CAR of one repository. Twenty bytes are kept for each, so this bounds memory at 80 MB.
 pub const ARCHIVE_BLOCKS: usize = 4_000_000;
 
 /// Longest DID document, in bytes. Today's take one or two thousand.
@@ -72,3 +75,21 @@ pub const EXPORT_BYTES: u64 = 1 << 30;
 
 /// Largest proof of one record, in bytes: the record, and as much again of tree.
 pub const RECORD_PROOF_BYTES: usize = 2 * COMMIT_BLOCKS_BYTES;
+
+/// Most provider records of one account that are searched for a key. An account has one for each of its machines.
+pub const EVIDENCE_OFFERS: u32 = 256;
+
+/// Most other receipts for one job that a verdict looks at: each may cost it a signature. One job has one receipt.
+pub const EVIDENCE_RECEIPTS: u32 = 8;
+
+/// Most records sharing what should be used once that a verdict looks at: the settlements of one session.
+pub const EVIDENCE_SHARED: u32 = 512;
+
+/// Longest bundle of evidence, in bytes. A receipt's takes five to ten thousand, a settlement's twice that.
+pub const BUNDLE_BYTES: usize = 4 << 20;
+
+/// Most records in a bundle: more than any verdict looks at.
+pub const BUNDLE_RECORDS: usize = 2_048;
+
+/// Most DIDs whose documents or accounts a bundle may tell of.
+pub const BUNDLE_DIDS: usize = 64;

@@ -136,6 +136,44 @@ impl Upstream for Nobody {
 }
 
 #[test]
+fn a_cursor_is_written_with_the_last_of_what_it_covers_and_not_before() {
+    let mut network = Network::new(42);
+    let account = network.world.create_account(KeyKind::K256);
+    let friend = || records::friend("did:web:friend.example", 0);
+    network.commit(&account, vec![Write::create(records::FRIEND, "a", friend())]);
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&network.world.car(&account)).unwrap();
+    file.rewind().unwrap();
+    let frame = network.world.commit(&account, vec![Write::create(records::FRIEND, "b", friend())]);
+    let (did, identity) = (did(&account), network.identity(&account));
+    let now = network.world.now_micros() + 1_000_000;
+    let export = Archive::from_file(file).unwrap();
+    let repo = verify_repo(export, &identity, Scope::default().as_str(), now).unwrap();
+
+    let kept = Kept::default();
+    let mut verifier = Verifier::new(Scope::default(), []);
+    let stream = verifier.add_stream("wss://relay.example", None);
+    let mut pump = Pump::new(verifier, Nobody, kept.clone(), now).unwrap();
+    // The commit waits for its repository, which makes a batch full before the commit is in it.
+    pump.handle_frame(stream, frame.as_ref(), now).unwrap();
+    let answers = [
+        Answer::Identity { did, identity: Ok(identity.clone()) },
+        Answer::Repo { repo, identity: Arc::new(identity) },
+    ];
+    for answer in answers {
+        pump.handle(Input::Answer(answer), now).unwrap();
+    }
+    pump.flush(now).unwrap();
+    let batches = kept.0.borrow();
+    let first = |is_it: &dyn Fn(&Batch) -> bool| batches.iter().position(is_it).unwrap();
+    let is_repo = |change: &Change| matches!(change, Change::Repo(_));
+    let is_commit = |change: &Change| matches!(change, Change::Commit(_));
+    let written = first(&|batch| batch.changes.iter().any(is_commit));
+    assert!(first(&|batch| batch.changes.iter().any(is_repo)) < written);
+    assert_eq!(first(&|batch| !batch.cursors.is_empty()), written);
+}
+
+#[test]
 fn what_is_gathered_is_written_soon_though_there_is_always_more_to_handle() {
     const MILLISECOND: u64 = 1_000;
     let mut network = Network::new(41);

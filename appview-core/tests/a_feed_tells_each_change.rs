@@ -49,6 +49,21 @@ fn each_change_of_what_is_served_is_told_once_and_in_order() {
 }
 
 #[test]
+fn an_account_that_was_left_out_is_shown_when_it_is_followed_again() {
+    let mut story = Story::new(55);
+    let owner = did(&story.account);
+    let forget = [Change::Forget { did: owner.clone() }];
+    story.commit(vec![Write::create(records::FRIEND, "a", friend(1))]);
+    for hosting in [Hosting::Active, Hosting::Deactivated] {
+        story.host(hosting);
+        assert_eq!(story.apply(&forget), ["erased", "shown"]);
+        assert_eq!(story.apply(&forget), [""; 0]);
+        let repo = story.network.repo(&story.account);
+        assert_eq!(story.apply(&[repo]), ["created a"]);
+    }
+}
+
+#[test]
 fn a_place_is_the_moment_of_the_transaction_and_later_than_the_one_before() {
     let mut story = Story::new(41);
     let create = |rkey: &str| Write::create(records::FRIEND, rkey, friend(1));

@@ -162,14 +162,15 @@ impl Town {
         let directories: Vec<RelayUrl> = vec![RELAY.parse().unwrap()];
         let collections =
             Collection::ALL.iter().map(|collection| collection.nsid().parse().unwrap()).collect();
-        let asked = Asked { network, directories, collections, orders: Orders::default() };
+        let asked =
+            Asked { network, directories, collections, tracked: Vec::new(), orders: Orders::default() };
         Anew::build(&self.path(), Catalog::builtin().unwrap(), asked, |_| ()).await
     }
 
     /// Builds and compares.
     async fn anew(&self) -> (Anew, Comparison) {
-        let anew = self.build(Scope::default()).await.unwrap();
-        anew.catch_up().await.unwrap();
+        let mut anew = self.build(Scope::default()).await.unwrap();
+        anew.catch_up(Scope::default()).await.unwrap();
         let comparison = anew.compare().unwrap();
         (anew, comparison)
     }
@@ -299,10 +300,36 @@ async fn a_relay_that_does_not_answer_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_is_left_out_or_tracked_meanwhile_is_so_in_the_new_index() {
+    let town = Town::new();
+    let people = town.people();
+    let mut anew = town.build(Scope::default().excluding([people[1].clone()])).await.unwrap();
+    // One is left out, as the old index hears at once; one is so no more; and one is tracked that no directory names, since it
+    // has no record of ours.
+    town.write(&Change::Forget { did: people[0].clone() });
+    let unknown = town.account(0);
+    town.write(&Change::Desynchronized { did: unknown.clone() });
+    let scope = Scope::default().excluding([people[0].clone()]);
+    assert_eq!(anew.catch_up(scope.clone()).await.unwrap(), 3);
+    assert_eq!(
+        anew.catch_up(scope).await.unwrap(),
+        1,
+        "the old one goes on doubting what it was not told of"
+    );
+    let comparison = anew.compare().unwrap();
+    assert!(comparison.is_whole() && comparison.agrees() == Some(true), "{comparison:?}");
+    let reader = anew.swap_in().unwrap().reader().unwrap();
+    assert_eq!(reader.repo_state(&people[0]).unwrap(), None);
+    for did in [&people[1], &people[2], &unknown] {
+        assert_eq!(reader.repo_state(did).unwrap().unwrap().proof, Proof::Full, "{did}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_moves_meanwhile_is_proven_again_before_the_swap() {
     let town = Town::new();
     let people = town.people();
-    let anew = town.build(Scope::default()).await.unwrap();
+    let mut anew = town.build(Scope::default()).await.unwrap();
     // The old index goes on: a commit, an account that nobody knew, one that is hidden, and one that is back.
     town.tell(&people[0], vec![friend("d")]);
     let unknown = town.account(0);
@@ -311,8 +338,8 @@ async fn what_moves_meanwhile_is_proven_again_before_the_swap() {
     town.write(&Change::Hosting { did: people[1].clone(), hosting: Hosting::Deactivated });
     town.inner().hidden.remove(people[4].as_str());
     town.write(&Change::Hosting { did: people[4].clone(), hosting: Hosting::Active });
-    assert_eq!(anew.catch_up().await.unwrap(), 4);
-    assert_eq!(anew.catch_up().await.unwrap(), 0);
+    assert_eq!(anew.catch_up(Scope::default()).await.unwrap(), 4);
+    assert_eq!(anew.catch_up(Scope::default()).await.unwrap(), 0);
     let comparison = anew.compare().unwrap();
     assert!(comparison.is_whole() && comparison.agrees() == Some(true), "{comparison:?}");
 
@@ -320,7 +347,7 @@ async fn what_moves_meanwhile_is_proven_again_before_the_swap() {
     let car = town.inner().network.world.car(people[2].as_str());
     town.inner().stale.insert(people[2].as_str().to_owned(), car);
     town.tell(&people[2], vec![friend("d")]);
-    anew.catch_up().await.unwrap();
+    anew.catch_up(Scope::default()).await.unwrap();
     let comparison = anew.compare().unwrap();
     assert_eq!((&comparison.moved, &comparison.differs), (&vec![people[2].clone()], &vec![]));
     assert!(!comparison.is_whole());

@@ -11,9 +11,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use appview_core::source::http::{Http, HttpError};
+use appview_core::source::pds::{Hosts, PdsError};
+use appview_core::source::spool::Spool;
 use appview_core::source::turns::Politeness;
 use appview_core::source::wire::{self, ChosenBy, Outside, Reach};
-use outside::{Ending, MadeUp, PDS, Said};
+use appview_core::syntax::Did;
+use fixtures::{KeyKind, World};
+use outside::{Ending, MadeUp, PDS, Said, padded};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
@@ -210,6 +214,62 @@ async fn a_stream_that_falls_silent_is_given_up_whatever_it_brought_before() {
     let (_, elapsed, read) = read_all(&made_up).await;
     assert_eq!(read, 10 << 20);
     assert!(elapsed <= Duration::from_secs(61), "{elapsed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn exports_together_take_no_more_of_the_disk_than_they_may() {
+    let mut world = World::new(1);
+    let account = world.create_account(KeyKind::K256);
+    world.genesis_frames(&account);
+    let car = padded(world.car(&account), 6);
+    let did = account.parse().unwrap();
+    let body: Vec<_> = car.chunks(64 << 10).map(|chunk| (Duration::ZERO, chunk.to_vec().into())).collect();
+    let made_up = MadeUp::new(move |_| Said { body: body.clone(), ..Said::new(200, "") });
+    let folder = tempfile::tempdir().unwrap();
+    let hosts = Hosts::new(http(&made_up), Spool::with_room(folder.path().into(), 10 << 20));
+    let first = hosts.repo(PDS, &did).await.unwrap();
+    assert!(first.archive.is_file());
+    let error = hosts.repo(PDS, &did).await.unwrap_err();
+    assert!(matches!(error, PdsError::NoRoom), "{error}");
+    drop(first);
+    for _ in 0..3 {
+        // What failed gave back what it had taken, and so does what is done with.
+        assert!(hosts.repo(PDS, &did).await.unwrap().archive.is_file());
+    }
+}
+
+#[tokio::test]
+async fn large_exports_share_the_memory_of_what_the_largest_may_take() {
+    let mut world = World::new(1);
+    let account = world.create_account(KeyKind::K256);
+    world.genesis_frames(&account);
+    let car = Arc::new(padded(world.car(&account), 70));
+    let routes = axum::Router::new().fallback(move || {
+        let car = Arc::clone(&car);
+        async move { car.to_vec() }
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let pds = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+    let folder = tempfile::tempdir().unwrap();
+    let hosts = Hosts::new(on_loopback(), Spool::new(folder.path().into()));
+    let did: Did = account.parse().unwrap();
+    let mut fetching = tokio::task::JoinSet::new();
+    for _ in 0..5 {
+        let (hosts, pds, did) = (hosts.clone(), pds.clone(), did.clone());
+        fetching.spawn(async move { hosts.repo(&pds, &did).await.unwrap() });
+    }
+    // Each may have 1.9 million blocks at most, for all that can be known before it is opened.
+    let mut opened = vec![fetching.join_next().await.unwrap().unwrap()];
+    opened.push(fetching.join_next().await.unwrap().unwrap());
+    assert!(opened.iter().all(|export| export.archive.is_file()));
+    let third = tokio::time::timeout(Duration::from_secs(1), fetching.join_next());
+    assert!(third.await.is_err(), "there is no memory for a third");
+    // Who is done with one lets in the next, and nobody is kept out for ever.
+    while let Some(done) = opened.pop() {
+        drop(done);
+        opened.extend(fetching.join_next().await.map(Result::unwrap));
+    }
 }
 
 #[tokio::test(start_paused = true)]

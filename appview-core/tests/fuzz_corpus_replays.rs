@@ -14,6 +14,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use appview_core::trust::app_attest::verify_app_attest;
+use appview_core::trust::assertion::verify_assertion;
+use appview_core::trust::mda::verify_device_chain;
+use appview_core::trust::{self, ChainError};
 use fixtures::forge::Quirk;
 use fixtures::seed::Seed;
 use fixtures::{Draft, Envelope, Ipld, KeyKind, World, Write, car, proof, records, value};
@@ -22,12 +26,14 @@ use support::{friend, post, profile, rename, unfriend};
 /// Accepts any bytes, and panics where a law is broken.
 type Law = fn(&[u8]);
 
-const TARGETS: [(&str, Law); 5] = [
+const TARGETS: [(&str, Law); 7] = [
     ("frame", targets::frame),
     ("cbor", targets::cbor),
     ("car", targets::car),
     ("mst", targets::mst),
     ("commit", targets::commit),
+    ("canonical", targets::canonical),
+    ("evidence", targets::evidence),
 ];
 
 /// Mutations of each seed.
@@ -80,7 +86,50 @@ fn seeds() -> BTreeMap<&'static str, Vec<Vec<u8>>> {
     );
     trees.push(targets::write_blocks(&fixtures::forge::left_chain(5).into_iter().rev().collect::<Vec<_>>()));
     let frames = frames.into_iter().map(|frame| frame.bytes).collect();
-    BTreeMap::from([("frame", frames), ("cbor", blocks), ("car", files), ("mst", trees), ("commit", commits)])
+    let mut texts: Vec<Vec<u8>> = blocks.iter().rev().take(6).cloned().collect();
+    let json = [
+        r#"{"b": {"10": 1, "9": [-9007199254740991, "\u00e9\ud83e\uddfe\n\/"], "": null}, "$type": true}"#,
+        r#"[1.0, -0, 1e3, {"a": 1, "a": 2}]"#,
+    ];
+    texts.extend(json.map(|text| text.as_bytes().to_vec()));
+    BTreeMap::from([
+        ("frame", frames),
+        ("cbor", blocks),
+        ("car", files),
+        ("mst", trees),
+        ("commit", commits),
+        ("canonical", texts),
+        ("evidence", evidence()),
+    ])
+}
+
+/// A root as a certificate and as the one certificate of an App Attest object, an assertion, a signature, a document.
+fn evidence() -> Vec<Vec<u8>> {
+    let apple = appview_core::trust::Apple::production();
+    let bytes = |bytes: &[u8]| Ipld::Bytes(bytes.to_vec());
+    let map = |members: Vec<(&str, Ipld)>| {
+        Ipld::Map(members.into_iter().map(|(key, item)| (key.to_owned(), item)).collect())
+    };
+    let auth_data =
+        [apple.app.hash().as_slice(), &[0x40, 0, 0, 0, 0], b"appattest\0\0\0\0\0\0\0", &[0, 0]].concat();
+    let signature = [&[0x30, 0x45, 0x02, 0x21, 0x00, 0xff][..], &[7; 31], &[0x02, 0x20], &[9; 32]].concat();
+    let object = map(vec![
+        ("fmt", Ipld::String("apple-appattest".to_owned())),
+        ("attStmt", map(vec![("x5c", Ipld::List(vec![bytes(&apple.app_attest_root)]))])),
+        ("authData", bytes(&auth_data)),
+    ]);
+    let assertion = map(vec![("signature", bytes(&signature)), ("authenticatorData", bytes(&auth_data))]);
+    let document = r##"{"id": "did:web:a.example", "verificationMethod": [
+        {"publicKeyJwk": {"kty": "EC", "crv": "P-256", "x": "HLHXCWfduWW4t3ysOgljbvK1rzaCXv-hnh8LqUgs4Lg",
+            "y": "dnrvfUL8LboAj_fln0gr0mnmjRQ6A4YyXRfvW10W94k"}},
+        {"type": "Multikey", "publicKeyMultibase": "zDnaeUKTWUXc1HDpGfKbEK31nKLN19yX5aunFd7VK1CUMeyJu"}]}"##;
+    vec![
+        apple.mda_root.to_vec(),
+        value::encode(&object),
+        value::encode(&assertion),
+        signature,
+        document.as_bytes().to_vec(),
+    ]
 }
 
 /// A whole tree in the form of [`targets::mst`], children before their parents.
@@ -188,4 +237,18 @@ fn every_law_is_reached_by_its_seeds() {
         assert_eq!(targets::write_blocks(&targets::blocks(tree)), *tree);
     }
     assert_eq!(seeds["commit"].iter().filter(|story| targets::is_proven(story)).count(), 4);
+    // Evidence is read to its end, and refused for what only a key can make.
+    let [root, object, assertion, signature, document] = seeds["evidence"].as_slice() else {
+        panic!("five kinds of evidence");
+    };
+    let (apple, now) = (trust::Apple::production(), trust::Instant::from_unix_millis(1_780_000_000_000));
+    let (key, _) = trust::Key::from_base64(targets::GENERATOR).unwrap();
+    let chain = verify_device_chain(&[root], &apple, now);
+    assert_eq!(chain.err(), Some(ChainError::LeafIsCa));
+    let object = verify_app_attest(object, &key.id(), &key, &apple, now);
+    assert_eq!(object.err(), Some(ChainError::LeafIsCa.into()));
+    let assertion = verify_assertion(&key, b"message", assertion, &apple.app);
+    assert_eq!(assertion, Err(trust::SignatureFault::Mismatch));
+    assert_eq!(trust::Signature::from_der(signature).map(|read| read.1), Ok(trust::Encoding::Strict));
+    assert_eq!(trust::DidDocument::parse(document).unwrap().keys().len(), 2);
 }

@@ -1,5 +1,6 @@
-//! Whatever a network does, the index ends as what was signed: on simulated networks, each of a seed and with faults of its own,
-//! in which the real engine lives in virtual time, is killed and comes back.
+//! Whatever a network does, the index ends as what was signed, and so does whoever reads its feed: on simulated networks, each
+//! of a seed and with faults of its own, in which the real engine lives in virtual time, is killed and comes back, and in some
+//! is built anew from the network in the middle of it all.
 //!
 //! There are two kinds of them. In one anything may be kept back or told wrongly, and audits make it good. The other keeps its word
 //! and fails all the same, in connections, requests and cursors: there nobody audits, so that nothing hides what is lost on
@@ -14,8 +15,14 @@
     reason = "tests"
 )]
 
+mod consumer;
+
+#[path = "simulation/client.rs"]
+mod client;
 #[path = "simulation/death.rs"]
 mod death;
+#[path = "simulation/renewal.rs"]
+mod renewal;
 #[path = "simulation/run.rs"]
 mod run;
 #[path = "simulation/wire.rs"]
@@ -24,13 +31,15 @@ mod wire;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
+use std::panic::catch_unwind;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use fixtures::simulation::{Candour, Fault, Following, Status};
 
-use death::POINTS;
+use death::{POINTS, SWAP_POINTS};
+use renewal::Renewed;
 use run::{Outcome, run};
 
 /// Seeds of a test run, unless others are wanted: enough for every fault to fire.
@@ -54,11 +63,7 @@ fn whatever_a_network_does_the_index_ends_as_what_was_signed() {
     println!("{sum}");
     assert!(sum.failed.is_empty(), "of {seeds:?}, these failed: {:?}", sum.failed);
     if seeds == SEEDS {
-        let missing: Vec<Fault> =
-            Fault::ALL.into_iter().filter(|fault| !sum.fired.contains_key(fault)).collect();
-        assert_eq!(missing, [], "every fault fires");
-        let missing: Vec<&str> = POINTS.into_iter().filter(|point| !sum.deaths.contains_key(point)).collect();
-        assert_eq!(missing, [""; 0], "it is killed at every point");
+        sum.assert_met(&Fault::ALL);
         // What is deleted comes back in one way.
         assert_eq!(sum.flips.len(), 4 * 4 + 1, "every status follows every other: {:?}", sum.flips);
     }
@@ -70,6 +75,9 @@ fn what_a_network_says_that_keeps_its_word_is_known_without_an_audit() {
     let sum = run_all(seeds.clone(), Candour::Honest);
     println!("{sum}");
     assert!(sum.failed.is_empty(), "of {seeds:?}, these failed: {:?}", sum.failed);
+    if seeds == SEEDS {
+        sum.assert_met(&Fault::HARMLESS);
+    }
 }
 
 #[test]
@@ -92,7 +100,9 @@ fn run_all(seeds: Range<u64>, candour: Candour) -> Sum {
             if seed >= seeds.end {
                 return;
             }
-            let outcome = run(seed, following(seed), candour);
+            // What panics is told like any other end.
+            let outcome = catch_unwind(|| run(seed, following(seed), candour))
+                .unwrap_or_else(|_| Err("a panic, told above".to_owned()));
             let mut sum = sum.lock().unwrap();
             sum.add(seed, candour, outcome);
             if sum.runs.is_multiple_of(1_000) {
@@ -115,12 +125,27 @@ struct Sum {
     fired: BTreeMap<Fault, u64>,
     flips: BTreeMap<(Status, Status), u64>,
     deaths: BTreeMap<&'static str, u64>,
+    gaps: u64,
+    renewed: BTreeMap<Renewed, u64>,
     /// The longest that it took after the last event to be equal to the ledger, in microseconds, and the seed of it.
     slowest: (u64, u64),
     failed: Vec<u64>,
 }
 
 impl Sum {
+    /// Whatever may happen did.
+    fn assert_met(&self, faults: &[Fault]) {
+        let missing: Vec<&Fault> = faults.iter().filter(|fault| !self.fired.contains_key(fault)).collect();
+        assert_eq!(missing, [&Fault::Dropped; 0], "every fault fires");
+        let points = POINTS.into_iter().chain(SWAP_POINTS);
+        let missing: Vec<&str> = points.filter(|point| !self.deaths.contains_key(point)).collect();
+        assert_eq!(missing, [""; 0], "it is killed at every point");
+        assert!(self.gaps > 0, "a client of the feed is told that it has missed something");
+        let missing: Vec<Renewed> =
+            Renewed::ALL.into_iter().filter(|renewed| !self.renewed.contains_key(renewed)).collect();
+        assert_eq!(missing, [], "what is built anew meets every end");
+    }
+
     fn add(&mut self, seed: u64, candour: Candour, outcome: Result<Outcome, String>) {
         self.runs += 1;
         match outcome {
@@ -128,6 +153,8 @@ impl Sum {
                 add(&mut self.fired, outcome.fired);
                 add(&mut self.flips, outcome.flips);
                 add(&mut self.deaths, outcome.deaths);
+                self.gaps += outcome.gaps;
+                add(&mut self.renewed, outcome.renewed);
                 self.slowest = self.slowest.max((outcome.healed, seed));
             }
             Err(difference) => {
@@ -154,6 +181,7 @@ impl fmt::Display for Sum {
         let (micros, seed) = self.slowest;
         writeln!(f, "{} runs; the slowest to heal took {} s (seed {seed})", self.runs, micros / 1_000_000)?;
         writeln!(f, "killed at {:?}", self.deaths)?;
+        writeln!(f, "built anew: {:?}; started anew with the feed: {} times", self.renewed, self.gaps)?;
         writeln!(f, "fired {:?}", self.fired)?;
         write!(f, "statuses {:?}", self.flips)
     }

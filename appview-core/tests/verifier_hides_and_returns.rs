@@ -61,6 +61,21 @@ fn a_reactivated_account_stays_hidden_until_its_repository_is_proven() {
 }
 
 #[test]
+fn an_active_account_is_active_whatever_its_status_is_called() {
+    for status in ["takendown", "deleted", "throttled", "desynchronized"] {
+        let (mut listener, account) = Listener::following(3);
+        assert_eq!(
+            account_event(&mut listener, &account, true, Some(status)),
+            [""; 0],
+            "it is shown as before"
+        );
+        account_event(&mut listener, &account, false, Some("deactivated"));
+        let said = account_event(&mut listener, &account, true, Some(status));
+        assert_eq!(said, ["hosting returning", "desynchronized", "fetch"]);
+    }
+}
+
+#[test]
 fn a_sync_of_the_tree_that_is_held_is_proof_enough_to_return() {
     let (mut listener, account) = Listener::following(4);
     account_event(&mut listener, &account, false, Some("deactivated"));

@@ -6,10 +6,10 @@ mod support;
 
 use appview_core::repo::SignatureError;
 use appview_core::sync::verifier::Keys;
-use appview_core::sync::{Proof, VerifyError};
+use appview_core::sync::{Postponed, Proof, VerifyError};
 use appview_core::syntax::Tid;
 use fixtures::{KeyKind, Write, records};
-use support::{Listener, friend, profile, rename, unfriend};
+use support::{Listener, did, friend, profile, rename, unfriend};
 
 const MINUTE: u64 = 60_000_000;
 
@@ -227,6 +227,25 @@ fn an_identity_event_without_a_move_costs_one_question_and_no_fetch() {
     assert!(listener.resolve(&account).is_empty());
     let next = listener.world.commit(&account, vec![friend("a")]);
     assert_eq!(listener.hear(&next), ["commit +dev.cocore.account.friend/a"]);
+}
+
+#[test]
+fn an_identity_event_hurries_a_fetch_that_was_put_off_and_no_other() {
+    let (mut listener, account) = Listener::following(12);
+    listener.verifier.doubt(&did(&account));
+    assert_eq!(listener.said(), ["desynchronized", "fetch"]);
+    listener.world.migrate(&account, "https://new.example");
+    let identity = listener.world.identity(&account);
+    assert!(listener.hear(&identity).is_empty(), "it is under way");
+    let until = listener.now() + 60 * MINUTE;
+    listener.verifier.handle_postponed(&did(&account), Postponed { attempt: 9, until });
+    assert_eq!(listener.said(), ["postponed"]);
+    let identity = listener.world.identity(&account);
+    assert_eq!(listener.hear(&identity), ["fetch"]);
+    listener.settle();
+    assert_eq!(listener.shown(&account), listener.truth(&account));
+    let identity = listener.world.identity(&account);
+    assert_eq!(listener.hear(&identity), ["resolve fresh"], "the back-off is over");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! Deliberately absent: who asks, and by which way.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context as _, Error, Result};
 use appview_core::index::IndexWriter;
@@ -14,8 +15,14 @@ use serde_json::{Value as Json, json};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::wipe::Showing;
+
 /// Looks at what moved while the network is followed: each is shorter than the one before.
 const LOOKS: u32 = 3;
+/// Looks at the old index while it stands still: what it lacks at one may have been on its way, and is there at the next.
+const LAST_LOOKS: u32 = 3;
+/// How long it is followed between two of those.
+const BETWEEN: Duration = Duration::from_secs(2);
 
 /// Builds new indexes beside the one that is followed; cheap to clone.
 #[derive(Debug, Clone)]
@@ -47,16 +54,17 @@ pub enum Told {
 }
 
 impl Renewal {
-    /// Begins a rebuild. What is told ends with [`Told::Ended`]; whoever stops to listen before ends the rebuild.
+    /// Begins a rebuild, of what is shown at the time of the swap. What is told ends with [`Told::Ended`];
+    /// whoever stops to listen before ends the rebuild.
     #[must_use]
-    pub fn begin(&self, partial: bool) -> mpsc::Receiver<Told> {
+    pub fn begin(&self, showing: Showing, partial: bool) -> mpsc::Receiver<Told> {
         let (told, listening) = mpsc::channel(16);
         let this = self.clone();
         // It writes, and reads all of what it wrote: not on a thread that others wait for.
         tokio::task::spawn_blocking(move || {
             Handle::current().block_on(async move {
                 let ended = tokio::select! {
-                    ended = this.run(partial, &told) => ended,
+                    ended = this.run(&showing, partial, &told) => ended,
                     () = told.closed() => return,
                     // The following has stopped, and with it the daemon.
                     () = this.loans.closed() => return,
@@ -79,29 +87,46 @@ impl Renewal {
         listening
     }
 
-    async fn run(&self, partial: bool, told: &mpsc::Sender<Told>) -> Result<Outcome> {
+    async fn run(&self, showing: &Showing, partial: bool, told: &mpsc::Sender<Told>) -> Result<Outcome> {
         let tell = |progressed| {
             // Whoever listens slowly hears less.
             let _ = told.try_send(Told::Progress(progressed));
         };
-        let anew = Anew::build(&self.path, Catalog::builtin()?, self.asked.clone(), tell).await?;
+        let mut asked = self.asked.clone();
+        asked.network.scope = showing.scope()?;
+        let mut anew = Anew::build(&self.path, Catalog::builtin()?, asked, tell).await?;
         for _ in 0..LOOKS {
-            if anew.catch_up().await? == 0 {
+            if anew.catch_up(showing.scope()?).await? == 0 {
                 break;
             }
         }
-        let (lend, lent) = oneshot::channel();
-        let (give_back, back) = oneshot::channel();
-        let stopped = "nothing is being followed any more";
-        self.loans.send(Loan { lend, back }).await.map_err(|_| Error::msg(stopped))?;
-        let writer = lent.await.context(stopped)?;
-        anew.catch_up().await?;
-        let comparison = anew.compare()?;
+        let mut looks = 1;
+        let (writer, give_back, comparison) = loop {
+            let (writer, give_back) = self.borrow().await?;
+            anew.catch_up(showing.scope()?).await?;
+            let comparison = anew.compare()?;
+            if comparison.ahead.is_empty() || looks == LAST_LOOKS {
+                break (writer, give_back, comparison);
+            }
+            // The daemon may be stopping.
+            let _ = give_back.send(writer);
+            looks += 1;
+            tokio::time::sleep(BETWEEN).await;
+        };
         let swapped = partial || comparison.is_whole();
         let writer = if swapped { anew.swap(writer)? } else { writer };
         // The daemon may be stopping.
         let _ = give_back.send(writer);
         Ok(Outcome { comparison, swapped })
+    }
+
+    /// Ends following until the writer, or one of the new index, is given back.
+    async fn borrow(&self) -> Result<(IndexWriter, oneshot::Sender<IndexWriter>)> {
+        let (lend, lent) = oneshot::channel();
+        let (give_back, back) = oneshot::channel();
+        let stopped = "nothing is being followed any more";
+        self.loans.send(Loan { lend, back }).await.map_err(|_| Error::msg(stopped))?;
+        Ok((lent.await.context(stopped)?, give_back))
     }
 }
 

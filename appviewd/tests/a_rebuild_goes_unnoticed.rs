@@ -13,14 +13,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use appview_core::index::Index;
+use fixtures::recording::Record;
 use fixtures::records::Machine;
 use fixtures::world::Did;
 use fixtures::{Write, records};
 use serde_json::{Value as Json, json};
 use tokio::task::spawn_blocking;
 
+use support::daemon::Daemon;
 use support::http::ask;
-use support::process::Process;
 use support::town::Town;
 use support::{Scenario, fingerprint};
 
@@ -50,9 +51,9 @@ fn arguments(town: &Town) -> Vec<String> {
 }
 
 /// The daemon as a process, once its index is what was signed.
-async fn follow(town: &Town, scenario: &Scenario) -> Process {
+async fn follow(town: &Town, scenario: &Scenario) -> Daemon {
     let arguments = arguments(town);
-    let daemon = Process::serve(scenario, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let daemon = Daemon::serve(scenario, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
     comes_to_equal(town, scenario).await;
     daemon
 }
@@ -157,18 +158,65 @@ async fn comes_to_equal_while(town: &Town, scenario: &Scenario, signer: tokio::t
 async fn a_second_rebuild_is_told_of_the_first() {
     let (town, _, scenario) = town().await;
     let daemon = follow(&town, &scenario).await;
-    town.hold();
+    let asked = town.hold();
     let first = tokio::spawn({
         let (town, scenario) = (town.clone(), Arc::clone(&scenario));
         async move { rebuild(&town, &scenario).await }
     });
-    town.asked_for_more_than(0).await;
+    town.asked_for_more_than(asked).await;
     let second = rebuild(&town, &scenario).await;
     assert_eq!(second.status.code(), Some(1));
     let error = String::from_utf8(second.stderr).unwrap();
     assert!(error.contains("another rebuild of "), "{error}");
     town.release();
     assert_eq!(told(&first.await.unwrap())["agrees"], true);
+    drop(daemon);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_operator_orders_meanwhile_is_heeded_before_the_swap() {
+    let (town, people, scenario) = town().await;
+    let daemon = follow(&town, &scenario).await;
+    let silent = town.account();
+    let asked = town.hold();
+    let rebuilding = tokio::spawn({
+        let (town, scenario) = (town.clone(), Arc::clone(&scenario));
+        async move { rebuild(&town, &scenario).await }
+    });
+    town.asked_for_more_than(asked).await;
+    let (ordering, left_out, tracked) = (Arc::clone(&scenario), people[1].to_string(), silent.to_string());
+    spawn_blocking(move || {
+        ordering.succeed(&["repo", "untrack", &left_out]);
+        ordering.succeed(&["repo", "track", &tracked]);
+    })
+    .await
+    .unwrap();
+    town.release();
+    let rebuilt = told(&rebuilding.await.unwrap());
+    let is_left = |record: &Record| !record.uri.contains(&*people[1]);
+    let left: Vec<Record> = town.records().into_iter().filter(is_left).collect();
+    assert_eq!((&rebuilt["whole"], &rebuilt["swapped"]), (&json!(true), &json!(true)), "{rebuilt}");
+    assert_eq!(rebuilt["fingerprint"], fingerprint(&left), "{rebuilt}");
+    let status = |did: &Did| -> Json {
+        serde_json::from_str(&scenario.succeed(&["repo", "status", did, "--json"])).unwrap()
+    };
+    assert_eq!(
+        (&status(&people[1])["followed"], &status(&silent)["followed"]),
+        (&json!(false), &json!(true))
+    );
+    drop(daemon);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_is_on_its_way_is_no_difference() {
+    let (town, people, scenario) = town().await;
+    let daemon = follow(&town, &scenario).await;
+    town.sign(&people[2], vec![provider(1)]);
+    let output = rebuild(&town, &scenario).await;
+    let rebuilt = told(&output);
+    assert_eq!((&rebuilt["agrees"], &rebuilt["differs"]), (&json!(true), &json!([])), "{rebuilt}");
+    assert_eq!(rebuilt["fingerprint"], fingerprint(&town.records()));
+    assert!(output.status.success());
     drop(daemon);
 }
 

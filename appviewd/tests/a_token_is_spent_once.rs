@@ -73,7 +73,7 @@ impl Here {
     }
 
     fn actions(&self) -> Vec<Action> {
-        let (entries, _) = self.store.audit(&self.ada, None, 50).unwrap();
+        let (entries, _) = self.store.audit(&self.ada, 50, None).unwrap();
         entries.into_iter().rev().map(|entry| entry.action).collect()
     }
 }

@@ -61,7 +61,11 @@ async fn wherever_it_ends_the_next_process_goes_on() {
             // What broke off is gone on with, in the same process a moment later.
             let wipe = tokio::time::timeout(Duration::from_secs(60), wiped).await.expect(point);
             fail::remove(point);
-            assert_eq!(wipe.seen.map(|seen| (seen.repo, seen.index, seen.account)), Some((0, 0, 0)), "{point}");
+            assert_eq!(
+                wipe.seen.map(|seen| (seen.repo, seen.index, seen.account)),
+                Some((0, 0, 0)),
+                "{point}"
+            );
             assert_eq!(exchange.store.held(&did).unwrap(), Held::default(), "{point}");
             assert!(authority.town().world().records(&ada).is_empty(), "{point}");
             assert!(exchange.indexed().is_empty(), "{point}");

@@ -5,9 +5,9 @@ mod support;
 
 use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder};
 use support::Scenario;
-use support::daemon::{Daemon, followed, frames, wait_for};
 use support::http::send;
 use support::relay::{Relay, seq};
+use support::served::{Served, followed, frames, wait_for};
 use tokio::io::AsyncReadExt as _;
 
 const RECEIPTS: &str = "GET /xrpc/dev.cocore.compute.listReceipts";
@@ -41,7 +41,7 @@ async fn a_change_of_the_index_makes_every_answer_anew() {
     let (half, last) = (seq(&frames[frames.len() / 2 - 1]), seq(frames.last().unwrap()));
     let (upto, all) = (frames.len() / 2, frames.len());
     let relay = Relay::start(frames, upto).await;
-    let daemon = Daemon::start(&scenario, &[&relay]).await;
+    let daemon = Served::start(&scenario, &[&relay]).await;
     wait_for(daemon.address, &relay, half).await;
     let before = send(daemon.address, RECEIPTS, &[]).await;
     relay.tell(all);

@@ -6,7 +6,9 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
+use std::path::Path;
 
+use clap::CommandFactory as _;
 use fixtures::{car, recording, shared_folder};
 use rusqlite::Connection;
 use serde_json::{Value as Json, json};
@@ -123,6 +125,63 @@ fn a_rebuild_from_exports_or_from_frames_equals_what_was_followed() {
         assert_eq!(told["before"], before.trim());
         assert_eq!((&told["agrees"], &told["failed"]), (&json!(true), &json!([])));
         assert_eq!(told.get("frames"), (arguments == from_frames).then(|| json!(216)).as_ref());
+    }
+}
+
+#[test]
+fn whoever_is_left_out_is_not_brought_back_by_a_file() {
+    let scenario = Scenario::played();
+    let (did, _) = recording::REPOS[0];
+    fs::write(scenario.path("appview-data/repos.txt"), format!("untrack {did}\n")).unwrap();
+    let expected = fingerprint(listed().values().filter(|record| repo(&record.uri) != did));
+    let from_cars = ["rebuild", "--from", "repos", "--identities", "plc.json"];
+    let from_frames = ["rebuild", "--from", "frames.bin", "--identities", "plc.json", "--repos", "repos"];
+    for arguments in [from_cars.as_slice(), &from_frames, &REPLAY] {
+        let told = json(&scenario.succeed(&[arguments, &["--json"]].concat()));
+        assert_eq!(told["fingerprint"], expected, "{arguments:?}");
+    }
+}
+
+/// Options by their long names, with what they default to.
+type Options = BTreeMap<String, String>;
+
+/// What README says that `serve` takes.
+fn documented() -> Options {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).unwrap();
+    let table = page.split("\n`serve` takes").nth(1).unwrap().split("\n## ").next().unwrap();
+    let mut options = Options::new();
+    for line in table.lines().filter(|line| line.starts_with("| `--")) {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let (names, default) = (cells[1], cells[2]);
+        for name in names.split("`--").skip(1) {
+            let name = name.split([' ', '`']).next().unwrap();
+            let twice = options.insert(name.to_owned(), default.trim_matches('`').to_owned());
+            assert_eq!(twice, None, "{name} stands twice");
+        }
+    }
+    options
+}
+
+#[test]
+fn the_settings_of_serve_are_documented_and_what_is_documented_is_there() {
+    let command = appviewd::config::Cli::command();
+    let serve = command.find_subcommand("serve").unwrap();
+    let mut taken = Options::new();
+    // The folder is told of with all commands.
+    for option in serve.get_arguments().filter(|option| option.get_long() != Some("data-dir")) {
+        let default: Vec<_> =
+            option.get_default_values().iter().map(|value| value.to_str().unwrap()).collect();
+        let default = if default == ["false"] { String::new() } else { default.join(" ") };
+        let name = option.get_long().unwrap();
+        taken.insert(name.to_owned(), default);
+        let variable = format!("APPVIEWD_{}", name.replace('-', "_").to_uppercase());
+        let env = option.get_env().map(|env| env.to_str().unwrap());
+        assert_eq!(env, (name != "track").then_some(&*variable), "{name}");
+    }
+    assert_eq!(documented(), taken);
+    let help = Scenario::empty().succeed(&["serve", "--help"]);
+    for name in taken.keys() {
+        assert!(help.contains(&format!("--{name}")), "{name}: {help}");
     }
 }
 

@@ -4,8 +4,8 @@
 mod support;
 
 use appviewd::config::Access;
-use support::daemon::{followed, followed_by};
 use support::http::send;
+use support::served::{followed, followed_by};
 
 const PATHS: [&str; 4] = [
     "/healthz",

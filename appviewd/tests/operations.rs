@@ -8,15 +8,20 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use appview_core::index::Index;
+use appview_core::record::Catalog;
+use appview_core::sync::{Change, Hosting};
 use appviewd::meter::{FAMILIES, Family};
-use fixtures::recording;
+use fixtures::world::Did;
+use fixtures::{Write, recording, records};
 use serde_json::{Value as Json, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
+use support::daemon::Daemon;
 use support::http::{ask, get, text};
-use support::process::Process;
 use support::relay::Relay;
+use support::town::Town;
 use support::{Scenario, fingerprint, listed, repo};
 
 /// How long anything here may take before something must be wrong.
@@ -29,7 +34,7 @@ const SOMEONE: &str = "did:plc:2772a7bv57z4lhimh7z466vo";
 struct Running {
     scenario: Scenario,
     relay: Relay,
-    process: Process,
+    process: Daemon,
 }
 
 impl Running {
@@ -79,10 +84,10 @@ impl Running {
     }
 }
 
-fn serve(scenario: &Scenario, relay: &Relay, more: &[&str]) -> Process {
+fn serve(scenario: &Scenario, relay: &Relay, more: &[&str]) -> Daemon {
     let url = relay.url();
     let arguments = ["--relay", &url, "--identities", "plc.json", "--repos", "repos"];
-    Process::serve(scenario, &[&arguments, more].concat())
+    Daemon::serve(scenario, &[&arguments, more].concat())
 }
 
 fn json_of(scenario: &Scenario, arguments: &[&str]) -> Json {
@@ -252,7 +257,7 @@ async fn it_is_ready_while_a_stream_is_connected_and_alive_in_any_case() {
 
     let scenario = Scenario::new();
     // Nobody listens there.
-    let process = Process::serve(&scenario, &["--relay", "ws://127.0.0.1:9", "--identities", "plc.json"]);
+    let process = Daemon::serve(&scenario, &["--relay", "ws://127.0.0.1:9", "--identities", "plc.json"]);
     eventually(async || {
         let answer = ask(process.address, "GET", "/readyz").await;
         answer.status == 503 && answer.body["reasons"] == json!(["no stream is connected"])
@@ -336,6 +341,97 @@ async fn a_stop_that_takes_too_long_ends_says_so_and_loses_nothing() {
     running.stored(216).await;
     let told = running.scenario.succeed(&["fingerprint"]);
     assert!(told.contains(&fingerprint(listed().values())), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_interrupt_ends_it_at_once_and_loses_nothing() {
+    let frames = recording::frames_live().into_iter().map(<[u8]>::to_vec).collect();
+    let relay = Relay::start(frames, 100).await;
+    let scenario = Scenario::new();
+    let process = serve(&scenario, &relay, &["--stop-within", "3600"]);
+    let mut running = Running { scenario, relay, process };
+    running.stored(100).await;
+    let file = rusqlite::Connection::open(running.scenario.path("appview-data/index.db")).unwrap();
+    file.execute_batch("begin immediate").unwrap();
+    running.relay.tell(216);
+    eventually(async || get(running.address(), "/healthz").await["frames"].as_u64() > Some(100)).await;
+    running.process.terminate();
+    running.process.hear("stopping: writing what was received; interrupt again to leave at once");
+    running.process.terminate();
+    running.process.hear("leaving at once; what was not written is received again at the next start");
+    assert_eq!(running.process.wait(), Some(130));
+    drop(file);
+
+    let Running { scenario, relay, process } = running;
+    drop(process);
+    let process = serve(&scenario, &relay, &[]);
+    let running = Running { scenario, relay, process };
+    running.stored(216).await;
+    let told = running.scenario.succeed(&["fingerprint"]);
+    assert!(told.contains(&fingerprint(listed().values())), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_jetstream_is_followed_as_a_hint_to_the_same_end() {
+    let town = Town::start().await;
+    let people = [town.account(), town.account()];
+    let friend =
+        |key: &str| Write::create(records::FRIEND, key, records::friend("did:web:friend.example", 0));
+    people.iter().for_each(|did| town.commit(did, vec![friend("a"), friend("b")]));
+    let scenario = Scenario::empty();
+    let options = ["--source", "jetstream", "--jetstream", &town.relay(), "--relay", &town.relay()];
+    let access = ["--plc", &town.http(), "--allow-private-hosts"];
+    let process = Daemon::serve(&scenario, &[options.as_slice(), &access].concat());
+    let equals = async || scenario.succeed(&["fingerprint"]).trim() == fingerprint(&town.records());
+    eventually(equals).await;
+    assert_eq!(process.hear("connected")["endpoint"], town.relay());
+    // What is hinted at is shown as soon as it is proven, and what a hint leaves out once the repository is.
+    let late = town.account();
+    town.commit(&late, vec![friend("a")]);
+    town.commit(&people[0], vec![friend("c")]);
+    town.commit(&people[0], vec![Write::delete(records::FRIEND, "a")]);
+    eventually(equals).await;
+    let counts = json_of(&scenario, &["status", "--json"])["counts"].take();
+    assert!(counts["hints"].as_u64() >= Some(3), "{counts}");
+    assert_eq!(counts["commits"], 0, "no relay is followed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_becomes_of_accounts_is_told_to_people() {
+    let town = Town::start().await;
+    let people = [town.account(), town.account()];
+    let friend =
+        |key: &str| Write::create(records::FRIEND, key, records::friend("did:web:friend.example", 0));
+    people.iter().for_each(|did| town.commit(did, vec![friend("a")]));
+    let scenario = Scenario::empty();
+    let options = ["--relay", &town.relay(), "--plc", &town.http(), "--allow-private-hosts"];
+    let process = Daemon::serve(&scenario, &options);
+    let status = |did: &Did| json_of(&scenario, &["repo", "status", did, "--json"]);
+    eventually(async || people.iter().all(|did| status(did)["proof"] == "full")).await;
+    let (nowhere, before) = ("http://127.0.0.1:1", town.http());
+    town.move_to(&people[0], nowhere);
+    let told = process.hear("an account has moved to another host");
+    assert_eq!(
+        (&told["did"], &told["from"], &told["to"]),
+        (&json!(*people[0]), &json!(before), &json!(nowhere))
+    );
+    let told = process.hear("a repository cannot be proven now");
+    assert_eq!((&told["did"], &told["host"]), (&json!(*people[0]), &json!(nowhere)));
+    town.hide(&people[1], "takendown");
+    let told = process.hear("an account is hidden");
+    assert_eq!((&told["did"], &told["hosting"]), (&json!(*people[1]), &json!("takendown")));
+}
+
+#[test]
+fn of_a_deleted_account_it_is_said_that_nothing_is_left_to_prove() {
+    let scenario = Scenario::empty();
+    std::fs::create_dir(scenario.path("appview-data")).unwrap();
+    let index = Index::open(scenario.path("appview-data/index.db")).unwrap();
+    let did: appview_core::syntax::Did = SOMEONE.parse().unwrap();
+    let erased = Change::Erase { did, hosting: Hosting::Deleted };
+    index.writer(Catalog::builtin().unwrap()).unwrap().apply(&[erased], &[], 1).unwrap();
+    let told = json_of(&scenario, &["repo", "status", SOMEONE, "--json"]);
+    assert_eq!((&told["hosting"], &told["proof"]), (&json!("deleted"), &json!("deleted")));
 }
 
 #[test]

@@ -14,9 +14,9 @@ use fixtures::recording::Record;
 use serde_json::{Value as Json, json};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use support::daemon::Daemon;
 use support::http::get;
 use support::network::Network;
-use support::process::Process;
 use support::{Scenario, fingerprint, repo};
 
 /// How long the daemon may need to catch up before something must be wrong.
@@ -232,8 +232,8 @@ impl Follower {
     }
 
     /// Starts the daemon, and waits until it hears every host: a stream without a cursor tells nothing from before.
-    fn start(&self) -> Process {
-        let daemon = Process::serve(&self.scenario, &self.arguments());
+    fn start(&self) -> Daemon {
+        let daemon = Daemon::serve(&self.scenario, &self.arguments());
         for _ in self.arguments.iter().filter(|argument| *argument == "--relay") {
             daemon.hear("connected");
         }
@@ -282,7 +282,7 @@ impl Follower {
     }
 
     /// As [`Follower::equals`], once all that the hosts have told is stored.
-    async fn catches_up(&self, daemon: &Process, network: &mut Network) -> BTreeMap<String, Record> {
+    async fn catches_up(&self, daemon: &Daemon, network: &mut Network) -> BTreeMap<String, Record> {
         let heads = network.heads();
         let mut pace = interval(PACE);
         let mut cursors = Json::Null;

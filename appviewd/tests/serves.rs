@@ -9,10 +9,10 @@ use appview_core::index::Index;
 use fixtures::recording::Record;
 use serde_json::{Value as Json, json};
 
-use support::daemon::{Daemon, followed, frames, wait_for};
+use support::daemon::Daemon;
 use support::http::{Answer, ask, get};
-use support::process::Process;
 use support::relay::{Relay, seq};
+use support::served::{Served, followed, frames, wait_for};
 use support::{Scenario, collection, fingerprint, listed, repo};
 
 /// What a list must hold, newest key first and among equal keys the higher DID first, in the form of the lexicons.
@@ -137,7 +137,7 @@ async fn pages_joined_are_the_whole_list() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_cannot_be_answered_is_told_why() {
     let scenario = Scenario::new();
-    let daemon = Daemon::start(&scenario, &[]).await;
+    let daemon = Served::start(&scenario, &[]).await;
     let mut told = BTreeMap::new();
     for (verb, path) in [
         ("GET", "/xrpc/dev.cocore.compute.listReceipts?provider=alice.example"),
@@ -173,7 +173,7 @@ async fn a_graceful_stop_writes_everything_and_leaves_the_cursor() {
     let relay = Relay::start(frames, half).await;
     let cursor = || Index::open(scenario.path("index.db")).unwrap().reader().unwrap().cursors().unwrap();
 
-    let daemon = Daemon::start(&scenario, &[&relay]).await;
+    let daemon = Served::start(&scenario, &[&relay]).await;
     wait_for(daemon.address, &relay, middle).await;
     daemon.stop().await;
     let log = std::fs::metadata(scenario.path("index.db-wal")).map_or(0, |log| log.len());
@@ -182,7 +182,7 @@ async fn a_graceful_stop_writes_everything_and_leaves_the_cursor() {
 
     // What is told while it is down is asked for when it is back.
     relay.tell(all);
-    let daemon = Daemon::start(&scenario, &[&relay]).await;
+    let daemon = Served::start(&scenario, &[&relay]).await;
     wait_for(daemon.address, &relay, last).await;
     daemon.stop().await;
     assert_eq!(relay.cursors(), [None, Some(middle)]);
@@ -201,12 +201,12 @@ async fn a_killed_daemon_goes_on_from_its_cursor_and_misses_nothing() {
     let arguments = ["--relay", &url, "--identities", "plc.json", "--repos", "repos"];
     // The kernel ends it without notice, in the midst of frames that it was sent but has not stored.
     for (stored, sent) in [(60, 100), (100, 150), (150, 216)] {
-        let process = Process::serve(&scenario, &arguments);
+        let process = Daemon::serve(&scenario, &arguments);
         wait_for(process.address, &relay, seqs[stored - 1]).await;
         relay.tell(sent);
         drop(process);
     }
-    let process = Process::serve(&scenario, &arguments);
+    let process = Daemon::serve(&scenario, &arguments);
     wait_for(process.address, &relay, 216).await;
     drop(process);
     let cursors = relay.cursors();

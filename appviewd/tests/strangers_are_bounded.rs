@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use appviewd::config::Access;
 use serde_json::json;
-use support::daemon::followed_by;
 use support::http::{Reply, get, send, send_from};
+use support::served::followed_by;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 

@@ -16,7 +16,7 @@ use futures_util::SinkExt as _;
 use jetstream::{Client, PATIENCE, START, Service};
 use network::{catalog, did};
 use serde_json::{Value as Json, json};
-use support::process::Process;
+use support::daemon::Daemon;
 use support::relay::{Relay, seq};
 use support::{Scenario, listed};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -338,7 +338,7 @@ async fn a_client_of_a_killed_daemon_goes_on_from_its_last_event_and_misses_none
     };
     // It is killed in the midst of frames that it was sent, of transactions, and of events that it sends.
     for (events, sent) in [(5, 90), (12, 130), (20, 216)] {
-        let process = Process::serve(&scenario, &arguments);
+        let process = Daemon::serve(&scenario, &arguments);
         relay.tell(sent);
         let mut client = Client::connect(process.address, &format!("?cursor={cursor}")).await;
         for _ in 0..events {
@@ -348,7 +348,7 @@ async fn a_client_of_a_killed_daemon_goes_on_from_its_last_event_and_misses_none
         drop(process);
     }
     relay.tell(all);
-    let process = Process::serve(&scenario, &arguments);
+    let process = Daemon::serve(&scenario, &arguments);
     let stored = async {
         let index = Index::open_existing(scenario.path("appview-data/index.db")).unwrap();
         while index.reader().unwrap().cursors().unwrap().first().is_none_or(|cursor| cursor.seq < last) {

@@ -13,6 +13,10 @@ use appview_core::sync::frame::{Glance, glance};
 use appview_core::sync::verify::verify_commit;
 use appview_core::sync::{CommitEvent, Event, RecordChange, RepoHead};
 use appview_core::syntax::{Did, Tid};
+use appview_core::trust::app_attest::verify_app_attest;
+use appview_core::trust::assertion::verify_assertion;
+use appview_core::trust::mda::verify_device_chain;
+use appview_core::trust::{Apple, Canonical, DidDocument, Encoding, Instant, Key, Signature, SignatureFault};
 use fixtures::{Ipld, KeyKind, SigningKey, value};
 
 /// Every path in scope starts like this.
@@ -199,6 +203,63 @@ pub fn is_proven(input: &[u8]) -> bool {
     }
     true
 }
+
+/// A block or JSON text: a canonical form is its own canonical form, and a block's is that of its JSON.
+pub fn canonical(input: &[u8]) {
+    let of_text = |text: &str| {
+        let mut canonical = Canonical::new();
+        let form = String::from_utf8(canonical.json(text).ok()?.to_vec()).expect("it was written as text");
+        let parsed =
+            |text| serde_json::from_str::<serde_json::Value>(text).expect("another parser accepts it");
+        assert_eq!(parsed(&form), parsed(text));
+        assert_eq!(canonical.json(&form), Ok(form.as_bytes()));
+        Some(form)
+    };
+    if let Ok(text) = std::str::from_utf8(input) {
+        of_text(text);
+    }
+    let Ok(value) = cbor::decode(input) else {
+        return;
+    };
+    let json = json::to_json(input).expect("what can be read can be written as JSON");
+    let of_json = of_text(&json);
+    let mut canonical = Canonical::new();
+    let of_block = canonical.value(&value).ok().map(|form| String::from_utf8_lossy(form).into_owned());
+    match of_block {
+        // Bytes are an object in one and text in the other, with padding or without.
+        Some(form) if json.contains("$bytes") => assert_eq!(of_text(&form), Some(form)),
+        form => assert_eq!(of_json, form),
+    }
+}
+
+/// What signatures and hardware are proven by: nothing that is made up proves anything, and what is read strictly is
+/// written back as it was.
+pub fn evidence(input: &[u8]) {
+    let apple = Apple::production();
+    let now = Instant::from_unix_millis(1_780_000_000_000);
+    let (generator, _) = Key::from_base64(GENERATOR).expect("a point of the curve");
+    assert!(verify_app_attest(input, &generator.id(), &generator, &apple, now).is_err());
+    assert!(verify_assertion(&generator, b"message", input, &apple.app).is_err());
+    assert!(verify_device_chain(&[input], &apple, now).is_err());
+    assert!(verify_device_chain(&[input, &apple.mda_root], &apple, now).is_err());
+    match Signature::from_der(input) {
+        Ok((signature, encoding)) => {
+            assert_eq!(signature.to_der() == input, encoding == Encoding::Strict);
+            assert_eq!(Signature::from_der(&signature.to_der()), Ok((signature, Encoding::Strict)));
+            assert_eq!(generator.verify(b"message", &signature), Err(SignatureFault::Mismatch));
+        }
+        Err(fault) => assert_eq!(fault, SignatureFault::Malformed),
+    }
+    if let Ok(document) = DidDocument::parse(input) {
+        for key in document.keys() {
+            assert!(!key.fingerprints.is_empty());
+        }
+    }
+}
+
+/// The base point of P-256: a key whose secret everyone knows, and that signed none of the inputs.
+pub const GENERATOR: &str =
+    "axfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpZP40Li/hp/m47n60p8D54WK84zV2sxXs7LtkBoN79R9Q==";
 
 /// What a commit does, before anyone signs it: 32 bytes of the digest of the tree before; a count of operations, each
 /// a kind, a path behind its length, and the numbers of the blocks that are its `cid` and its `prev`; then [`blocks`],

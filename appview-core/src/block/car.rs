@@ -3,12 +3,13 @@
 //! [`Slice`] is a CAR in memory, borrowed: the `blocks` of a message. [`Reader`] streams a CAR of any length through one
 //! buffer, and [`Archive`] keeps what is needed to read its blocks again in any order: 20 bytes of memory for each
 //! block, so that a 300 MB export fits a small process. Each of them hashes every block before anyone sees it.
-//! Deliberately absent: what the roots mean, and any network. Rejected alternative: `iroh-car`, which does not compare
+//! [`write`] makes one. Deliberately absent: what the roots mean, and any network. Rejected alternative: `iroh-car`, which does not compare
 //! a block with its CID.
 //!
 //! Follows [CAR v1](https://ipld.io/specs/transport/car/carv1/); as the repository specification asks, blocks may come
 //! in any order, more than once, and more than are needed.
 
+use std::any::Any;
 use std::fs::File;
 use std::io::{BufReader, Read};
 
@@ -184,7 +185,14 @@ struct Places {
 #[derive(Debug)]
 enum Store {
     Memory(Vec<u8>),
-    File(File),
+    File(Box<OnDisk>),
+}
+
+#[derive(Debug)]
+struct OnDisk {
+    file: File,
+    /// What must not end before it.
+    _kept: Box<dyn Any + Send + Sync>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -205,6 +213,11 @@ impl Place {
 }
 
 impl Archive {
+    /// Bytes of memory that it takes for each block, at most: its place, and its share of where places start.
+    pub const BYTES_PER_BLOCK: usize = size_of::<Place>() + size_of::<u32>();
+    /// Bytes of a CAR that a block takes at the very least: a length and a CID.
+    pub const SMALLEST_BLOCK: u64 = Cid::BYTES as u64 + 1;
+
     /// Opens a CAR that is in memory.
     ///
     /// # Errors
@@ -221,8 +234,18 @@ impl Archive {
     ///
     /// As [`Archive::from_bytes`], or a failing file.
     pub fn from_file(file: File) -> Result<Self, BlockError> {
+        Self::from_file_keeping(file, ())
+    }
+
+    /// The same, which keeps something until it is dropped: what the file takes of a limit, say.
+    ///
+    /// # Errors
+    ///
+    /// As [`Archive::from_file`].
+    pub fn from_file_keeping(file: File, kept: impl Any + Send + Sync) -> Result<Self, BlockError> {
         let (roots, places) = index(BufReader::with_capacity(256 * 1024, &file))?;
-        Ok(Self { roots, places, store: Store::File(file) })
+        let store = Store::File(Box::new(OnDisk { file, _kept: Box::new(kept) }));
+        Ok(Self { roots, places, store })
     }
 
     /// The roots that the header names.
@@ -284,7 +307,7 @@ impl Archive {
                     let bytes = car.get(range).and_then(|bytes| bytes.first_chunk());
                     named = *bytes.ok_or(BlockError::Truncated { offset: start })?;
                 }
-                Store::File(file) => read_exact_at(file, &mut named, start)?,
+                Store::File(on_disk) => read_exact_at(&on_disk.file, &mut named, start)?,
             }
             if named == cid.to_bytes() {
                 return Ok(Some(place.length()));
@@ -313,9 +336,9 @@ impl Archive {
                         return Ok(true);
                     }
                 }
-                Store::File(file) => {
+                Store::File(on_disk) => {
                     buffer.resize(place.length(), 0);
-                    read_exact_at(file, buffer, place.offset())?;
+                    read_exact_at(&on_disk.file, buffer, place.offset())?;
                     if cid.addresses(buffer) {
                         return Ok(true);
                     }
@@ -329,6 +352,8 @@ impl Archive {
 impl Places {
     fn new(mut sorted: Vec<Place>) -> Self {
         sorted.sort_unstable_by_key(|place| place.prefix);
+        // Twice as much is reserved while it grows, and it is kept for longer than that.
+        sorted.shrink_to_fit();
         // At least one bit, since a shift of 64 is none.
         let bits = sorted.len().checked_ilog2().unwrap_or(0).max(1);
         let shift = u64::BITS.saturating_sub(bits);
@@ -414,6 +439,36 @@ fn header(bytes: &[u8]) -> Result<Vec<Cid>, BlockError> {
     }
     reader.end()?;
     Ok(roots)
+}
+
+/// A CAR of one root, with blocks in the order given. Whether they hash to their CIDs is for the caller to know.
+#[must_use]
+pub fn write<'a>(root: &Cid, blocks: impl IntoIterator<Item = (Cid, &'a [u8])>) -> Vec<u8> {
+    let mut header = Vec::with_capacity(64);
+    cbor::write_head(&mut header, 5, 2);
+    cbor::write_text(&mut header, "roots");
+    cbor::write_head(&mut header, 4, 1);
+    cbor::write_link(&mut header, root);
+    cbor::write_text(&mut header, "version");
+    cbor::write_integer(&mut header, 1);
+    let mut car = Vec::with_capacity(4_096);
+    write_varint(&mut car, header.len() as u64);
+    car.extend_from_slice(&header);
+    for (cid, block) in blocks {
+        write_varint(&mut car, (Cid::BYTES + block.len()) as u64);
+        car.extend_from_slice(&cid.to_bytes());
+        car.extend_from_slice(block);
+    }
+    car
+}
+
+fn write_varint(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        // The lowest seven bits, and a mark that more follow.
+        out.push((number & 0x7f) as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
 }
 
 /// Splits one length-prefixed section off `rest`, which is the end of an input of `total` bytes.

@@ -5,7 +5,9 @@ use rusqlite::{Connection, named_params};
 use super::feed::FeedSeq;
 use super::intern::Interned;
 use super::project::Place;
+use super::standing::Standing;
 use super::tally::Tallies;
+use super::total::{Group, Totals};
 use super::writer::{Applied, Refused};
 use super::{Fault, Fingerprint, state};
 use crate::record::Catalog;
@@ -22,7 +24,8 @@ const ADD_REPO: &str = "
 const SET_REPO: &str = "
     update repo
        set rev = :rev, data = :data, hosting = :hosting, proof = :proof, proven = :proven,
-           proven_at = :proven_at, hidden_at = :hidden_at, attempt = :attempt, retry_at = :retry_at
+           proven_at = :proven_at, hidden_at = :hidden_at, attempt = :attempt, retry_at = :retry_at,
+           joined = min(first, coalesce(:rev, 0) >> 10), recent = min(latest, coalesce(:rev, 0) >> 10)
      where id = :id";
 
 const REMOVE_REPO: &str = "delete from repo where id = :id";
@@ -39,6 +42,8 @@ pub(super) struct Batch<'w> {
     pub(super) catalog: &'w Catalog,
     pub(super) interned: &'w mut Interned,
     pub(super) tallies: &'w mut Tallies,
+    pub(super) totals: &'w mut Totals,
+    pub(super) standing: &'w mut Standing,
     /// The moment of the transaction, in microseconds since the Unix epoch.
     pub(super) now: u64,
     /// The place of the newest change that the feed tells.
@@ -50,26 +55,52 @@ pub(super) struct Batch<'w> {
     pub(super) block: Vec<u8>,
 }
 
+/// What a writer keeps in memory from one transaction to the next, and within one before it is written. Only good as long as
+/// no transaction is rolled back.
+#[derive(Debug, Default)]
+pub(super) struct Remembered {
+    interned: Interned,
+    tallies: Tallies,
+    totals: Totals,
+    standing: Standing,
+}
+
+impl Remembered {
+    /// For filling a file in bulk.
+    pub(super) fn bulk() -> Self {
+        Self { standing: Standing::bulk(), ..Self::default() }
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.interned.forget();
+        self.tallies.forget();
+        self.totals.forget();
+        self.standing.forget();
+    }
+}
+
 /// A followed repository, as it is at this point of the transaction.
 pub(super) struct Repo<'d> {
     pub(super) id: i64,
     pub(super) did: &'d Did,
     pub(super) state: RepoState,
     watch: Watch,
+    /// What is stored of its hosting and proof.
+    counted: (Hosting, Proof),
 }
 
 impl<'w> Batch<'w> {
     pub(super) fn new(
         conn: &'w Connection,
         catalog: &'w Catalog,
-        interned: &'w mut Interned,
-        tallies: &'w mut Tallies,
+        remembered: &'w mut Remembered,
         now: u64,
         newest: FeedSeq,
     ) -> Self {
+        let Remembered { interned, tallies, totals, standing } = remembered;
         let applied = Applied::default();
         let (sum, block) = (Fingerprint::default(), Vec::new());
-        Self { conn, catalog, interned, tallies, now, newest, applied, sum, block }
+        Self { conn, catalog, interned, tallies, totals, standing, now, newest, applied, sum, block }
     }
 }
 
@@ -119,7 +150,7 @@ impl Batch<'_> {
             return Ok(());
         }
         let mut repo = self.found_or_followed(known, did)?;
-        repo.state.prove(head, verified.proof());
+        self.prove(&mut repo, head, verified.proof());
         self.merge(&repo, verified)?;
         self.set_state(&repo)
     }
@@ -219,9 +250,15 @@ impl Batch<'_> {
     }
 
     fn forget(&mut self, did: &Did) -> Result<(), Fault> {
-        if let Some(repo) = self.find(did)? {
+        if let Some(mut repo) = self.find(did)? {
             self.remove_records(&repo)?;
             self.tell_erasure(&repo)?;
+            // Whatever is still to be written of it has no place afterwards.
+            self.settle()?;
+            self.count_repo(&repo, None);
+            // Nothing is known against it any more: if it is followed again, its records come without another word.
+            repo.state = RepoState::UNPROVEN;
+            self.tell_account(&repo)?;
             self.conn.prepare_cached(REMOVE_REPO)?.execute(named_params! {":id": repo.id})?;
         }
         Ok(())
@@ -236,7 +273,8 @@ impl Batch<'_> {
     fn remove_records(&mut self, repo: &Repo<'_>) -> Result<(), Fault> {
         if repo.state.hosting.is_visible() {
             self.each_record(repo, |batch, repo, collection, record| {
-                batch.count_out(repo, collection, &record.rkey, record.stored)
+                batch.count_out(repo, collection, &record.rkey, record.stored)?;
+                batch.unserve(repo.id, collection, record.stored)
             })?;
         }
         let removed = self.conn.prepare_cached(REMOVE_RECORDS)?.execute(named_params! {":repo": repo.id})?;
@@ -262,7 +300,13 @@ impl Batch<'_> {
     }
 
     fn find<'d>(&self, did: &'d Did) -> Result<Option<Repo<'d>>, Fault> {
-        Ok(state::find(self.conn, did.as_str())?.map(|(id, state, watch)| Repo { id, did, state, watch }))
+        Ok(state::find(self.conn, did.as_str())?.map(|(id, state, watch)| Repo {
+            id,
+            did,
+            state,
+            watch,
+            counted: (state.hosting, state.proof),
+        }))
     }
 
     /// The repository, followed from here on if it was not.
@@ -282,10 +326,24 @@ impl Batch<'_> {
             ":hosting": state.hosting.code(),
             ":proof": state.proof.code(),
         })?;
-        Ok(Repo { id, did, state, watch: Watch::default() })
+        let repo = Repo { id, did, state, watch: Watch::default(), counted: (state.hosting, state.proof) };
+        self.totals.count(Group::repos(state.hosting.code(), state.proof.code()), 1);
+        Ok(repo)
     }
 
-    fn set_state(&self, repo: &Repo<'_>) -> Result<(), Fault> {
+    /// Moves a repository from among those of its stored state to those of another, or to none.
+    fn count_repo(&mut self, repo: &Repo<'_>, state: Option<(Hosting, Proof)>) {
+        if Some(repo.counted) != state {
+            for (state, step) in [(Some(repo.counted), -1), (state, 1)] {
+                if let Some((hosting, proof)) = state {
+                    self.totals.count(Group::repos(hosting.code(), proof.code()), step);
+                }
+            }
+        }
+    }
+
+    fn set_state(&mut self, repo: &Repo<'_>) -> Result<(), Fault> {
+        self.count_repo(repo, Some((repo.state.hosting, repo.state.proof)));
         let Repo { state: RepoState { head, .. }, watch, .. } = repo;
         let moment = |micros: u64| micros.min(i64::MAX as u64).cast_signed();
         self.conn.prepare_cached(SET_REPO)?.execute(named_params! {
@@ -328,7 +386,7 @@ impl Repo<'_> {
         self.state.head.map(|head| head.rev.bits().cast_signed())
     }
 
-    pub(super) fn place<'a>(&'a self, record: i64, rkey: &'a str) -> Place<'a> {
-        Place { record, repo: self.id, did: self.did.as_str(), rkey }
+    pub(super) fn place<'a>(&'a self, record: i64, rkey: &'a str, time: i64) -> Place<'a> {
+        Place { record, repo: self.id, did: self.did.as_str(), rkey, time }
     }
 }

@@ -4,8 +4,10 @@ use std::fmt;
 
 use rusqlite::{Connection, named_params};
 
+use super::project::{self, Adds};
+use super::recount::Recount;
 use super::tally::{Tally, WHOLE};
-use super::{Fault, Fingerprint, IndexError, IndexReader, project, state};
+use super::{Fault, Fingerprint, IndexError, IndexReader, state};
 use crate::block::Cid;
 use crate::record::{Collection, Verdict};
 
@@ -19,7 +21,7 @@ const STEP: u64 = 1_000;
 const LIST_COLLECTIONS: &str = "select id, nsid from collection order by id";
 
 const LIST_RECORDS: &str = "
-    select record.id, did, rkey, cid, verdict, served, seq, hosting, body
+    select record.id, record.repo, did, rkey, cid, verdict, served, seq, time, hosting, body
       from repo
       cross join did on did.id = repo.id
       cross join record on record.repo = repo.id and record.collection = :collection";
@@ -69,10 +71,17 @@ pub enum Damage {
         /// The record.
         uri: String,
     },
-    /// A record's typed row is missing, or there though it is not served.
+    /// A record's typed row is missing, is another's, or is there though the record is not served.
     Typed {
         /// The record.
         uri: String,
+    },
+    /// A row of a derived table is not what follows from the rows that it is derived from.
+    Derived {
+        /// The table.
+        table: String,
+        /// What the row is about.
+        of: String,
     },
     /// The records of a collection do not add up to what is noted of them: a record was lost, gained or changed.
     Sum {
@@ -108,7 +117,8 @@ impl fmt::Display for Damage {
                 write!(f, "{uri}: expected a block of {expected}, found one of {found}")
             }
             Self::Served { uri } => write!(f, "{uri}: wrongly served or wrongly kept back"),
-            Self::Typed { uri } => write!(f, "{uri}: typed row missing or left over"),
+            Self::Typed { uri } => write!(f, "{uri}: typed row missing, another's or left over"),
+            Self::Derived { table, of } => write!(f, "{table}: {of} does not follow from the records"),
             Self::Sum { collection, expected, found } => {
                 let collection = collection.as_deref().unwrap_or(ALL);
                 write!(f, "{collection}: expected fingerprint {expected}, found {found}")
@@ -132,7 +142,7 @@ impl Checked {
 
 impl IndexReader {
     /// Reads everything and compares it with itself: SQLite's structure, each block with its CID, each record with its
-    /// typed row, all records with the fingerprints.
+    /// typed row, all records with the fingerprints and with what is derived from them.
     ///
     /// Takes some ten microseconds a record, and holds its snapshot meanwhile. `progress` is told now and then how many
     /// records have been looked at.
@@ -158,11 +168,12 @@ fn check_all(conn: &Connection, mut progress: impl FnMut(u64)) -> Result<Checked
     let mut checked = Checked::default();
     check_structure(conn, &mut checked)?;
     let mut whole = Tally::default();
+    let mut recount = Recount::default();
     let mut collections = conn.prepare(LIST_COLLECTIONS)?;
     let mut rows = collections.query([])?;
     while let Some(row) = rows.next()? {
         let (id, nsid): (i64, String) = (row.get("id")?, row.get("nsid")?);
-        let found = check_collection(conn, id, &nsid, &mut checked, &mut progress)?;
+        let found = check_collection(conn, id, &nsid, &mut checked, &mut recount, &mut progress)?;
         whole.sum.add(&found.sum);
         whole.valid += found.valid;
         whole.marked += found.marked;
@@ -170,6 +181,7 @@ fn check_all(conn: &Connection, mut progress: impl FnMut(u64)) -> Result<Checked
         compare(conn, id, Some(nsid), &found, &mut checked)?;
     }
     compare(conn, WHOLE, None, &whole, &mut checked)?;
+    recount.finish(conn, |damage| checked.add(damage))?;
     progress(checked.records);
     Ok(checked)
 }
@@ -207,6 +219,7 @@ fn check_collection(
     id: i64,
     nsid: &str,
     checked: &mut Checked,
+    recount: &mut Recount,
     progress: &mut impl FnMut(u64),
 ) -> Result<Tally, Fault> {
     let collection = Collection::from_nsid(nsid);
@@ -233,14 +246,21 @@ fn check_collection(
         if served != (visible && verdict != Verdict::Quarantined) || served != is_told {
             checked.add(Damage::Served { uri: uri() });
         }
+        let (repo, time): (i64, i64) = (row.get("repo")?, row.get("time")?);
+        let mut adds = Adds::Nothing;
         if let Some(collection) = collection
             && let Some(sql) = project::find_sql(collection)
         {
-            let record: i64 = row.get("id")?;
-            let is_there = conn.prepare_cached(sql)?.exists(named_params! {":record": record})?;
-            if is_there != (served && project::has_row(collection, &rkey)) {
+            let found = project::find(conn, sql, collection, row.get("id")?)?;
+            if found.is_some() != (served && project::has_row(collection, &rkey))
+                || found.is_some_and(|adds| !adds.fits(repo, time))
+            {
                 checked.add(Damage::Typed { uri: uri() });
             }
+            adds = found.unwrap_or(adds);
+        }
+        if served {
+            recount.add(repo, id, time, &adds);
         }
         if visible {
             sum.set_record(&did, nsid, &rkey, &cid);

@@ -20,7 +20,7 @@ use crate::syntax::RepoPath;
 /// A page is read as a whole before any of its rows is changed, and whatever is written before the next one is read has a
 /// key before it: SQLite leaves open what a cursor sees of a table that changes under it.
 const LIST_RECORDS: &str = "
-    select id, rkey, cid, verdict from record
+    select id, rkey, cid, verdict, time from record
      where repo = :repo and collection = :collection and rkey > :after order by rkey limit 1000";
 
 /// The rows of a full page.
@@ -103,9 +103,7 @@ impl Batch<'_> {
         verified: &VerifiedRepo,
     ) -> Result<(), Stop> {
         let rkey = path.rkey.as_str();
-        while let Some((gone, stored)) = self.next_if(repo, held, |held| held < rkey)? {
-            self.delete(repo, held.collection(), &gone, stored)?;
-        }
+        self.delete_while(repo, held, |held| held < rkey)?;
         let stored = self.next_if(repo, held, |held| held == rkey)?.map(|(_, stored)| stored);
         if stored.is_some_and(|stored| stored.cid == *cid) {
             self.applied.unchanged += 1;
@@ -119,7 +117,17 @@ impl Batch<'_> {
     }
 
     fn delete_rest(&mut self, repo: &Repo<'_>, mut held: Held) -> Result<(), Fault> {
-        while let Some((gone, stored)) = self.next_if(repo, &mut held, |_| true)? {
+        self.delete_while(repo, &mut held, |_| true)
+    }
+
+    /// Deletes the next stored rows as long as their keys are such.
+    fn delete_while(
+        &mut self,
+        repo: &Repo<'_>,
+        held: &mut Held,
+        is_gone: impl Fn(&str) -> bool,
+    ) -> Result<(), Fault> {
+        while let Some((gone, stored)) = self.next_if(repo, held, &is_gone)? {
             self.delete(repo, held.collection(), &gone, stored)?;
         }
         Ok(())

@@ -18,10 +18,14 @@ mod reader;
 mod readers;
 mod rebuild;
 mod record;
+mod recount;
 mod regrade;
 mod schema;
+mod single_use;
+mod standing;
 mod state;
 mod tally;
+mod total;
 mod write_back;
 mod writer;
 
@@ -39,11 +43,19 @@ pub use reader::IndexReader;
 pub use readers::Readers;
 pub use rebuild::{Building, Rebuilt};
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
+pub(crate) use single_use::SingleUse;
+pub(crate) use standing::LatencyOf;
 pub use state::RepoStates;
 pub(crate) use state::{hosting, tid};
+pub(crate) use total::{Group, HOUR, Hours, Sum, WEEK, start_of, week_of};
 pub use writer::{Applied, IndexWriter, Refused};
 
-use crate::record::Catalog;
+use crate::record::{Catalog, Collection};
+
+/// The integer that stands for a collection with a lexicon, the same in every index.
+pub(crate) const fn number_of(collection: Collection) -> i64 {
+    collection as i64 + 1
+}
 
 /// An index file that has been opened: ours, of this schema, and undamaged as far as SQLite can tell.
 ///

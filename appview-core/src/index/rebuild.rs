@@ -11,7 +11,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::lock::{RebuildLock, SwapLock, WriterLock, companion};
-use super::{Fault, Index, IndexError, IndexReader, IndexWriter, feed, schema};
+use super::{Fault, Index, IndexError, IndexReader, IndexWriter, feed, schema, standing};
 use crate::record::Catalog;
 
 /// What SQLite may leave beside a file.
@@ -123,7 +123,7 @@ impl Building {
         let Self { writer, late, beside } = self;
         let catalog = writer.catalog();
         let conn = writer.into_connection()?;
-        conn.execute_batch(&late).map_err(Fault::at(&beside.file))?;
+        finish(&conn, &late).map_err(Fault::at(&beside.file))?;
         drop(conn);
         seal(&beside.file)?;
         check(&beside.file)?;
@@ -192,6 +192,14 @@ fn drop_late_indexes(conn: &Connection) -> Result<String, Fault> {
         late.push(';');
     }
     Ok(late)
+}
+
+/// Makes the indexes, and what could not be derived without them.
+fn finish(conn: &Connection, late: &str) -> Result<(), Fault> {
+    conn.execute_batch(late)?;
+    conn.execute_batch("begin")?;
+    standing::settle_all(conn)?;
+    Ok(conn.execute_batch("commit")?)
 }
 
 /// Moves the feed of the file beside behind that of the old one, which may have gone on meanwhile: a place in the one is

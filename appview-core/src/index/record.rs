@@ -1,28 +1,31 @@
 //! One transaction at work on records: a row, and all that follows from it.
 //!
-//! A record is judged, stored, counted and, if it is served, copied into its typed table; each of these can be undone
-//! from the row alone.
+//! A record is judged, stored, counted and, if it is served, copied into its typed table and added to the sums of whoever it
+//! names; each of these can be undone from the rows alone.
 
 use rusqlite::named_params;
 
 use super::batch::{Batch, Repo};
-use super::project::{self, Place};
-use super::{Fault, state};
+use super::project::{self, Adds, Place};
+use super::single_use;
+use super::total::{Group, Sum};
+use super::{Fault, number_of, state};
 use crate::block::{Cid, Value};
 use crate::record::{self, Collection, Finding, Judgement, Reading, Verdict};
 use crate::syntax::{Nsid, RecordKey, RepoPath};
 
 const FIND_RECORD: &str = "
-    select id, cid, verdict from record
+    select id, cid, verdict, time from record
      where repo = :repo and collection = :collection and rkey = :rkey";
 
 const ADD_RECORD: &str = "
-    insert into record (repo, collection, rkey, cid, verdict, served, seq, rev, updated, body)
-    values (:repo, :collection, :rkey, :cid, :verdict, :served, :seq, :rev, 0, :body)";
+    insert into record (repo, collection, rkey, cid, verdict, served, seq, rev, updated, time, body)
+    values (:repo, :collection, :rkey, :cid, :verdict, :served, :seq, :rev, 0, :time, :body)";
 
 const SET_RECORD: &str = "
     update record
-       set cid = :cid, verdict = :verdict, served = :served, seq = :seq, rev = :rev, updated = :updated, body = :body
+       set cid = :cid, verdict = :verdict, served = :served, seq = :seq, rev = :rev, updated = :updated,
+           time = :time, body = :body
      where id = :id";
 
 const SERVE_RECORD: &str = "update record set served = :served, seq = :seq, updated = 0 where id = :id";
@@ -46,7 +49,7 @@ const LIST_COLLECTIONS: &str = "
     select id, nsid from present join collection using (id)";
 
 const LIST_BODIES: &str = "
-    select id, rkey, cid, verdict, body from record
+    select id, rkey, cid, verdict, time, body from record
      where repo = :repo and collection = :collection and rkey > :after order by rkey limit 256";
 
 /// A collection and the integer that stands for it.
@@ -62,6 +65,8 @@ pub(super) struct Stored {
     pub(super) id: i64,
     pub(super) cid: Cid,
     pub(super) verdict: Verdict,
+    /// As its row has it.
+    pub(super) time: i64,
 }
 
 impl Batch<'_> {
@@ -104,6 +109,8 @@ impl Batch<'_> {
         let verdict = judgement.verdict;
         let served = repo.is_visible() && verdict != Verdict::Quarantined;
         let seq = self.seq_if(served)?;
+        let members = value.as_ref().and_then(Value::as_map);
+        let time = record::moment(collection.nsid, rkey.as_str(), members);
         let id = match stored {
             None => {
                 self.applied.created += 1;
@@ -116,6 +123,7 @@ impl Batch<'_> {
                     ":served": served,
                     ":seq": seq,
                     ":rev": repo.rev(),
+                    ":time": time,
                     ":body": block,
                 })?
             }
@@ -123,8 +131,8 @@ impl Batch<'_> {
                 self.applied.updated += 1;
                 if repo.is_visible() {
                     self.count_out(repo, collection, rkey.as_str(), stored)?;
+                    self.unserve(repo.id, collection, stored)?;
                 }
-                self.remove_typed(collection, stored.id)?;
                 self.remove_findings(stored.id, stored.verdict)?;
                 self.conn.prepare_cached(SET_RECORD)?.execute(named_params! {
                     ":id": stored.id,
@@ -134,6 +142,7 @@ impl Batch<'_> {
                     ":seq": seq,
                     ":rev": repo.rev(),
                     ":updated": served && stored.verdict != Verdict::Quarantined,
+                    ":time": time,
                     ":body": block,
                 })?;
                 if verdict == Verdict::Quarantined && stored.verdict != Verdict::Quarantined {
@@ -144,10 +153,9 @@ impl Batch<'_> {
         };
         self.add_findings(id, &judgement.findings)?;
         if served {
-            let place = repo.place(id, rkey.as_str());
-            self.add_typed(place, collection.nsid, value.as_ref())?;
+            self.serve(repo.place(id, rkey.as_str(), time), collection, value.as_ref())?;
         }
-        let stored = Stored { id, cid: *cid, verdict };
+        let stored = Stored { id, cid: *cid, verdict, time };
         if repo.is_visible() {
             self.count_in(repo, collection, rkey.as_str(), stored)?;
         }
@@ -164,8 +172,9 @@ impl Batch<'_> {
         self.applied.deleted += 1;
         if repo.is_visible() {
             self.count_out(repo, collection, rkey, stored)?;
+            self.unserve(repo.id, collection, stored)?;
         }
-        // Findings and typed rows go with it.
+        // Findings go with it.
         self.conn.prepare_cached(REMOVE_RECORD)?.execute(named_params! {":id": stored.id})?;
         if stored.verdict != Verdict::Quarantined {
             self.tell_deletion(repo.id, collection, rkey, repo.rev())?;
@@ -177,7 +186,7 @@ impl Batch<'_> {
     pub(super) fn hide(&mut self, repo: &Repo<'_>) -> Result<(), Fault> {
         self.each_record(repo, |batch, repo, collection, record| {
             batch.count_out(repo, collection, &record.rkey, record.stored)?;
-            batch.remove_typed(collection, record.stored.id)?;
+            batch.unserve(repo.id, collection, record.stored)?;
             batch.set_served(record.stored.id, false)
         })
     }
@@ -189,8 +198,8 @@ impl Batch<'_> {
             if record.stored.verdict != Verdict::Quarantined {
                 batch.set_served(record.stored.id, true)?;
                 let value = record::decode(&record.block).ok();
-                let place = repo.place(record.stored.id, &record.rkey);
-                batch.add_typed(place, collection.nsid, value.as_ref())?;
+                let place = repo.place(record.stored.id, &record.rkey, record.stored.time);
+                batch.serve(place, collection, value.as_ref())?;
             }
             Ok(())
         })
@@ -266,25 +275,74 @@ impl Batch<'_> {
         }
     }
 
-    pub(super) fn add_typed(
+    /// Copies a record that is served from here on into its typed table, and adds it to the sums that it belongs to.
+    pub(super) fn serve(
         &mut self,
         place: Place<'_>,
-        nsid: &str,
+        collection: InCollection<'_>,
         value: Option<&Value<'_>>,
     ) -> Result<(), Fault> {
-        match (Collection::from_nsid(nsid), value.and_then(Value::as_map)) {
-            (Some(collection), Some(record)) => {
-                project::add(self.conn, self.interned, collection, place, record)
+        let adds = match (Collection::from_nsid(collection.nsid), value.and_then(Value::as_map)) {
+            (Some(known), Some(members)) => {
+                single_use::add(self.conn, known, place, members)?;
+                project::add(self.conn, self.interned, known, place, members)?
             }
-            _ => Ok(()),
-        }
+            _ => Adds::Nothing,
+        };
+        self.add_up(place.repo, collection, place.time, &adds, 1)
     }
 
-    pub(super) fn remove_typed(&self, collection: InCollection<'_>, record: i64) -> Result<(), Fault> {
-        match Collection::from_nsid(collection.nsid) {
-            Some(collection) => project::remove(self.conn, collection, record),
-            None => Ok(()),
+    /// The inverse of [`Batch::serve`]; nothing for a record that was not served though its repository is shown.
+    pub(super) fn unserve(
+        &mut self,
+        repo: i64,
+        collection: InCollection<'_>,
+        stored: Stored,
+    ) -> Result<(), Fault> {
+        if stored.verdict == Verdict::Quarantined {
+            return Ok(());
         }
+        let adds = match Collection::from_nsid(collection.nsid) {
+            Some(known) => {
+                single_use::remove(self.conn, known, stored.id)?;
+                project::remove(self.conn, known, stored.id)?
+            }
+            None => Adds::Nothing,
+        };
+        self.add_up(repo, collection, stored.time, &adds, -1)
+    }
+
+    /// Adds a record to whatever it belongs to (`step` is 1), or takes it away again (-1).
+    fn add_up(
+        &mut self,
+        repo: i64,
+        collection: InCollection<'_>,
+        time: i64,
+        adds: &Adds,
+        step: i64,
+    ) -> Result<(), Fault> {
+        let is_offer = collection.id == number_of(Collection::Provider);
+        self.standing.account(repo, time, is_offer, step);
+        each_sum(repo, collection.id, adds, |group, sum, has_hours| {
+            let sum = if step > 0 { sum } else { sum.negative() };
+            match has_hours {
+                true => self.totals.add_hour(group, time, sum),
+                false => self.totals.add(group, time, sum),
+            }
+        });
+        match adds {
+            Adds::Work(work) => self.standing.work(work, step),
+            Adds::Trust(subject) => self.standing.trust(*subject, repo),
+            Adds::Nothing => {}
+        }
+        if self.totals.is_full() || self.standing.is_full() { self.settle() } else { Ok(()) }
+    }
+
+    /// Writes what was added up so far, and what follows from it.
+    pub(super) fn settle(&mut self) -> Result<(), Fault> {
+        self.totals.flush(self.conn)?;
+        self.standing.settle(self.conn, self.totals)?;
+        self.totals.flush(self.conn)
     }
 
     pub(super) fn add_findings(&self, record: i64, findings: &[Finding]) -> Result<(), Fault> {
@@ -351,7 +409,37 @@ pub(super) struct Full {
 
 impl Stored {
     pub(super) fn read(row: &rusqlite::Row<'_>) -> Result<Self, Fault> {
-        Ok(Self { id: row.get("id")?, cid: state::cid(row, "cid")?, verdict: verdict(row.get("verdict")?)? })
+        Ok(Self {
+            id: row.get("id")?,
+            cid: state::cid(row, "cid")?,
+            verdict: verdict(row.get("verdict")?)?,
+            time: row.get("time")?,
+        })
+    }
+}
+
+/// Each group that a served record belongs to, what it adds there, and whether hours are told apart.
+pub(super) fn each_sum(repo: i64, collection: i64, adds: &Adds, mut add: impl FnMut(Group, Sum, bool)) {
+    let records = Group::records(repo, collection);
+    match adds {
+        Adds::Nothing => add(records, Sum::ONE, false),
+        Adds::Trust(subject) => {
+            add(records, Sum::ONE, false);
+            add(Group::trust(*subject), Sum::ONE, false);
+        }
+        Adds::Work(work) => {
+            let sum = Sum { records: 1, tokens_in: work.tokens_in, tokens_out: work.tokens_out };
+            let mut add = |group| add(group, sum, true);
+            add(records);
+            add(Group::ALL);
+            if let Some(requester) = work.requester {
+                add(Group::requester(requester));
+            }
+            if let Some(model) = work.model {
+                add(Group::model(model));
+                add(Group::model_of(work.provider, model));
+            }
+        }
     }
 }
 

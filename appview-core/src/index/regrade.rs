@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension as _, named_params};
 
 use super::batch::Batch;
 use super::project::Place;
-use super::record::{InCollection, verdict};
+use super::record::{InCollection, Stored};
 use super::{Fault, state};
 use crate::record::{self, Verdict};
 use crate::sync::Hosting;
@@ -16,7 +16,7 @@ const SET_JUDGED: &str = "
     on conflict do update set schema_set = :schema_set, through = :through";
 
 const LIST_UNJUDGED: &str = "
-    select record.id, repo, collection, did, nsid, rkey, record.rev, verdict, hosting, body
+    select record.id, repo, collection, did, nsid, rkey, record.rev, cid, verdict, time, hosting, body
       from record
       join did on did.id = repo
       join repo on repo.id = record.repo
@@ -42,7 +42,7 @@ impl Batch<'_> {
             Some(_) | None => 0,
         };
         let records = self.unjudged(through)?;
-        let last = records.last().map(|record| record.id);
+        let last = records.last().map(|record| record.stored.id);
         for record in &records {
             self.regrade(record)?;
         }
@@ -63,14 +63,13 @@ impl Batch<'_> {
         let mut records = Vec::new();
         while let Some(row) = rows.next()? {
             records.push(Judged {
-                id: row.get("id")?,
                 repo: row.get("repo")?,
                 collection: row.get("collection")?,
                 did: row.get("did")?,
                 nsid: row.get("nsid")?,
                 rkey: row.get("rkey")?,
                 rev: row.get("rev")?,
-                verdict: verdict(row.get("verdict")?)?,
+                stored: Stored::read(row)?,
                 hosting: state::hosting(row.get("hosting")?)?,
                 block: row.get("body")?,
             });
@@ -79,31 +78,33 @@ impl Batch<'_> {
     }
 
     fn regrade(&mut self, record: &Judged) -> Result<(), Fault> {
-        let value = record::decode(&record.block).ok();
-        let judgement = self.judge(&record.nsid, &record.rkey, &record.block, value.as_ref());
+        let (stored, block) = (record.stored, &record.block);
+        let value = record::decode(block).ok();
+        let judgement = self.judge(&record.nsid, &record.rkey, block, value.as_ref());
         let visible = record.hosting.is_visible();
         let served = visible && judgement.verdict != Verdict::Quarantined;
-        let was_served = visible && record.verdict != Verdict::Quarantined;
-        self.remove_findings(record.id, record.verdict)?;
-        self.add_findings(record.id, &judgement.findings)?;
-        if judgement.verdict == record.verdict {
+        let was_served = visible && stored.verdict != Verdict::Quarantined;
+        self.remove_findings(stored.id, stored.verdict)?;
+        self.add_findings(stored.id, &judgement.findings)?;
+        if judgement.verdict == stored.verdict {
             return Ok(());
         }
         self.conn.prepare_cached(GRADE_RECORD)?.execute(named_params! {
-            ":id": record.id,
+            ":id": stored.id,
             ":verdict": judgement.verdict.code(),
         })?;
         if visible {
-            self.tallies.regrade(self.conn, record.collection, record.verdict, judgement.verdict)?;
+            self.tallies.regrade(self.conn, record.collection, stored.verdict, judgement.verdict)?;
         }
         let collection = InCollection { id: record.collection, nsid: &record.nsid };
         if served && !was_served {
-            self.set_served(record.id, true)?;
-            let place = Place { record: record.id, repo: record.repo, did: &record.did, rkey: &record.rkey };
-            self.add_typed(place, &record.nsid, value.as_ref())?;
+            self.set_served(stored.id, true)?;
+            let (did, rkey) = (record.did.as_str(), record.rkey.as_str());
+            let place = Place { record: stored.id, repo: record.repo, did, rkey, time: stored.time };
+            self.serve(place, collection, value.as_ref())?;
         } else if !served && was_served {
-            self.set_served(record.id, false)?;
-            self.remove_typed(collection, record.id)?;
+            self.set_served(stored.id, false)?;
+            self.unserve(record.repo, collection, stored)?;
         }
         if judgement.verdict == Verdict::Quarantined {
             self.tell_deletion(record.repo, collection, &record.rkey, Some(record.rev))?;
@@ -114,14 +115,13 @@ impl Batch<'_> {
 
 /// A record that is to be judged again.
 struct Judged {
-    id: i64,
+    stored: Stored,
     repo: i64,
     collection: i64,
     did: String,
     nsid: String,
     rkey: String,
     rev: i64,
-    verdict: Verdict,
     hosting: Hosting,
     block: Vec<u8>,
 }

@@ -7,13 +7,14 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::lock::{SwapLock, open_private};
-use super::{Fault, IndexError};
+use super::{Fault, IndexError, number_of};
+use crate::record::Collection;
 
 /// The number in `application_id` that tells an index from every other SQLite file: `ccix` in ASCII.
 pub const APPLICATION_ID: i32 = 0x6363_6978;
 
 /// The number in `user_version`. Another one, older or newer, is refused: there are no migrations.
-pub const SCHEMA_VERSION: i32 = 2;
+pub const SCHEMA_VERSION: i32 = 3;
 
 const TABLES: &str = include_str!("schema.sql");
 
@@ -59,7 +60,7 @@ const READER_PRAGMAS: &str = "
 ";
 
 /// Prepared statements that a connection keeps: more than this crate has.
-const STATEMENTS: usize = 96;
+const STATEMENTS: usize = 192;
 
 /// Whether there is a file with anything in it. SQLite itself takes an empty file for a database without tables.
 pub(super) fn exists(path: &Path) -> Result<bool, IndexError> {
@@ -187,9 +188,12 @@ fn connect(path: &Path, mode: OpenFlags) -> Result<Connection, IndexError> {
 }
 
 fn create_tables(conn: &Connection) -> Result<(), Fault> {
+    let known = Collection::ALL.iter().map(|known| format!("({}, '{known}')", number_of(*known)));
+    let known = known.collect::<Vec<_>>().join(", ");
     conn.execute_batch(&format!(
         "begin immediate;
          {TABLES}
+         insert into collection (id, nsid) values {known};
          pragma application_id = {APPLICATION_ID};
          pragma user_version = {SCHEMA_VERSION};
          commit;"

@@ -10,11 +10,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::batch::Batch;
+use super::batch::{Batch, Remembered};
 use super::feed::{self, FEED_RETENTION, FeedSeq};
-use super::intern::Interned;
 use super::lock::WriterLock;
-use super::tally::Tallies;
 use super::write_back::WriteBack;
 use super::{Fault, IndexError, RepoStates, rebuild, schema, state};
 use crate::record::Catalog;
@@ -63,8 +61,7 @@ pub struct IndexWriter {
     write_back: WriteBack,
     conn: Connection,
     catalog: Arc<Catalog>,
-    interned: Interned,
-    tallies: Tallies,
+    remembered: Remembered,
     /// Where the feed stands after the last transaction; none before the first.
     newest: Option<FeedSeq>,
     feed_retention: Duration,
@@ -87,25 +84,24 @@ impl IndexWriter {
     /// For who has the lock already.
     pub(super) fn locked(path: &Path, catalog: Arc<Catalog>, lock: WriterLock) -> Result<Self, IndexError> {
         let conn = schema::connect_writer(path)?;
-        let mut writer = Self::new(path, conn, catalog, Mode::Live { lock });
+        let mut writer = Self::new(path, conn, catalog, Mode::Live { lock }, Remembered::default());
         while writer.judge_again()? {}
         Ok(writer)
     }
 
     pub(super) fn bulk(path: &Path, conn: Connection, catalog: Arc<Catalog>) -> Result<Self, IndexError> {
-        let mut writer = Self::new(path, conn, catalog, Mode::Bulk { failed: false });
+        let mut writer = Self::new(path, conn, catalog, Mode::Bulk { failed: false }, Remembered::bulk());
         while writer.judge_again()? {}
         Ok(writer)
     }
 
-    fn new(path: &Path, conn: Connection, catalog: Arc<Catalog>, mode: Mode) -> Self {
+    fn new(path: &Path, conn: Connection, catalog: Arc<Catalog>, mode: Mode, remembered: Remembered) -> Self {
         Self {
             path: path.into(),
             write_back: WriteBack::new(path),
             conn,
             catalog,
-            interned: Interned::default(),
-            tallies: Tallies::default(),
+            remembered,
             newest: None,
             feed_retention: FEED_RETENTION,
             mode,
@@ -226,8 +222,7 @@ impl IndexWriter {
         }
         let done = self.try_transaction(now, work);
         if done.is_err() {
-            self.interned.forget();
-            self.tallies.forget();
+            self.remembered.forget();
             if let Mode::Bulk { failed } = &mut self.mode {
                 *failed = true;
             }
@@ -245,11 +240,11 @@ impl IndexWriter {
             Some(newest) => newest,
             None => feed::newest(&transaction)?,
         };
-        let (catalog, interned, tallies) = (&self.catalog, &mut self.interned, &mut self.tallies);
-        let mut batch = Batch::new(&transaction, catalog, interned, tallies, now, newest);
+        let mut batch = Batch::new(&transaction, &self.catalog, &mut self.remembered, now, newest);
         let done = work(&mut batch)?;
+        batch.settle()?;
+        batch.tallies.flush(&transaction)?;
         let newest = batch.newest;
-        self.tallies.flush(&transaction)?;
         fail::fail_point!("index::before-commit");
         transaction.commit()?;
         self.newest = Some(newest);

@@ -1,10 +1,26 @@
 //! Which models are used, how much, and on whose machines.
 
+use rusqlite::{Connection, named_params};
 use serde::Serialize;
 
+use super::page::TOP;
+use super::record::parsed;
+use super::sums::{self, Of};
 use super::{Limit, PageCursor, QueryError};
-use crate::index::IndexReader;
+use crate::index::{Fault, HOUR, IndexReader, Sum};
 use crate::syntax::{Datetime, Did};
+
+pub(super) const LIST_MODELS: &str = "
+    select model.id, name, newest
+      from service cross join model on model.id = service.model
+     where provider = 0 and newest <= :newest and (newest < :newest or name < :name)
+     order by newest desc, name desc limit :limit";
+
+pub(super) const LIST_PROVIDERS: &str = "
+    select did.id, did
+      from service cross join did on did.id = service.provider
+     where model = :model and provider <> 0
+     order by newest desc, did desc limit :limit";
 
 /// How much was asked of a model in one window of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -77,7 +93,63 @@ impl IndexReader {
         limit: Limit<1_000>,
         cursor: Option<&PageCursor>,
     ) -> Result<ModelActivity, QueryError> {
-        let _ = (now, providers, limit, cursor);
-        todo!()
+        let (newest, name) = match cursor {
+            None => (i64::MAX, TOP.to_owned()),
+            Some(cursor) => {
+                let (newest, name) = cursor.item().split_once(' ').ok_or(QueryError::Cursor)?;
+                (newest.parse().map_err(|_| QueryError::Cursor)?, name.to_owned())
+            }
+        };
+        let now = i64::try_from(now).unwrap_or(i64::MAX);
+        let mut cursor = None;
+        let models = self.query(|conn| {
+            let mut models = Vec::new();
+            let mut statement = conn.prepare_cached(LIST_MODELS)?;
+            let mut rows = statement
+                .query(named_params! {":newest": newest, ":name": name, ":limit": limit.get() + 1})?;
+            let mut last = None;
+            while let Some(row) = rows.next()? {
+                if models.len() == limit.get() as usize {
+                    cursor = last;
+                    break;
+                }
+                let (model, model_id): (i64, String) = (row.get("id")?, row.get("name")?);
+                last = Some(PageCursor::after(format!("{} {model_id}", row.get::<_, i64>("newest")?)));
+                models.push(ModelUse {
+                    model_id,
+                    totals: windows(conn, Of::Model(model), now)?,
+                    by_provider: by_provider(conn, model, now, providers)?,
+                });
+            }
+            Ok(models)
+        })?;
+        Ok(ModelActivity { generated_at: Datetime::saturating(now), models, cursor })
     }
+}
+
+fn by_provider(
+    conn: &Connection,
+    model: i64,
+    now: i64,
+    limit: Limit<1_000>,
+) -> Result<Vec<ProviderActivity>, Fault> {
+    let mut statement = conn.prepare_cached(LIST_PROVIDERS)?;
+    let mut rows = statement.query(named_params! {":model": model, ":limit": limit.get()})?;
+    let mut providers = Vec::new();
+    while let Some(row) = rows.next()? {
+        let did = row.get_ref("did")?.as_str();
+        providers.push(ProviderActivity {
+            did: parsed(did.ok()).ok_or(Fault::Row("a did that is none"))?,
+            stats: windows(conn, Of::ModelOf { provider: row.get("id")?, model }, now)?,
+        });
+    }
+    Ok(providers)
+}
+
+fn windows(conn: &Connection, of: Of, now: i64) -> Result<ActivityWindows, Fault> {
+    let within = |hours: i64| (now.saturating_sub(hours * HOUR), i64::MAX);
+    let spans = [within(1), within(24), within(7 * 24), within(30 * 24)];
+    let [hour, day, week, month] = sums::within(conn, of, spans)?
+        .map(|sum: Sum| Activity { requests: sum.records, tokens: sum.tokens_in + sum.tokens_out });
+    Ok(ActivityWindows { hour, day, week, month })
 }

@@ -1,7 +1,10 @@
 //! What machines say of themselves.
 
+use super::exchange::of_one_or_all;
+use super::record::Part;
 use super::{Limit, Page, PageCursor, QueryError, RecordView, Span};
 use crate::index::IndexReader;
+use crate::record::Collection;
 use crate::syntax::Did;
 
 impl IndexReader {
@@ -17,7 +20,7 @@ impl IndexReader {
         limit: Limit<100>,
         cursor: Option<&PageCursor>,
     ) -> Result<Page<RecordView>, QueryError> {
-        let _ = (provider, during, limit, cursor);
-        todo!()
+        let part = Part::new(limit, cursor, during)?;
+        Ok(self.query(|conn| of_one_or_all(conn, Collection::Attestation, provider, &part))?)
     }
 }

@@ -7,11 +7,16 @@ use crate::syntax::Did;
 
 /// Hosting 0 is active; proof 1 is provisional and 2 desynchronized.
 const COUNT_REPOS: &str = "
-    select count(*) as repos,
-           count(*) filter (where hosting = 0) as active,
-           count(*) filter (where proof = 1) as provisional,
-           count(*) filter (where proof = 2) as desynchronized
-      from repo";
+    select coalesce(sum(records), 0) as repos,
+           coalesce(sum(records) filter (where a = 0), 0) as active,
+           coalesce(sum(records) filter (where b = 1), 0) as provisional,
+           coalesce(sum(records) filter (where b = 2), 0) as desynchronized
+      from total where kind = 7";
+
+const COUNT_ACCOUNTS: &str = "
+    select coalesce(sum(records) filter (where a = 0), 0) as accounts,
+           coalesce(sum(records) filter (where a = 1), 0) as providers
+      from total where kind = 6";
 
 const COUNT_RECORDS: &str = "select valid, marked, quarantined from tally where collection = 0";
 
@@ -23,7 +28,11 @@ const COUNT_HELD: &str = "
 pub struct Counts {
     /// The repositories.
     pub repos: RepoCounts,
-    /// The records of those that are active.
+    /// The accounts with a record that is shown.
+    pub accounts: u64,
+    /// Those among them with a machine on offer.
+    pub providers: u64,
+    /// The records of repositories that are active.
     pub records: VerdictCounts,
 }
 
@@ -68,7 +77,7 @@ impl VerdictCounts {
 }
 
 impl IndexReader {
-    /// How much there is. Costs a walk over the repositories, not over their records.
+    /// How much there is, as it is kept with every write.
     ///
     /// # Errors
     ///
@@ -105,7 +114,10 @@ fn count(conn: &Connection) -> Result<Counts, Fault> {
         Some(row) => VerdictCounts::read(row)?,
         None => VerdictCounts::default(),
     };
-    Ok(Counts { repos, records })
+    let (accounts, providers) = conn
+        .prepare_cached(COUNT_ACCOUNTS)?
+        .query_row([], |row| Ok((number(row, "accounts")?, number(row, "providers")?)))?;
+    Ok(Counts { repos, accounts, providers, records })
 }
 
 /// SQLite's integers are signed. A count below zero is damage, which a check reports and which has no place here.

@@ -20,7 +20,7 @@ const LIST_COLLECTIONS: &str = "
     select id, nsid from present cross join collection using (id)";
 
 pub(super) const LIST_RECORDS: &str = "
-    select :did as did, rkey, cid, verdict, body from record
+    select :did as did, rkey, cid, verdict, time, body from record
      where repo = :repo and collection = :collection
      order by rkey";
 

@@ -81,7 +81,16 @@ impl IndexReader {
     ///
     /// Failing input or damage.
     pub fn fingerprint(&self, scope: &Scope) -> Result<Fingerprint, IndexError> {
-        let sums = self.query(|conn| match scope {
+        Ok(self.fingerprint_of(scope)?.fingerprint)
+    }
+
+    /// The same, with how many records it is about.
+    ///
+    /// # Errors
+    ///
+    /// Failing input or damage.
+    pub fn fingerprint_of<'s>(&self, scope: &'s Scope) -> Result<FingerprintOf<&'s Scope>, IndexError> {
+        let Sums { fingerprint, records } = self.query(|conn| match scope {
             Scope::Whole => find(conn, FIND_WHOLE, &[]),
             Scope::Collection(nsid) => find(conn, FIND_COLLECTION, &[(":nsid", &nsid.as_str())]),
             Scope::Repo(did) => {
@@ -91,7 +100,7 @@ impl IndexReader {
                 id.map_or(Ok(Sums::default()), |id| add_up(conn, did.as_str(), id))
             }
         })?;
-        Ok(sums.fingerprint)
+        Ok(FingerprintOf { of: scope, fingerprint, records })
     }
 
     /// The fingerprint of each collection that has records, by NSID.

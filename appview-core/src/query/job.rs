@@ -1,21 +1,23 @@
 //! Orders.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ToSql};
 
-use super::record::{Part, collection_id, did_id};
+use super::page::within;
+use super::record::{Part, did_id};
 use super::{Limit, Page, PageCursor, QueryError, RecordView, Span};
-use crate::index::{Fault, IndexReader};
+use crate::index::{Fault, IndexReader, number_of};
 use crate::record::Collection;
 use crate::syntax::Did;
 
 /// One repository's records of one collection, newest key first.
-pub(super) const LIST_OF_REPO: &str = "
-    select did, rkey, cid, verdict, body
-      from record
-      cross join did on did.id = record.repo
-     where repo = :repo and collection = :collection and served = 1
-       and rkey <= :rkey and (rkey < :rkey or did < :did)
-     order by rkey desc limit :limit";
+pub(super) const LIST_OF_REPO: &str = concat!(
+    "select did, rkey, cid, verdict, time, body
+       from record
+       cross join did on did.id = record.repo
+      where repo = :repo and collection = :collection and served = 1 and ",
+    within!("rkey"),
+    " order by rkey desc limit :limit"
+);
 
 impl IndexReader {
     /// The jobs that one requester ordered within a range of time, newest key first.
@@ -30,8 +32,7 @@ impl IndexReader {
         limit: Limit<500>,
         cursor: Option<&PageCursor>,
     ) -> Result<Page<RecordView>, QueryError> {
-        let _ = during;
-        let part = Part::new(limit, cursor)?;
+        let part = Part::new(limit, cursor, during)?;
         Ok(self.query(|conn| of_repo(conn, Collection::Job, requester, &part))?)
     }
 }
@@ -43,11 +44,11 @@ pub(super) fn of_repo(
     repo: &Did,
     part: &Part,
 ) -> Result<Page<RecordView>, Fault> {
-    match (collection_id(conn, collection.nsid())?, did_id(conn, repo)?) {
-        (Some(id), Some(repo)) => {
-            let filter: [(&str, &dyn rusqlite::ToSql); 2] = [(":collection", &id), (":repo", &repo)];
+    match did_id(conn, repo)? {
+        Some(repo) => {
+            let filter: [(&str, &dyn ToSql); 2] = [(":collection", &number_of(collection)), (":repo", &repo)];
             part.read(conn, collection, LIST_OF_REPO, &filter)
         }
-        _ => Ok(Page::empty()),
+        None => Ok(Page::empty()),
     }
 }

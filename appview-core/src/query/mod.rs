@@ -11,6 +11,7 @@ mod activity;
 mod attestation;
 mod compare;
 mod count;
+mod evidence;
 mod exchange;
 mod export;
 mod feed;
@@ -25,6 +26,7 @@ mod receipt;
 mod record;
 mod settlement;
 mod span;
+mod sums;
 mod total;
 
 pub use account::{Account, AccountFilter, AccountKind, AccountOrder, AccountPlace, Accounts, Viewer};

@@ -6,8 +6,9 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::Span;
 use crate::index::IndexError;
-use crate::syntax::AtUri;
+use crate::syntax::{AtUri, Tid};
 
 /// Longest cursor that is looked at, in characters: that of the longest URI.
 const CURSOR_CHARACTERS: usize = 11_000;
@@ -134,28 +135,69 @@ impl<T> Page<T> {
     }
 }
 
-/// The place in a list of records below which a page starts: record keys fall, and among equal keys DIDs do.
+/// The part of a list in the order of keys that a page is from: below a place, and within a range of time. Record keys fall,
+/// and among equal keys DIDs do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Below {
+pub(super) struct Keys {
+    /// No greater key belongs to it.
     pub(super) rkey: String,
+    /// Of records with that key, none of this DID or a greater one.
     pub(super) did: String,
+    /// No smaller key belongs to it.
+    pub(super) least: String,
+    /// Whether the keys must tell a time.
+    pub(super) timed: bool,
 }
 
-impl Below {
-    /// Above every record: no record key and no DID has a character as high as this one.
-    const TOP: &str = "\u{7f}";
+/// Above every record: no record key and no DID has a character as high as this one.
+pub(super) const TOP: &str = "\u{7f}";
 
-    pub(super) fn new(cursor: Option<&PageCursor>) -> Result<Self, QueryError> {
-        let Some(cursor) = cursor else {
-            return Ok(Self { rkey: Self::TOP.into(), did: Self::TOP.into() });
-        };
-        let uri: AtUri = cursor.item().parse().map_err(|_| QueryError::Cursor)?;
-        match uri.rkey() {
-            Some(rkey) => Ok(Self { rkey: rkey.into(), did: uri.authority().into() }),
-            None => Err(QueryError::Cursor),
+impl Keys {
+    pub(super) fn new(cursor: Option<&PageCursor>, during: Span) -> Result<Self, QueryError> {
+        let (mut rkey, mut did) = (TOP.to_owned(), TOP.to_owned());
+        let least = during.since.map_or(String::new(), first_key);
+        if let Some(until) = during.until {
+            // Nothing is below the empty DID: the key itself does not belong to it.
+            (rkey, did) = (first_key(until), String::new());
         }
+        if let Some(cursor) = cursor {
+            let uri: AtUri = cursor.item().parse().map_err(|_| QueryError::Cursor)?;
+            let below = uri.rkey().ok_or(QueryError::Cursor)?;
+            if below < rkey.as_str() {
+                (rkey, did) = (below.into(), uri.authority().into());
+            }
+        }
+        Ok(Self { rkey, did, least, timed: during != Span::ALWAYS })
     }
 }
+
+/// The first record key of a moment or later: a TID, or above all TIDs where none is as late.
+fn first_key(micros: i64) -> String {
+    match u64::try_from(micros) {
+        Err(_) => Tid::from_micros(0, 0).to_string(),
+        Ok(micros) if micros > Tid::LAST_MICROS => TOP.to_owned(),
+        Ok(micros) => Tid::from_micros(micros, 0).to_string(),
+    }
+}
+
+/// The condition that a key, in a column of this name, is within [`Keys`]. The pattern is that of a TID.
+macro_rules! within {
+    ($rkey:literal) => {
+        concat!(
+            $rkey,
+            " <= :rkey and (",
+            $rkey,
+            " < :rkey or did < :did) and ",
+            $rkey,
+            " >= :least and (:timed = 0 or ",
+            $rkey,
+            " glob '[2-7a-j][2-7a-z][2-7a-z][2-7a-z][2-7a-z][2-7a-z][2-7a-z]",
+            "[2-7a-z][2-7a-z][2-7a-z][2-7a-z][2-7a-z][2-7a-z]')"
+        )
+    };
+}
+
+pub(super) use within;
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
@@ -184,10 +226,10 @@ mod tests {
     fn a_cursor_is_text_that_leads_back() {
         let cursor = PageCursor::after("at://did:web:x.example/dev.cocore.compute.job/3jzfcijpj2z2a");
         assert_eq!(cursor.to_string().parse::<PageCursor>().unwrap(), cursor);
-        assert_eq!(Below::new(Some(&cursor)).unwrap().did, "did:web:x.example");
+        assert_eq!(Keys::new(Some(&cursor), Span::ALWAYS).unwrap().did, "did:web:x.example");
         for text in ["", "=", "_w", "at://"] {
             let parsed = text.parse::<PageCursor>();
-            assert!(parsed.and_then(|cursor| Below::new(Some(&cursor))).is_err(), "{text}");
+            assert!(parsed.and_then(|cursor| Keys::new(Some(&cursor), Span::ALWAYS)).is_err(), "{text}");
         }
         assert!("A".repeat(CURSOR_CHARACTERS + 1).parse::<PageCursor>().is_err());
     }

@@ -1,21 +1,59 @@
 //! Machines on offer.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _, ToSql, named_params};
 
-use super::record::{Part, collection_id};
+use super::job::of_repo;
+use super::page::within;
+use super::record::{Part, did_id, model_id, nsid_of};
 use super::{Limit, Page, PageCursor, QueryError, RecordView, Span};
-use crate::index::{Fault, IndexReader};
+use crate::index::{Fault, IndexReader, number_of};
 use crate::record::Collection;
 use crate::syntax::Did;
 
-/// All records of one collection, newest key first.
-pub(super) const LIST_OF_COLLECTION: &str = "
-    select did, rkey, cid, verdict, body
-      from record
-      cross join did on did.id = record.repo
-     where collection = :collection and served = 1
-       and rkey <= :rkey and (rkey < :rkey or did < :did)
-     order by rkey desc, did desc limit :limit";
+/// All records of one collection, newest key first. Receipts are in no such list.
+pub(super) const LIST_OF_COLLECTION: &str = concat!(
+    "select did, rkey, cid, verdict, time, body
+       from record
+       cross join did on did.id = record.repo
+      where collection = :collection and served = 1 and collection <> 12 and ",
+    within!("rkey"),
+    " order by rkey desc, did desc limit :limit"
+);
+
+pub(super) const LIST_BY_MODEL: &str = concat!(
+    "select record, did, rkey
+       from provider_model
+       cross join did on did.id = provider_model.owner
+      where model = :model and ",
+    within!("rkey"),
+    " order by rkey desc, did desc"
+);
+
+pub(super) const LIST_BY_TRUST_LEVEL: &str = concat!(
+    "select record, did, rkey
+       from provider
+       cross join did on did.id = provider.owner
+      where trust_level = :trust_level and ",
+    within!("rkey"),
+    " order by rkey desc, did desc"
+);
+
+pub(super) const LIST_BY_TIER: &str = concat!(
+    "select record, did, rkey
+       from provider
+       cross join did on did.id = provider.owner
+      where tier = :tier and ",
+    within!("rkey"),
+    " order by rkey desc, did desc"
+);
+
+const FIND_OFFER: &str = "
+    select owner, trust_level, tier,
+           :model is null or exists (select 1 from provider_model where record = :record and model = :model)
+      from provider where record = :record";
+
+pub(super) const READ_RECORD: &str = "
+    select :did as did, rkey, cid, verdict, time, body from record where id = :record";
 
 /// Which machines; all of what is given must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -44,9 +82,86 @@ impl IndexReader {
         limit: Limit<100>,
         cursor: Option<&PageCursor>,
     ) -> Result<Page<RecordView>, QueryError> {
-        let _ = filter;
-        let part = Part::new(limit, cursor)?;
-        Ok(self.query(|conn| of_collection(conn, Collection::Provider, &part))?)
+        let part = Part::new(limit, cursor, filter.during)?;
+        Ok(self.query(|conn| list(conn, filter, &part))?)
+    }
+}
+
+fn list(conn: &Connection, filter: &ProviderFilter, part: &Part) -> Result<Page<RecordView>, Fault> {
+    let ProviderFilter { owner, model, trust_level, tier, during: _ } = filter;
+    if model.is_none() && trust_level.is_none() && tier.is_none() {
+        return match owner {
+            Some(owner) => of_repo(conn, Collection::Provider, owner, part),
+            None => of_collection(conn, Collection::Provider, part),
+        };
+    }
+    let (Some(owner), Some(model)) = (
+        known(owner.as_ref(), |did| did_id(conn, did))?,
+        known(model.as_ref(), |name| model_id(conn, name))?,
+    ) else {
+        return Ok(Page::empty());
+    };
+    let offers =
+        Offers { conn, owner, model, trust_level: trust_level.as_deref(), tier: tier.as_deref(), part };
+    match (model, trust_level, tier) {
+        (Some(_), _, _) => offers.list(LIST_BY_MODEL, (":model", &model)),
+        (None, Some(_), _) => offers.list(LIST_BY_TRUST_LEVEL, (":trust_level", trust_level)),
+        _ => offers.list(LIST_BY_TIER, (":tier", tier)),
+    }
+}
+
+/// A list of machines by what they claim.
+struct Offers<'a> {
+    conn: &'a Connection,
+    owner: Option<i64>,
+    model: Option<i64>,
+    trust_level: Option<&'a str>,
+    tier: Option<&'a str>,
+    part: &'a Part,
+}
+
+impl Offers<'_> {
+    /// Walks over the machines that a statement gives in order, and keeps those that match in everything else too.
+    fn list(&self, sql: &str, driver: (&str, &dyn ToSql)) -> Result<Page<RecordView>, Fault> {
+        let nsid = nsid_of(Collection::Provider)?;
+        let limit = self.part.limit as usize;
+        let mut items: Vec<RecordView> = Vec::new();
+        let mut statement = self.conn.prepare_cached(sql)?;
+        let mut parameters: Vec<(&str, &dyn ToSql)> = self.part.parameters().to_vec();
+        parameters.push(driver);
+        let mut rows = statement.query(parameters.as_slice())?;
+        // One more than asked for tells whether another page follows.
+        while items.len() <= limit
+            && let Some(row) = rows.next()?
+        {
+            let record: i64 = row.get("record")?;
+            if self.wants(record)? {
+                let did = row.get_ref("did")?.as_str().map_err(|_| Fault::Row("a did that is none"))?;
+                let mut read = self.conn.prepare_cached(READ_RECORD)?;
+                let mut found = read.query(named_params! {":record": record, ":did": did})?;
+                let found = found.next()?.ok_or(Fault::Row("a typed row without its record"))?;
+                items.push(RecordView::read_in(found, nsid.clone())?);
+            }
+        }
+        Ok(Page::cut(items, self.part.limit, RecordView::cursor))
+    }
+
+    fn wants(&self, record: i64) -> Result<bool, Fault> {
+        let mut statement = self.conn.prepare_cached(FIND_OFFER)?;
+        let wanted = statement
+            .query_row(named_params! {":record": record, ":model": self.model}, |row| {
+                let is = |wanted: Option<&str>, column| {
+                    let claimed = row.get_ref(column)?.as_str_or_null()?;
+                    Ok::<_, rusqlite::Error>(wanted.is_none() || wanted == claimed)
+                };
+                let owner: i64 = row.get(0)?;
+                Ok(self.owner.is_none_or(|wanted| wanted == owner)
+                    && is(self.trust_level, 1)?
+                    && is(self.tier, 2)?
+                    && row.get(3)?)
+            })
+            .optional()?;
+        wanted.ok_or(Fault::Row("a model without its machine"))
     }
 }
 
@@ -56,8 +171,16 @@ pub(super) fn of_collection(
     collection: Collection,
     part: &Part,
 ) -> Result<Page<RecordView>, Fault> {
-    match collection_id(conn, collection.nsid())? {
-        Some(id) => part.read(conn, collection, LIST_OF_COLLECTION, &[(":collection", &id)]),
-        None => Ok(Page::empty()),
+    part.read(conn, collection, LIST_OF_COLLECTION, &[(":collection", &number_of(collection))])
+}
+
+/// The integer of a name that may not have been asked for; nothing if it was, and no row names it.
+pub(super) fn known<T>(
+    name: Option<&T>,
+    find: impl FnOnce(&T) -> Result<Option<i64>, Fault>,
+) -> Result<Option<Option<i64>>, Fault> {
+    match name {
+        None => Ok(Some(None)),
+        Some(name) => Ok(find(name)?.map(Some)),
     }
 }

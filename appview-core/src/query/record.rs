@@ -2,16 +2,16 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, named_params};
 
-use super::page::Below;
-use super::{Limit, Page, PageCursor, QueryError};
+use super::page::Keys;
+use super::{Limit, Page, PageCursor, QueryError, Span};
 use crate::block::json::write_json;
-use crate::block::{BlockError, Cid, cbor};
+use crate::block::{BlockError, Cid};
 use crate::index::{Fault, IndexError, IndexReader};
 use crate::record::{Collection, Verdict};
-use crate::syntax::{AtUri, Did, Nsid, RecordKey, Tid, datetime_unix_micros};
+use crate::syntax::{AtUri, Did, Nsid, RecordKey};
 
 pub(super) const FIND_RECORD: &str = "
-    select did, nsid, rkey, cid, verdict, body
+    select did, nsid, rkey, cid, verdict, time, body
       from did
       cross join repo on repo.id = did.id and repo.hosting = 0
       cross join collection on nsid = :nsid
@@ -30,12 +30,9 @@ const LIST_FINDINGS: &str = "
      where did = :did
      order by ordinal";
 
-const FIND_COLLECTION: &str = "select id from collection where nsid = :nsid";
-
 const FIND_DID: &str = "select id from did where did = :did";
 
-/// Members that tell when a record was made, the best first.
-const TIMES: [&str; 6] = ["createdAt", "completedAt", "settledAt", "attestedAt", "acceptedAt", "updatedAt"];
+const FIND_MODEL: &str = "select id from model where name = :name";
 
 /// One record, as it stands in its repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +49,7 @@ pub struct RecordView {
     pub verdict: Verdict,
     /// The block: the bytes that `cid` addresses and the repository's signature covers.
     pub block: Box<[u8]>,
+    pub(super) time: i64,
 }
 
 impl RecordView {
@@ -70,24 +68,12 @@ impl RecordView {
         write_json(out, &self.block)
     }
 
-    /// When the record was made as far as it tells, in microseconds since 1970: the time in its key if that is a TID,
-    /// else its own member `createdAt` or its like, else 0.
+    /// When the record was made as far as it tells, in microseconds since 1970: [`crate::record::moment`].
     ///
     /// For an `indexedAt` that two indexes agree on: when this one happened to meet the record is no fact about it.
     #[must_use]
-    pub fn indexed_at_micros(&self) -> i64 {
-        if let Ok(tid) = self.rkey.as_str().parse::<Tid>() {
-            // 53 bits.
-            return tid.micros().cast_signed();
-        }
-        let value = cbor::decode(&self.block);
-        let members = value.as_ref().ok().and_then(cbor::Value::as_map);
-        members
-            .and_then(|members| {
-                let time = |name| datetime_unix_micros(members.text(name)?).ok();
-                TIMES.into_iter().find_map(time)
-            })
-            .unwrap_or(0)
+    pub const fn indexed_at_micros(&self) -> i64 {
+        self.time
     }
 
     pub(super) fn read(row: &Row<'_>) -> Result<Self, Fault> {
@@ -109,10 +95,11 @@ impl RecordView {
             cid: cid.ok().and_then(|cid| Cid::decode(cid).ok()).ok_or(Fault::Row("a cid that is none"))?,
             verdict: verdict.ok_or(Fault::Row("a verdict that has no meaning"))?,
             block: body.map_err(|_| Fault::Row("a body that is no blob"))?.into(),
+            time: row.get("time")?,
         })
     }
 
-    fn cursor(&self) -> PageCursor {
+    pub(super) fn cursor(&self) -> PageCursor {
         PageCursor::after(self.uri().as_str())
     }
 }
@@ -183,19 +170,20 @@ impl IndexReader {
 /// Which part of a list of records is asked for.
 #[derive(Debug)]
 pub(super) struct Part {
-    limit: u32,
-    below: Below,
+    pub(super) limit: u32,
+    pub(super) keys: Keys,
 }
 
 impl Part {
     pub(super) fn new<const MOST: u32>(
         limit: Limit<MOST>,
         cursor: Option<&PageCursor>,
+        during: Span,
     ) -> Result<Self, QueryError> {
-        Ok(Self { limit: limit.get(), below: Below::new(cursor)? })
+        Ok(Self { limit: limit.get(), keys: Keys::new(cursor, during)? })
     }
 
-    /// Runs a list's SQL, which has the parameters `:rkey`, `:did` and `:limit` and those in `filter`.
+    /// Runs a list's SQL, which has the parameters of [`Keys`], `:limit`, and those in `filter`.
     pub(super) fn read(
         &self,
         conn: &Connection,
@@ -203,28 +191,31 @@ impl Part {
         sql: &str,
         filter: &[(&str, &dyn ToSql)],
     ) -> Result<Page<RecordView>, Fault> {
-        let nsid: Nsid = parsed(Some(collection.nsid())).ok_or(Fault::Row("a collection that is none"))?;
+        let nsid = nsid_of(collection)?;
         // One more than asked for tells whether another page follows.
         let limit = self.limit + 1;
         let mut statement = conn.prepare_cached(sql)?;
-        let mut parameters: Vec<(&str, &dyn ToSql)> =
-            vec![(":rkey", &self.below.rkey), (":did", &self.below.did), (":limit", &limit)];
+        let mut parameters: Vec<(&str, &dyn ToSql)> = self.parameters().to_vec();
+        parameters.push((":limit", &limit));
         parameters.extend_from_slice(filter);
         let mut rows = statement.query(parameters.as_slice())?;
-        let mut items = Vec::new();
+        let mut items = Vec::with_capacity(limit as usize);
         while let Some(row) = rows.next()? {
             items.push(RecordView::read_in(row, nsid.clone())?);
         }
         Ok(Page::cut(items, self.limit, RecordView::cursor))
     }
+
+    /// What the condition [`super::page::within`] needs.
+    pub(super) fn parameters(&self) -> [(&'static str, &dyn ToSql); 4] {
+        let Keys { rkey, did, least, timed } = &self.keys;
+        [(":rkey", rkey), (":did", did), (":least", least), (":timed", timed)]
+    }
 }
 
-/// The integer that stands for a collection; none before its first record.
-pub(super) fn collection_id(conn: &Connection, nsid: &str) -> Result<Option<i64>, Fault> {
-    Ok(conn
-        .prepare_cached(FIND_COLLECTION)?
-        .query_row(named_params! {":nsid": nsid}, |row| row.get(0))
-        .optional()?)
+/// The NSID of a collection.
+pub(super) fn nsid_of(collection: Collection) -> Result<Nsid, Fault> {
+    parsed(Some(collection.nsid())).ok_or(Fault::Row("a collection that is none"))
 }
 
 /// The integer that stands for a DID; none before it is met.
@@ -233,6 +224,12 @@ pub(super) fn did_id(conn: &Connection, did: &Did) -> Result<Option<i64>, Fault>
         .prepare_cached(FIND_DID)?
         .query_row(named_params! {":did": did.as_str()}, |row| row.get(0))
         .optional()?)
+}
+
+/// The integer that stands for a model; none before it is met.
+pub(super) fn model_id(conn: &Connection, name: &String) -> Result<Option<i64>, Fault> {
+    let mut statement = conn.prepare_cached(FIND_MODEL)?;
+    Ok(statement.query_row(named_params! {":name": name}, |row| row.get(0)).optional()?)
 }
 
 impl<T> Page<T> {

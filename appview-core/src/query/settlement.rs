@@ -2,33 +2,34 @@
 
 use rusqlite::{Connection, ToSql};
 
-use super::provider::of_collection;
-use super::receipt::known;
-use super::record::Part;
+use super::page::within;
+use super::provider::{known, of_collection};
+use super::record::{Part, did_id};
 use super::{Limit, Page, PageCursor, QueryError, RecordView, Span};
 use crate::index::{Fault, IndexReader, link_key};
 use crate::record::Collection;
 use crate::syntax::Did;
 
 /// A receipt is settled once, and refunded perhaps, so a requester is looked up row by row.
-pub(super) const LIST_BY_RECEIPT: &str = "
-    select did, record.rkey, cid, verdict, body
-      from settlement
-      cross join record on record.id = settlement.record
-      cross join did on did.id = record.repo
-     where receipt = :receipt
-       and (:requester is null or requester = :requester)
-       and settlement.rkey <= :rkey and (settlement.rkey < :rkey or did < :did)
-     order by settlement.rkey desc, did desc limit :limit";
+pub(super) const LIST_BY_RECEIPT: &str = concat!(
+    "select did, record.rkey, cid, verdict, time, body
+       from settlement
+       cross join record on record.id = settlement.record
+       cross join did on did.id = record.repo
+      where receipt = :receipt and (:requester is null or requester = :requester) and ",
+    within!("settlement.rkey"),
+    " order by settlement.rkey desc, did desc limit :limit"
+);
 
-pub(super) const LIST_BY_REQUESTER: &str = "
-    select did, record.rkey, cid, verdict, body
-      from settlement
-      cross join record on record.id = settlement.record
-      cross join did on did.id = record.repo
-     where requester = :requester
-       and settlement.rkey <= :rkey and (settlement.rkey < :rkey or did < :did)
-     order by settlement.rkey desc, did desc limit :limit";
+pub(super) const LIST_BY_REQUESTER: &str = concat!(
+    "select did, record.rkey, cid, verdict, time, body
+       from settlement
+       cross join record on record.id = settlement.record
+       cross join did on did.id = record.repo
+      where requester = :requester and ",
+    within!("settlement.rkey"),
+    " order by settlement.rkey desc, did desc limit :limit"
+);
 
 /// Which settlements; all of what is given must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -53,14 +54,14 @@ impl IndexReader {
         limit: Limit<200>,
         cursor: Option<&PageCursor>,
     ) -> Result<Page<RecordView>, QueryError> {
-        let part = Part::new(limit, cursor)?;
+        let part = Part::new(limit, cursor, filter.during)?;
         Ok(self.query(|conn| list(conn, filter, &part))?)
     }
 }
 
 fn list(conn: &Connection, filter: &SettlementFilter, part: &Part) -> Result<Page<RecordView>, Fault> {
     let collection = Collection::Settlement;
-    let Some(requester) = known(conn, filter.requester.as_ref())? else {
+    let Some(requester) = known(filter.requester.as_ref(), |did| did_id(conn, did))? else {
         return Ok(Page::empty());
     };
     let of_requester: (&str, &dyn ToSql) = (":requester", &requester);

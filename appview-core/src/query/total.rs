@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::record::{did_id, model_id};
+use super::sums::{self, Of};
 use super::{QueryError, Span};
 use crate::index::IndexReader;
 use crate::syntax::Did;
@@ -47,7 +49,21 @@ impl IndexReader {
     ///
     /// Failing input or damage.
     pub fn totals(&self, of: &TotalsOf, during: Span) -> Result<Totals, QueryError> {
-        let _ = (of, during);
-        todo!()
+        let span = (during.since.unwrap_or(i64::MIN), during.until.unwrap_or(i64::MAX));
+        let [sum] = self.query(|conn| {
+            let did = |did: &Did| did_id(conn, did);
+            let of = match of {
+                TotalsOf::All => Some(Of::All),
+                TotalsOf::Provider(provider) => did(provider)?.map(Of::Provider),
+                TotalsOf::Requester(requester) => did(requester)?.map(Of::Requester),
+                TotalsOf::Model(model) => model_id(conn, model)?.map(Of::Model),
+                TotalsOf::ModelOf { model, provider } => {
+                    let both = did(provider)?.zip(model_id(conn, model)?);
+                    both.map(|(provider, model)| Of::ModelOf { provider, model })
+                }
+            };
+            of.map_or(Ok(Default::default()), |of| sums::within(conn, of, [span]))
+        })?;
+        Ok(Totals { requests: sum.records, tokens_in: sum.tokens_in, tokens_out: sum.tokens_out })
     }
 }

@@ -9,11 +9,13 @@ mod bytes;
 mod collection;
 pub mod compute;
 pub mod lexicon;
+mod moment;
 mod view;
 
 pub use bytes::{Blob, Bytes, FreeForm};
 pub use collection::{Collection, NAMESPACE};
 pub use lexicon::{Catalog, Finding, Judgement, LexiconError, Reading, Rule, Verdict};
+pub use moment::moment;
 pub use view::{RecordError, RecordType, StrongRef, TypedRecord};
 
 use crate::block::{BlockError, Value, cbor};

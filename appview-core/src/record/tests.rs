@@ -10,6 +10,7 @@ use super::compute::*;
 use super::*;
 use crate::block::Cid;
 use crate::block::json::json_to_cbor;
+use crate::syntax::Tid;
 
 /// Reads a block through its collection's view and writes it again, as JSON and as a block.
 fn reread(collection: Collection, block: &[u8]) -> Result<(Json, Vec<u8>), RecordError> {
@@ -239,4 +240,43 @@ fn members_no_lexicon_names_are_ignored() {
     record["extra"] =
         json!([{"$link": Cid::of(b"").to_string()}, {"$bytes": "AQID"}, {"deep": {"er": null}}]);
     assert!(Friend::from_block(&json_to_cbor(&record).unwrap()).is_ok());
+}
+
+fn moment_of(nsid: &str, rkey: &str, json: serde_json::Value) -> i64 {
+    let block = json_to_cbor(&json).unwrap();
+    let value = decode(&block).unwrap();
+    moment(nsid, rkey, value.as_map())
+}
+
+#[test]
+fn when_a_record_was_made_is_told_by_its_key_then_by_itself() {
+    let job = Collection::Job.nsid();
+    let created = serde_json::json!({"createdAt": "1970-01-01T00:00:01Z"});
+    assert_eq!(moment_of(job, "3jzfcijpj2z2a", created.clone()), 1_688_137_381_887_007);
+    assert_eq!(moment_of(job, "self", created), 1_000_000);
+    let settled = serde_json::json!({"createdAt": "soon", "settledAt": "1970-01-01T00:00:02Z"});
+    assert_eq!(moment_of(job, "self", settled), 2_000_000);
+    assert_eq!(moment_of(job, "self", serde_json::json!({})), 0);
+    assert_eq!(moment(job, "self", None), 0);
+}
+
+#[test]
+fn when_a_receipt_was_made_is_when_its_work_was_completed() {
+    let receipt = Collection::Receipt.nsid();
+    let completed =
+        serde_json::json!({"completedAt": "1970-01-01T00:00:02Z", "createdAt": "1970-01-01T00:00:01Z"});
+    assert_eq!(moment_of(receipt, "3jzfcijpj2z2a", completed.clone()), 2_000_000);
+    assert_eq!(moment_of(Collection::Job.nsid(), "self", completed), 1_000_000);
+    let unreadable = serde_json::json!({"completedAt": "soon"});
+    assert_eq!(moment_of(receipt, "3jzfcijpj2z2a", unreadable), 1_688_137_381_887_007);
+}
+
+#[test]
+fn a_moment_is_within_what_a_tid_can_tell() {
+    let receipt = Collection::Receipt.nsid();
+    for (text, expected) in
+        [("1969-12-31T23:59:59Z", 0), ("9999-12-31T23:59:59Z", Tid::LAST_MICROS.cast_signed())]
+    {
+        assert_eq!(moment_of(receipt, "self", serde_json::json!({"completedAt": text})), expected);
+    }
 }

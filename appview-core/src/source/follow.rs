@@ -13,10 +13,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -26,18 +24,16 @@ use super::counts::count;
 use super::discovery::Discovery;
 use super::network::Network;
 use super::orders::Orders;
-use super::pump::{Batch, Input, Notice, Pump, Sink, Upstream, tell_refused};
+use super::pump::{Input, Notice, Pump, Sink, Upstream};
 use super::queue::{Inbox, Outbox, WeakOutbox, queue};
 use super::rebuild::Asked;
 use super::relay::{Dialect, Line, Received, RelayUrl, Traffic};
 use super::wire::Outside;
+use super::writing::spawn_writer;
 use crate::index::{Applied, FeedSeq, IndexError, IndexWriter};
 use crate::sync::verifier::{Closing, Pace, Standing, StreamStanding, Tally};
 use crate::sync::{Scope, Verifier};
 use crate::syntax::{Did, Nsid};
-
-/// Batches that may wait for the writer.
-const BATCHES: usize = 2;
 
 /// How often the pump is told that time passes.
 const TICK: Duration = Duration::from_secs(1);
@@ -111,6 +107,7 @@ impl Following {
             network,
             directories: self.directories.clone(),
             collections: collections.clone(),
+            tracked: self.tracked.clone(),
             orders: self.orders.clone(),
         })
     }
@@ -189,6 +186,16 @@ impl Pulse {
         self.beat.lock().map(|beat| beat.clone()).unwrap_or_default()
     }
 
+    /// Notes what a transaction has changed.
+    pub(super) fn tell(&self, applied: &Applied) {
+        let place = applied.feed;
+        let is_told = self.feed.send_if_modified(|newest| std::mem::replace(newest, place) < place);
+        // What is quarantined changes answers too, and the feed does not tell of it.
+        if is_told || applied.created + applied.updated + applied.deleted > 0 {
+            self.count_change();
+        }
+    }
+
     /// The place of the newest change that has been committed; wakes whoever waits for more of the feed.
     #[must_use]
     pub fn feed(&self) -> watch::Receiver<FeedSeq> {
@@ -207,7 +214,7 @@ impl Pulse {
         self.version.fetch_add(1, Ordering::Release);
     }
 
-    fn write(&self, change: impl FnOnce(&mut Beat)) {
+    pub(super) fn write(&self, change: impl FnOnce(&mut Beat)) {
         if let Ok(mut beat) = self.beat.lock() {
             change(&mut beat);
         }
@@ -218,7 +225,8 @@ impl Pulse {
 ///
 /// # Errors
 ///
-/// [`IndexError`] as soon as the index cannot be written: what is on disk is then as good as before the last batch.
+/// [`IndexError`] as soon as the index cannot be written: what is on disk is then as good as before the last batch. A full
+/// disk is waited out until `shutdown` completes.
 /// Nothing that relays or hosts send can end it.
 pub async fn follow(
     writer: IndexWriter,
@@ -230,7 +238,7 @@ pub async fn follow(
     pulse.count_change();
     let clock = following.outside.clock.clone();
     let Started { verifier, upstream, outbox, inbox, mut sockets } = start(&writer, following)?;
-    let (sink, written) = spawn_writer(writer, outbox, pulse.clone());
+    let (sink, written, patience) = spawn_writer(writer, outbox, pulse.clone());
     let (ended, end) = tokio::sync::oneshot::channel();
     let runtime = tokio::runtime::Handle::current();
     let pump = std::thread::spawn(move || {
@@ -243,7 +251,8 @@ pub async fn follow(
         () = shutdown => {}
         _ = end => {}
     }
-    // The sockets stop, the queue runs dry, the pump flushes, the writer commits.
+    // The sockets stop, the queue runs dry, the pump flushes, the writer commits, or the disk goes on refusing for a while.
+    drop(patience);
     sockets.shutdown().await;
     let ending = tokio::task::spawn_blocking(move || {
         // The pump fails only where the writer did, and the writer tells why.
@@ -437,7 +446,9 @@ impl Report<'_> {
 
 fn tell(notice: &Notice) {
     let Notice { name, message, closing, .. } = notice;
-    metrics::counter!("appview_stream_notices_total", "name" => name.clone()).increment(1);
+    // A service may use any word, and a label is kept for ever.
+    let known = ["OutdatedCursor", "FutureCursor", "ConsumerTooSlow"].into_iter().find(|known| known == name);
+    metrics::counter!("appview_stream_notices_total", "name" => known.unwrap_or("other")).increment(1);
     match (name.as_str(), closing) {
         ("OutdatedCursor", _) => {
             tracing::warn!(?message, "events were missed; every repository is proven again");
@@ -452,73 +463,4 @@ fn tell(notice: &Notice) {
         (name, Closing::Yes) => tracing::warn!(name, ?message, "the relay ended the stream"),
         (name, Closing::No) => tracing::info!(name, ?message, "the relay has a note"),
     }
-}
-
-/// The pump's end of the writer's queue.
-#[derive(Debug)]
-struct ToWriter {
-    batches: SyncSender<Batch>,
-}
-
-/// The writer's thread has ended early: with an error, which whoever joins it will see.
-#[derive(Debug)]
-struct WriterGone;
-
-impl Sink for ToWriter {
-    type Error = WriterGone;
-
-    fn write(&mut self, batch: Batch) -> Result<(), WriterGone> {
-        self.batches.send(batch).map_err(|_| WriterGone)
-    }
-}
-
-type WriterThread = JoinHandle<Result<IndexWriter, IndexError>>;
-
-fn spawn_writer(mut writer: IndexWriter, inbox: WeakOutbox, pulse: Pulse) -> (ToWriter, WriterThread) {
-    let (batches, queue): (_, Receiver<Batch>) = sync_channel(BATCHES);
-    let thread = std::thread::spawn(move || {
-        let mut doubted: Vec<Did> = Vec::new();
-        for batch in queue {
-            let began = Instant::now();
-            let applied = write_patiently(&mut writer, &batch)?;
-            metrics::histogram!("appview_write_seconds").record(began.elapsed());
-            metrics::counter!("appview_changes_written_total").increment(batch.changes.len() as u64);
-            let is_told =
-                pulse.feed.send_if_modified(|newest| std::mem::replace(newest, applied.feed) < applied.feed);
-            // What is quarantined changes answers too, and the feed does not tell of it.
-            if is_told || applied.created + applied.updated + applied.deleted > 0 {
-                pulse.count_change();
-            }
-            for refused in applied.refused {
-                tell_refused(&refused);
-                doubted.push(refused.did);
-            }
-            // While there is no room, they are kept for the next time. At the end there may be nobody left to ask; the next
-            // start will.
-            if let Some(inbox) = inbox.upgrade() {
-                doubted.retain(|did| !inbox.try_send(Received::Input(Input::Doubt(did.clone()))));
-            }
-            pulse.write(|beat| {
-                beat.cursors =
-                    batch.cursors.into_iter().map(|cursor| (cursor.endpoint, cursor.seq)).collect();
-            });
-        }
-        Ok(writer)
-    });
-    (ToWriter { batches }, thread)
-}
-
-/// Writes a batch; a full disk is waited out, because space may come back and nothing has been lost yet.
-fn write_patiently(writer: &mut IndexWriter, batch: &Batch) -> Result<Applied, IndexError> {
-    const PAUSES: [u64; 6] = [1, 2, 5, 10, 30, 60];
-    for pause in PAUSES {
-        match writer.apply(&batch.changes, &batch.cursors, batch.at) {
-            Err(error @ (IndexError::Busy { .. } | IndexError::Full { .. })) => {
-                tracing::error!(%error, pause_s = pause, "the index cannot be written; trying again");
-                std::thread::sleep(Duration::from_secs(pause));
-            }
-            result => return result,
-        }
-    }
-    writer.apply(&batch.changes, &batch.cursors, batch.at)
 }

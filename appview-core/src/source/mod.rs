@@ -2,15 +2,17 @@
 //!
 //! Bytes from disk or from the network enter; batches of proven changes leave towards an [`IndexWriter`]. [`pump`] is the
 //! only loop; [`replay`] reads recordings, DID documents and exports from disk. The feature `net` adds `relay`, a WebSocket
-//! to a relay, whose messages travel in a `burst`, and `jetstream`, what is said on one to a Jetstream; `directory`, `handle`, `pds` and `discovery`, which ask who
-//! signs, whom a handle names, what a repository holds and who has records; `http`, `turns`, `reach` and `wishes`, which keep that within
+//! to a relay, whose messages travel in a `burst`, and `jetstream`, what is said on one to a Jetstream; `directory`, `handle`, `pds` and `discovery`, which
+//! ask who signs, whom a handle names, what a repository holds and who has records; `authority`, which asks who brokers and exchanges are; `http`, `turns`, `reach`, `spool` and `wishes`, which keep that within
 //! bounds and are polite about it; `network`, which answers the pump with all of them, and `backlog`, how far it has come;
 //! `rebuild`, which fills a whole index so; `queue`, the one way to the pump; `orders`, an operator's; `wire` and `clock`,
-//! which are all of the world outside and can be a test's; and `follow`, which runs it all. This is the one room of the
+//! which are all of the world outside and can be a test's; `writing`, the thread that writes; and `follow`, which runs it all. This is the one room of the
 //! library that may ask for the time. Deliberately absent: any judgement about what was received.
 //!
 //! [`IndexWriter`]: crate::index::IndexWriter
 
+#[cfg(feature = "net")]
+pub mod authority;
 #[cfg(feature = "net")]
 pub mod backlog;
 pub mod burst;
@@ -51,6 +53,8 @@ pub mod rebuild;
 pub mod relay;
 pub mod replay;
 #[cfg(feature = "net")]
+pub mod spool;
+#[cfg(feature = "net")]
 pub mod turns;
 #[cfg(feature = "net")]
 mod visit;
@@ -58,6 +62,8 @@ mod visit;
 pub mod wire;
 #[cfg(feature = "net")]
 pub mod wishes;
+#[cfg(feature = "net")]
+mod writing;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -3,7 +3,7 @@
 //! Requests enter without waiting; answers leave as inputs of the pump. A repository is answered for, however long that
 //! takes: each failure is told, with the moment of the next try, so that it can outlive the process. An identity is
 //! answered for after three tries at the latest, as unreachable, and at once while too many are asked for; a hosting
-//! that three tries cannot find out, and a record that one cannot prove, not at all. Requests wait as errands (`errand`)
+//! that three tries cannot find out, and a record that one cannot prove or that is one too many, not at all. Requests wait as errands (`errand`)
 //! before the places where they have to go; what is done there is in `visit`. Deliberately absent: any judgement of
 //! repositories; that is [`verify_repo`](crate::sync::verify::verify_repo)'s.
 
@@ -15,6 +15,7 @@ use reqwest::Url;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
+use super::authority::Authorities;
 use super::backlog::Progress;
 use super::clock::{Clock, micros};
 use super::directory::Directory;
@@ -26,6 +27,7 @@ use super::orders::Orders;
 use super::pds::Hosts;
 use super::pump::{Answer, Request, Upstream};
 use super::queue::Outbox;
+use super::spool::Spool;
 use super::turns::{Politeness, Urgency};
 use super::visit::{Desk, Ended, LONGEST_PAUSE, pause};
 use super::wire::Outside;
@@ -38,16 +40,21 @@ const REPORT: u64 = 60_000_000;
 /// How many identities may be asked for at once: a directory tells ten in a second, and a stream may name as many DIDs as it
 /// likes.
 const MOST_IDENTITIES: usize = 10_000;
+/// How many single records may be asked for at once: a stream of hints may name as many as it likes, and each is a part of a
+/// repository that is fetched anyway.
+const MOST_RECORDS: usize = 10_000;
 
 /// What is needed to ask the network.
 #[derive(Debug, Clone)]
 pub struct Network {
-    /// Asks anyone anything.
-    pub http: Http,
     /// Resolves DIDs.
     pub directory: Directory,
     /// Fetches repositories.
     pub hosts: Hosts,
+    /// Fetches the documents of brokers and exchanges.
+    pub authorities: Authorities,
+    /// Asks whoever else is to be asked, as politely as all of these.
+    pub http: Http,
     /// What time it is.
     pub clock: Clock,
     /// What is indexed.
@@ -80,7 +87,8 @@ impl Network {
         let clock = outside.clock.clone();
         Self {
             directory: Directory::new(http.clone(), clock.clone(), plc),
-            hosts: Hosts::new(http.clone(), spool),
+            authorities: Authorities::new(&http, clock.clone(), plc),
+            hosts: Hosts::new(http.clone(), Spool::new(spool)),
             http,
             clock,
             scope,
@@ -93,8 +101,9 @@ impl Network {
     /// The pump's end, and the work to be spawned beside it. It sends answers to `inbox` until that is closed.
     pub fn start(self, inbox: Outbox, orders: Orders) -> (Asking, impl Future<Output = ()>) {
         let (sender, requests) = mpsc::unbounded_channel();
-        let identities = Arc::new(Semaphore::new(MOST_IDENTITIES));
-        let asking = Asking { requests: sender, identities, search: self.search.clone() };
+        let places = |count| Arc::new(Semaphore::new(count));
+        let (identities, records) = (places(MOST_IDENTITIES), places(MOST_RECORDS));
+        let asking = Asking { requests: sender, identities, records, search: self.search.clone() };
         let work = Work {
             desk: Arc::new(Desk { network: self, orders, inbox }),
             questions: Questions::new(),
@@ -115,19 +124,29 @@ type Asked = (Request, Option<OwnedSemaphorePermit>);
 pub struct Asking {
     requests: mpsc::UnboundedSender<Asked>,
     identities: Arc<Semaphore>,
+    records: Arc<Semaphore>,
     search: Search,
 }
 
 impl Upstream for Asking {
     fn ask(&mut self, request: Request) -> Option<Answer> {
-        let place = if let Request::Identity { did, .. } = &request {
-            let Ok(place) = Arc::clone(&self.identities).try_acquire_owned() else {
-                metrics::counter!("appview_identities_total", "how" => "no-room").increment(1);
-                return Some(Answer::Identity { did: did.clone(), identity: Err(Unresolved::Unreachable) });
-            };
-            Some(place)
-        } else {
-            None
+        let place = match &request {
+            Request::Identity { did, .. } => {
+                let Ok(place) = Arc::clone(&self.identities).try_acquire_owned() else {
+                    metrics::counter!("appview_identities_total", "how" => "no-room").increment(1);
+                    let identity = Err(Unresolved::Unreachable);
+                    return Some(Answer::Identity { did: did.clone(), identity });
+                };
+                Some(place)
+            }
+            Request::Record { .. } => {
+                let Ok(place) = Arc::clone(&self.records).try_acquire_owned() else {
+                    metrics::counter!("appview_records_fetched_total", "outcome" => "no-room").increment(1);
+                    return None;
+                };
+                Some(place)
+            }
+            Request::Repo { .. } | Request::Hosting { .. } | Request::Audit { .. } => None,
         };
         // Unbounded, but whoever receives never waits, and keeps one errand of each kind for each repository. Nobody
         // receives any more only when everything is about to stop.

@@ -1,13 +1,12 @@
 //! What is asked of hosts about repositories: exports, states, and who has any.
 //!
-//! A DID's PDS or a relay's URL enters; an [`Archive`], a [`Hosting`] or a page of DIDs leaves. Exports are spooled to an
-//! unnamed file as they arrive, so that their size costs disk and not memory, and few arrive at once; those that take
+//! A DID's PDS or a relay's URL enters; an [`Archive`], a [`Hosting`] or a page of DIDs leaves. Exports are [spooled](super::spool)
+//! as they arrive, so that their size costs disk and not memory, and few arrive at once; those that take
 //! long do so in places of their own, so that slow hosts never hold up the others. Deliberately absent: proof, retries,
 //! and which host is the right one.
 //!
 //! The shapes of requests and answers are `atrium-api`'s. Follows [`com.atproto.sync`](https://docs.bsky.app/docs/category/http-reference).
 
-use std::io::{Seek as _, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +20,7 @@ use serde_json::Value as Json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::http::{Http, HttpError};
+use super::spool::Spool;
 use super::turns::Urgency;
 use crate::block::BlockError;
 use crate::block::car::Archive;
@@ -29,7 +29,7 @@ use crate::sync::Hosting;
 use crate::syntax::{AtUri, Did, Nsid, RecordKey, RepoPath, Tid};
 
 /// Exports up to this many bytes stay in memory.
-const IN_MEMORY: usize = 4 << 20;
+const IN_MEMORY: usize = 1 << 20;
 /// Exports that are asked for, or wait for a place to arrive in, at once.
 const ASKED_AT_ONCE: usize = 32;
 /// Exports that arrive, or wait for room in the queue to the pump, at once.
@@ -71,6 +71,17 @@ pub enum PdsError {
     /// The host says that it does not serve the account.
     #[error("the host says that the account is {0}")]
     Inactive(Hosting),
+    /// The disk that exports are spooled to fails, or is full. No fault of the host's.
+    #[error("cannot spool an export in {}: {said}", folder.display())]
+    Disk {
+        /// The folder that they are spooled to.
+        folder: PathBuf,
+        /// What the system says.
+        said: String,
+    },
+    /// There is no room for it on disk beside the others.
+    #[error("the export has no room beside the others")]
+    NoRoom,
     /// It takes long, and so do as many others as may.
     #[error("the export takes long, and so do others")]
     Slow,
@@ -84,6 +95,8 @@ impl PdsError {
             Self::Http(error) => error.label(),
             Self::Block(_) => "not-a-car",
             Self::Inactive(_) => "inactive",
+            Self::Disk { .. } => "disk",
+            Self::NoRoom => "no-room",
             Self::Slow => "slow",
         }
     }
@@ -151,16 +164,16 @@ pub struct Hosts {
 /// How exports are taken in.
 #[derive(Debug)]
 struct Exports {
-    spool: PathBuf,
+    spool: Spool,
     asked_at_once: Arc<Semaphore>,
     at_once: Arc<Semaphore>,
     slow_at_once: Arc<Semaphore>,
 }
 
 impl Hosts {
-    /// Spools large exports to files without a name in the folder `spool`.
+    /// Spools large exports.
     #[must_use]
-    pub fn new(http: Http, spool: PathBuf) -> Self {
+    pub fn new(http: Http, spool: Spool) -> Self {
         let places = |count| Arc::new(Semaphore::new(count));
         let exports = Exports {
             spool,
@@ -207,14 +220,13 @@ impl Hosts {
                 (place, is_slow) = (Place(Some(slow.map_err(|_| PdsError::Slow)?)), true);
             }
             if spooled.is_none() && memory.len().saturating_add(chunk.len()) > IN_MEMORY {
-                let mut file = tempfile::tempfile_in(spool).map_err(BlockError::from)?;
-                file.write_all(&memory).map_err(BlockError::from)?;
+                let mut file = spool.file()?;
+                file.write(&memory)?;
                 memory = Vec::new();
                 spooled = Some(file);
             }
             match &mut spooled {
-                // A local file: writing a chunk of the network's pace does not keep anyone waiting.
-                Some(file) => file.write_all(&chunk).map_err(BlockError::from)?,
+                Some(file) => file.write(&chunk)?,
                 None => memory.extend_from_slice(&chunk),
             }
         }
@@ -222,14 +234,14 @@ impl Hosts {
         metrics::counter!("appview_export_bytes_total").increment(bytes);
         metrics::histogram!("appview_export_seconds").record(stream.elapsed());
         drop(stream);
-        let opened = in_place_or_beside(bytes, move || match spooled {
-            Some(mut file) => {
-                file.rewind()?;
-                Archive::from_file(file)
+        let archive = match spooled {
+            Some(file) => {
+                let whole = file.whole().await;
+                in_place_or_beside(bytes, move || whole.open()).await?
             }
-            None => Archive::from_bytes(memory),
-        });
-        Ok(Export { archive: opened.await?, place })
+            None => in_place_or_beside(bytes, move || Archive::from_bytes(memory)).await?,
+        };
+        Ok(Export { archive, place })
     }
 
     /// Fetches the proof of one record, or of its absence: a CAR.

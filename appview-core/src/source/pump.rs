@@ -437,6 +437,7 @@ impl<U: Upstream, S: Sink> Pump<U, S> {
         while let Some(output) = self.verifier.poll_output() {
             match output {
                 Output::Apply(change) => {
+                    tell_account(&change);
                     self.batch_bytes = self.batch_bytes.saturating_add(weight(&change));
                     self.batch.push(change);
                     self.gathered_at = self.gathered_at.or(Some(now));
@@ -453,9 +454,14 @@ impl<U: Upstream, S: Sink> Pump<U, S> {
                 Output::Audit { did, held } => self.ask(Request::Audit { did, held }, now),
                 Output::FetchRecord { did, path } => self.ask(Request::Record { did, path }, now),
                 Output::ConfirmHosting { did } => self.ask(Request::Hosting { did }, now),
+                Output::Moved { did, from, to } => {
+                    tracing::info!(%did, from, to, "an account has moved to another host");
+                }
                 Output::Reject(rejection) => {
-                    tracing::debug!(reason = rejection.reason, detail = rejection.detail, "refused");
-                    metrics::counter!("appview_rejected_total", "reason" => rejection.reason).increment(1);
+                    let Rejection { did, seq, reason, detail } = &rejection;
+                    let did = did.as_ref().map(tracing::field::display);
+                    tracing::debug!(did, seq, reason, detail, "refused");
+                    metrics::counter!("appview_rejected_total", "reason" => *reason).increment(1);
                     if self.rejections.len() < 1_000 {
                         self.rejections.push(rejection);
                     }
@@ -507,6 +513,24 @@ impl<U: Upstream, S: Sink> Pump<U, S> {
                 self.verifier.handle_hosting(&did, hosting, asked_at)
             }
         }
+    }
+}
+
+/// What becomes of an account is told to people: its records appear or disappear with it.
+fn tell_account(change: &Change) {
+    match change {
+        Change::Hosting { did, hosting: Hosting::Active } => {
+            tracing::info!(%did, "an account is proven again, and shown");
+        }
+        Change::Hosting { did, hosting: Hosting::Returning } => {
+            tracing::info!(%did, "an account is back, and is shown once it is proven again");
+        }
+        Change::Hosting { did, hosting } => tracing::info!(%did, %hosting, "an account is hidden"),
+        Change::Erase { did, hosting } => {
+            tracing::info!(%did, %hosting, "what was held of an account is erased");
+        }
+        Change::Forget { did } => tracing::debug!(%did, "a repository is forgotten"),
+        _ => {}
     }
 }
 

@@ -6,6 +6,7 @@
 //! same pump, verifier and network as live, but without streams. Deliberately absent: who follows the network meanwhile,
 //! and lets go of the old index at the end.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,7 @@ use super::relay::{Received, RelayUrl};
 use crate::index::{Fingerprint, Index, IndexError, IndexReader, IndexWriter, Rebuilt};
 use crate::query::Scope as FingerprintOf;
 use crate::record::Catalog;
-use crate::sync::{Followed, Proof, RepoState, StreamCursor, Verifier};
+use crate::sync::{Followed, Proof, RepoState, Scope, StreamCursor, Verifier};
 use crate::syntax::{Did, Nsid};
 
 /// How often it is looked how far it has come, and what was gathered is written.
@@ -45,6 +46,8 @@ pub struct Asked {
     pub directories: Vec<RelayUrl>,
     /// Records of which collections.
     pub collections: Vec<Nsid>,
+    /// Repositories to prove, whether or not anyone else names them.
+    pub tracked: Vec<Did>,
     /// When to wait.
     pub orders: Orders,
 }
@@ -72,6 +75,8 @@ pub struct Comparison {
     /// Repositories whose records in the new index are others than in the old one. What the new one shows of them is
     /// proven.
     pub differs: Vec<Did>,
+    /// Those among them of which the new index has a later revision: their commits may be on the way to the old one.
+    pub ahead: Vec<Did>,
     /// Repositories of which the old index has a later revision than their PDS would give: they moved meanwhile.
     pub moved: Vec<Did>,
     /// Repositories that could not be proven.
@@ -125,32 +130,51 @@ impl Anew {
     ) -> Result<Self, IndexError> {
         let catalog = catalog.into();
         let mut building = Index::build(path, Arc::clone(&catalog))?;
-        let (mut cursors, mut names) = (Vec::new(), Vec::new());
+        let (mut cursors, mut names) = (Vec::new(), BTreeSet::from_iter(asked.tracked.iter().cloned()));
         // Of one that cannot be read, as of none, nothing is known.
         if let Some(old) = reader(path) {
             cursors = old.cursors()?;
-            names = old.repo_states().map(|followed| Ok(followed?.did)).collect::<Result<_, IndexError>>()?;
+            for followed in old.repo_states() {
+                names.insert(followed?.did);
+            }
         }
+        let names = names.into_iter().collect();
         let unread =
             gather(building.writer(), &asked, names, &asked.directories, PATIENCE, &mut tell).await?;
         let rebuilt = building.finish()?;
         Ok(Self { asked, catalog, path: path.into(), cursors, unread, rebuilt })
     }
 
-    /// Has everyone proven again who moved, appeared, vanished or was doubted in the old index since. Returns how many
-    /// those are.
+    /// Has everyone proven again who moved, appeared, vanished or was doubted in the old index since, and everyone
+    /// forgotten whom `scope` leaves out: an operator may have spoken meanwhile. Whoever is tracked since then is in the old
+    /// index already. Returns how many those are.
     ///
     /// # Errors
     ///
     /// Either index cannot be read, or the new one not be written.
-    pub async fn catch_up(&self) -> Result<usize, IndexError> {
-        let Some(old) = reader(&self.path) else { return Ok(0) };
-        let stale = self.pairs(&old, is_stale)?;
-        drop(old);
-        let found = stale.len();
+    pub async fn catch_up(&mut self, scope: Scope) -> Result<usize, IndexError> {
+        self.asked.network.scope = scope;
+        let stale = match reader(&self.path) {
+            Some(old) => self.pairs(&old, is_stale)?,
+            None => Vec::new(),
+        };
+        let found = stale.len().saturating_add(self.left_out()?);
         if found > 0 {
             let mut writer = self.rebuilt.index().writer(Arc::clone(&self.catalog))?;
             gather(&mut writer, &self.asked, stale, &[], SHORT_PATIENCE, &mut |_| ()).await?;
+        }
+        Ok(found)
+    }
+
+    /// How many repositories the new index has that are to be left out, or that it has as they were before a wipe.
+    fn left_out(&self) -> Result<usize, IndexError> {
+        let mut found: usize = 0;
+        let scope = &self.asked.network.scope;
+        for followed in self.rebuilt.index().reader()?.repo_states() {
+            let Followed { did, state, .. } = followed?;
+            let is_out = scope.excludes(did.as_str())
+                || state.head.is_some_and(|head| scope.is_wiped(did.as_str(), head.rev));
+            found = found.saturating_add(usize::from(is_out));
         }
         Ok(found)
     }
@@ -171,7 +195,7 @@ impl Anew {
         }
         failed.sort();
         let fingerprint = new.fingerprint(&FingerprintOf::Whole)?;
-        let (mut before, mut differs, mut moved) = (None, Vec::new(), Vec::new());
+        let (mut before, mut differs, mut ahead, mut moved) = (None, Vec::new(), Vec::new(), Vec::new());
         if let Some(old) = reader(&self.path) {
             moved = self.pairs(&old, |was, is| is.is_some_and(|is| is_ahead(was, is)))?;
             moved.retain(|did| failed.binary_search(did).is_err());
@@ -179,10 +203,18 @@ impl Anew {
             if whole != fingerprint {
                 differs = old.repos_that_differ(&new)?;
                 differs.retain(|did| failed.binary_search(did).is_err() && moved.binary_search(did).is_err());
+                for did in &differs {
+                    let rev = |reader: &IndexReader| -> Result<_, IndexError> {
+                        Ok(reader.repo_state(did)?.and_then(|state| state.head).map(|head| head.rev))
+                    };
+                    if rev(&new)? > rev(&old)? {
+                        ahead.push(did.clone());
+                    }
+                }
             }
             before = Some(whole);
         }
-        Ok(Comparison { fingerprint, before, differs, moved, failed, unread: self.unread.clone() })
+        Ok(Comparison { fingerprint, before, differs, ahead, moved, failed, unread: self.unread.clone() })
     }
 
     /// Puts it in the place of the index that `writer` writes; see [`Rebuilt::swap`].
@@ -261,8 +293,8 @@ fn is_unproven(state: &RepoState) -> bool {
     state.hosting.is_hosted() && (state.proof == Proof::Desynchronized || !state.hosting.is_visible())
 }
 
-/// Proves repositories into an index: those of `names`, and whoever `directories` name. What is held of a name is forgotten
-/// first. Returns the directories that could not be read to their end.
+/// Proves repositories into an index: those of `names`, and whoever `directories` name. What is held of a name, and of whoever
+/// is left out, is forgotten first. Returns the directories that could not be read to their end.
 async fn gather(
     writer: &mut IndexWriter,
     asked: &Asked,

@@ -76,6 +76,12 @@ pub enum ReplayError {
         /// Whose.
         did: Did,
     },
+    /// The export is of a repository that is left out.
+    #[error("{did} is left out")]
+    LeftOut {
+        /// Whose.
+        did: Did,
+    },
     /// The export is not a readable CAR with a commit.
     #[error("{}: {reason}", path.display())]
     Export {
@@ -83,14 +89,6 @@ pub enum ReplayError {
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
-    },
-    /// Whoever runs this leaves the repository out, or its owner has had it wiped since.
-    #[error("{}: {did} is left out, or was wiped since", path.display())]
-    LeftOut {
-        /// Which file.
-        path: PathBuf,
-        /// Whose.
-        did: Did,
     },
     /// The index cannot be written.
     #[error(transparent)]
@@ -344,22 +342,21 @@ pub fn open_export(path: &Path) -> Result<(Did, Archive), ReplayError> {
 ///
 /// # Errors
 ///
-/// [`ReplayError`]; [`ReplayError::LeftOut`] of what has no place in the scope.
+/// [`ReplayError`]; [`ReplayError::LeftOut`] of what has no place in the scope, before it is asked who signs.
 pub fn prove_export(
     path: &Path,
     identities: &Identities,
     scope: &Scope,
 ) -> Result<(VerifiedRepo, Arc<Identity>), ReplayError> {
     let (did, archive) = open_export(path)?;
-    let left_out = |did| ReplayError::LeftOut { path: path.to_owned(), did };
     if scope.excludes(did.as_str()) {
-        return Err(left_out(did));
+        return Err(ReplayError::LeftOut { did });
     }
-    let Some(identity) = identities.get(did.as_str()) else { return Err(ReplayError::UnknownDid { did }) };
+    let identity = identities.get(did.as_str()).ok_or(ReplayError::UnknownDid { did })?;
     let repo = verify_repo(archive, identity, scope.as_str(), now())
         .map_err(|source| ReplayError::Unproven { path: path.to_owned(), source: Box::new(source) })?;
     if scope.is_wiped(did.as_str(), repo.head().rev) {
-        return Err(left_out(did));
+        return Err(ReplayError::LeftOut { did });
     }
     Ok((repo, Arc::clone(identity)))
 }

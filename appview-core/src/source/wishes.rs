@@ -6,9 +6,7 @@
 //! `Retry-After` is [RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#field.retry-after)'s, in both of its forms. The
 //! `RateLimit` headers are those of a PDS, which gives the end of its window as a moment; others give it as a pause.
 
-use std::time::Duration;
-
-use crate::syntax::datetime_unix_micros;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// A `RateLimit-Reset` beyond this is a moment in Unix seconds, one below it a pause in seconds.
 const MOMENTS: u64 = 1_000_000_000;
@@ -51,27 +49,10 @@ impl Wishes {
     }
 }
 
-/// The moment of a date as HTTP writes it: `Sun, 06 Nov 1994 08:49:37 GMT`. Its two forms from before 1994 are not read.
+/// The moment of a date in any of the three forms in which HTTP writes it.
 fn unix_seconds(text: &str) -> Option<u64> {
-    let mut words = text.trim().split(' ').skip(1);
-    let (day, month, year, time) = (words.next()?, words.next()?, words.next()?, words.next()?);
-    let month = match month {
-        "Jan" => 1,
-        "Feb" => 2,
-        "Mar" => 3,
-        "Apr" => 4,
-        "May" => 5,
-        "Jun" => 6,
-        "Jul" => 7,
-        "Aug" => 8,
-        "Sep" => 9,
-        "Oct" => 10,
-        "Nov" => 11,
-        "Dec" => 12,
-        _ => return None,
-    };
-    let micros = datetime_unix_micros(&format!("{year}-{month:02}-{day}T{time}Z")).ok()?;
-    u64::try_from(micros / 1_000_000).ok()
+    let since = httpdate::parse_http_date(text.trim()).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    Some(since.as_secs())
 }
 
 #[cfg(test)]
@@ -89,6 +70,8 @@ mod tests {
         let after = |headers: &[(&str, &'static str)]| read(headers).retry_after.map(|pause| pause.as_secs());
         assert_eq!(after(&[("retry-after", " 120 ")]), Some(120));
         assert_eq!(after(&[("retry-after", "Sun, 04 Oct 2026 09:16:40 GMT")]), Some(100));
+        assert_eq!(after(&[("retry-after", "Sunday, 04-Oct-26 09:16:40 GMT")]), Some(100), "as before 1994");
+        assert_eq!(after(&[("retry-after", "Sun Oct  4 09:16:40 2026")]), Some(100), "as C prints it");
         assert_eq!(after(&[("retry-after", "Sun, 04 Oct 2026 09:00:00 GMT")]), Some(0), "it is over");
         for junk in ["", "-1", "soon", "Sun, 04 Oct 2026", "Sun, 99 Oct 2026 09:16:40 GMT", "1e9"] {
             assert_eq!(after(&[("retry-after", junk)]), None, "{junk:?}");

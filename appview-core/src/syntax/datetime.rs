@@ -14,6 +14,13 @@ const DAYS_BEFORE_1970: i64 = 719_528;
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 
+/// The first moment of the year 0, and the last of the year 9999.
+const FIRST_MICROS: i64 = -DAYS_BEFORE_1970 * MICROS_PER_DAY;
+const LAST_MICROS: i64 = 253_402_300_799_999_999;
+
+/// The moment 0.
+const EPOCH: &str = "1970-01-01T00:00:00.000Z";
+
 /// A moment as an author wrote it, e.g. `1985-04-12T23:20:50.123Z`.
 ///
 /// The text is kept (precision and zone are part of a signed record); order is by moment, then by text. A leap second
@@ -54,6 +61,13 @@ impl Datetime {
             millis % 1_000
         );
         Some(Self { unix_micros: unix_micros.div_euclid(1_000) * 1_000, text: text.into() })
+    }
+
+    /// The same, with the nearest moment that there is where there is none.
+    #[must_use]
+    pub fn saturating(unix_micros: i64) -> Self {
+        let in_range = unix_micros.clamp(FIRST_MICROS, LAST_MICROS);
+        Self::from_unix_micros(in_range).unwrap_or_else(|| Self { unix_micros: 0, text: EPOCH.into() })
     }
 
     /// The text, exactly as it was parsed.
@@ -286,6 +300,10 @@ mod tests {
         ] {
             let read: Datetime = text.parse().unwrap();
             assert_eq!(Datetime::from_unix_micros(read.unix_micros()), Some(read));
+        }
+        for (beyond, text) in [(i64::MIN, "0000-01-01T00:00:00.000Z"), (i64::MAX, "9999-12-31T23:59:59.999Z")]
+        {
+            assert_eq!(Datetime::saturating(beyond).as_str(), text);
         }
         for beyond in [i64::MIN, -62_167_219_200_000_001, 253_402_300_800_000_000, i64::MAX] {
             assert_eq!(Datetime::from_unix_micros(beyond), None);

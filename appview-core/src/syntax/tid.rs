@@ -11,8 +11,6 @@ const ALPHABET: &[u8; 32] = b"234567abcdefghijklmnopqrstuvwxyz";
 const LENGTH: usize = 13;
 /// Low bits that hold the clock identifier.
 const CLOCK_BITS: u32 = 10;
-/// The largest timestamp: 53 bits of microseconds, some day in the year 2255.
-const MAX_MICROS: u64 = (1 << 53) - 1;
 
 /// A timestamp identifier: 53 bits of microseconds since 1970, then 10 bits of clock identifier.
 ///
@@ -22,13 +20,16 @@ const MAX_MICROS: u64 = (1 << 53) - 1;
 pub struct Tid(u64);
 
 impl Tid {
+    /// The last moment that a TID can tell, in microseconds since 1970: 53 bits, some day in the year 2255.
+    pub const LAST_MICROS: u64 = (1 << 53) - 1;
+
     /// The TID of a moment, in microseconds since 1970, on the clock `clock_id`.
     ///
     /// Of `clock_id` the low ten bits count. A moment beyond 53 bits (the year 2255) becomes the last one there is,
     /// so that order is kept.
     #[must_use]
     pub fn from_micros(micros: u64, clock_id: u16) -> Self {
-        Self(micros.min(MAX_MICROS) << CLOCK_BITS | u64::from(clock_id) & ((1 << CLOCK_BITS) - 1))
+        Self(micros.min(Self::LAST_MICROS) << CLOCK_BITS | u64::from(clock_id) & ((1 << CLOCK_BITS) - 1))
     }
 
     /// The claimed moment, in microseconds since 1970.
@@ -152,7 +153,7 @@ mod tests {
         }
 
         #[test]
-        fn a_moment_survives(micros in 0..=MAX_MICROS, clock: u16) {
+        fn a_moment_survives(micros in 0..=Tid::LAST_MICROS, clock: u16) {
             prop_assert_eq!(Tid::from_micros(micros, clock).micros(), micros);
         }
 

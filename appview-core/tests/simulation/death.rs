@@ -16,6 +16,9 @@ pub const POINTS: [&str; 6] = [
     "index::after-commit",
 ];
 
+/// Those on the way of an index that takes the place of another.
+pub const SWAP_POINTS: [&str; 2] = ["index::before-swap", "index::after-swap"];
+
 /// What is thrown.
 struct Killed;
 
@@ -28,7 +31,7 @@ thread_local! {
 fn arm() {
     static ARMED: Once = Once::new();
     ARMED.call_once(|| {
-        for point in POINTS {
+        for point in POINTS.into_iter().chain(SWAP_POINTS) {
             fail::cfg_callback(point, move || pass(point)).unwrap();
         }
         let told = std::panic::take_hook();

@@ -1,12 +1,13 @@
-//! One run: the engine follows a simulated network, dies now and then, is away when the script says so, and in the end holds
-//! what the ledger says.
+//! One run: the engine follows a simulated network, dies now and then, is away when the script says so, is built anew in some
+//! runs, and in the end holds what the ledger says.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
 
-use appview_core::index::{Index, IndexError, IndexWriter};
+use appview_core::index::{FEED_RETENTION, Index, IndexError, IndexWriter};
 use appview_core::query::ExportFilter;
 use appview_core::record::{Catalog, Collection};
 use appview_core::source::clock::Clock;
@@ -20,7 +21,9 @@ use appview_core::sync::verifier::Pace;
 use fixtures::seed::Seed;
 use fixtures::simulation::{self, Candour, Fired, Simulation, Status};
 
-use crate::death::{POINTS, live};
+use crate::client::Clients;
+use crate::death::{POINTS, SWAP_POINTS, live};
+use crate::renewal::{self, Renewed};
 use crate::wire::Simulated;
 
 const SECOND: u64 = 1_000_000;
@@ -33,7 +36,7 @@ const REST: u64 = 20 * MINUTE;
 /// six hours.
 const PATIENCE: u64 = 8 * 60 * MINUTE;
 
-static CATALOG: LazyLock<Arc<Catalog>> = LazyLock::new(|| Arc::new(Catalog::builtin().unwrap()));
+pub static CATALOG: LazyLock<Arc<Catalog>> = LazyLock::new(|| Arc::new(Catalog::builtin().unwrap()));
 
 /// What a run leaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,26 +45,50 @@ pub struct Outcome {
     pub flips: BTreeMap<(Status, Status), u64>,
     /// At which points it was killed.
     pub deaths: BTreeMap<&'static str, u64>,
+    /// How often a client of the feed had to start anew.
+    pub gaps: u64,
+    /// What became of indexes that were built anew.
+    pub renewed: BTreeMap<Renewed, u64>,
     /// How long after the last event it was equal to the ledger for good, in microseconds.
     pub healed: u64,
 }
 
-/// The writer, lent to the engine for a life.
-struct Lent {
-    writer: IndexWriter,
+/// The writer, lent to the engine until it ends.
+struct Lent<'w> {
+    writer: &'w mut IndexWriter,
 }
 
-impl AsRef<IndexWriter> for Lent {
+impl AsRef<IndexWriter> for Lent<'_> {
     fn as_ref(&self) -> &IndexWriter {
-        &self.writer
+        self.writer
     }
 }
 
-impl Sink for Lent {
+impl Sink for Lent<'_> {
     type Error = IndexError;
 
     fn write(&mut self, batch: Batch) -> Result<(), IndexError> {
-        (&mut self.writer).write(batch)
+        (&mut *self.writer).write(batch)
+    }
+}
+
+/// When a life ends.
+enum End<'l> {
+    At(u64),
+    /// When a look finds that it may.
+    Seen(&'l mut dyn FnMut(u64) -> bool),
+}
+
+impl End<'_> {
+    async fn wait(&mut self, clock: &Clock) {
+        match self {
+            Self::At(moment) => clock.until(*moment).await,
+            Self::Seen(look) => {
+                while !look(clock.now()) {
+                    clock.until(clock.now() + LOOK).await;
+                }
+            }
+        }
     }
 }
 
@@ -72,6 +99,12 @@ struct Run {
     /// See [`Simulated`].
     looked_at: Arc<AtomicU64>,
     deaths: BTreeMap<&'static str, u64>,
+    clients: Clients,
+    /// How long the feed tells of what is gone.
+    retention: Duration,
+    /// From when on an index is built anew, until that is done.
+    renews_at: Option<u64>,
+    renewed: BTreeMap<Renewed, u64>,
 }
 
 /// Runs a seed.
@@ -83,12 +116,21 @@ pub fn run(seed: u64, following: simulation::Following, candour: Candour) -> Res
     let network = Simulation::start(seed, following, candour);
     let script = network.script().clone();
     let folder = tempfile::tempdir().unwrap();
+    let mut others = Seed::new(seed ^ 0x6f74_6865_7273_2121);
+    let is_renewed = others.one_in(3);
     let mut run = Run {
         network: Arc::new(Mutex::new(network)),
         dice: Seed::new(seed ^ 0x6c69_7665_7321),
         now: script.opens,
         looked_at: Arc::default(),
         deaths: BTreeMap::new(),
+        clients: Clients::new(others.branch()),
+        retention: match others.one_in(2) {
+            true => Duration::from_secs(30 + others.below(200)),
+            false => FEED_RETENTION,
+        },
+        renews_at: is_renewed.then(|| script.opens + others.below(script.calm - script.opens)),
+        renewed: BTreeMap::new(),
     };
     for (from, until) in &script.absences {
         run.live_until(folder.path(), *from);
@@ -99,11 +141,16 @@ pub fn run(seed: u64, following: simulation::Following, candour: Candour) -> Res
         run.live_until(folder.path(), script.ends);
     }
     let healed = run.rest(folder.path(), script.ends)?;
+    if is_renewed {
+        run.compare(folder.path())?;
+    }
     let network = run.network.lock().unwrap();
     Ok(Outcome {
         fired: network.fired().clone(),
         flips: network.flips().clone(),
         deaths: run.deaths,
+        gaps: run.clients.gaps(),
+        renewed: run.renewed,
         healed: healed - script.ends,
     })
 }
@@ -112,8 +159,12 @@ impl Run {
     /// Lives until a moment, however many lives that takes.
     fn live_until(&mut self, folder: &Path, until: u64) {
         while self.now < until {
-            let fate = self.dice.one_in(3).then(|| (self.dice.pick(&POINTS), self.dice.below(60)));
-            let reached = live(fate, || self.life(folder, until, None));
+            let is_renewed = self.renews_at.is_some_and(|at| at < until);
+            let fate = match is_renewed && self.dice.one_in(2) {
+                true => Some((self.dice.pick(&SWAP_POINTS), 0)),
+                false => self.dice.one_in(3).then(|| (self.dice.pick(&POINTS), self.dice.below(60))),
+            };
+            let reached = live(fate, || self.life(folder, End::At(until)));
             if let (None, Some((point, _))) = (reached, fate) {
                 *self.deaths.entry(point).or_default() += 1;
                 // A killed process takes a while to come back.
@@ -140,10 +191,11 @@ impl Run {
             }
             (is_equal && now >= since + REST) || now >= patience
         };
-        self.life(folder, patience + MINUTE, Some(&mut look));
+        self.life(folder, End::Seen(&mut look));
         let Some(since) = equal_since else {
             return Err(difference(&expected(&self.network, patience), &held(&index)));
         };
+        self.clients.rest(&index)?;
         let checked = index.reader().unwrap().check(|_| {}).unwrap();
         match checked.found {
             0 => Ok(since),
@@ -151,29 +203,53 @@ impl Run {
         }
     }
 
-    /// One life of the engine, in virtual time; it ends at a moment, or when a look finds that it may.
-    fn life(&mut self, folder: &Path, until: u64, look: Option<&mut dyn FnMut(u64) -> bool>) {
+    /// One life of the engine, in virtual time.
+    fn life(&mut self, folder: &Path, mut end: End<'_>) {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_time().start_paused(true).build().unwrap();
         let (now, chance) = (self.now, self.dice.next_u64());
         self.now = runtime.block_on(async {
             let clock = Clock::of_runtime(now, chance);
             let index = Index::open(folder.join("index.db")).unwrap();
-            let lent = Lent { writer: index.writer(Arc::clone(&CATALOG)).unwrap() };
-            let following = self.following(&clock, folder);
-            let end = async {
-                match look {
-                    None => clock.until(until).await,
-                    Some(look) => {
-                        while !look(clock.now()) {
-                            clock.until(clock.now() + LOOK).await;
-                        }
+            let mut writer = index.writer(Arc::clone(&CATALOG)).unwrap();
+            let mut following = self.following(&clock, folder);
+            loop {
+                writer.set_feed_retention(self.retention);
+                let (asked, next) = (following.asked().unwrap(), following.again().unwrap());
+                let (renews_at, mut anew) = (self.renews_at, None);
+                let is_over = async {
+                    tokio::select! {
+                        biased;
+                        () = end.wait(&clock) => {}
+                        built = renewal::build(&index, &clock, asked, renews_at) => anew = Some(built),
+                        () = self.clients.live(&clock, &index) => {}
                     }
-                }
-            };
-            follow_in_place(lent, following, &Pulse::default(), end).await.unwrap();
-            clock.now()
+                };
+                let lent = Lent { writer: &mut writer };
+                follow_in_place(lent, following, &Pulse::default(), is_over).await.unwrap();
+                let Some(anew) = anew else { return clock.now() };
+                let (renewed, swapped) = renewal::put(anew, writer, self.dice.one_in(2)).await;
+                *self.renewed.entry(renewed).or_default() += 1;
+                (self.renews_at, writer, following) = (None, swapped, next);
+            }
         });
+    }
+
+    /// Holds the index, at rest, to one that is built from nothing.
+    fn compare(&mut self, folder: &Path) -> Result<(), String> {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+        let (now, chance) = (self.now, self.dice.next_u64());
+        runtime.block_on(async {
+            let clock = Clock::of_runtime(now, chance);
+            let index = Index::open(folder.join("index.db")).unwrap();
+            let asked = self.following(&clock, folder).asked().unwrap();
+            let comparison = renewal::build(&index, &clock, asked, Some(now)).await.compare().unwrap();
+            match comparison.is_whole() && comparison.agrees() == Some(true) {
+                true => Ok(()),
+                false => Err(format!("built from nothing, it differs: {comparison:?}")),
+            }
+        })
     }
 
     fn following(&self, clock: &Clock, folder: &Path) -> Following {
@@ -219,7 +295,7 @@ fn held(index: &Index) -> BTreeMap<String, String> {
     held
 }
 
-fn difference(expected: &BTreeMap<String, String>, held: &BTreeMap<String, String>) -> String {
+pub fn difference(expected: &BTreeMap<String, String>, held: &BTreeMap<String, String>) -> String {
     let mut lines = Vec::new();
     for (uri, cid) in expected {
         match held.get(uri) {

@@ -194,6 +194,8 @@ impl Listener {
                     self.wanted.push(did);
                     "fetch".to_owned()
                 }
+                // What follows from it is said apart.
+                Output::Moved { .. } => continue,
                 Output::ConfirmHosting { .. } => "confirm hosting".to_owned(),
                 Output::Audit { .. } => "audit".to_owned(),
                 Output::FetchRecord { path, .. } => format!("fetch {path}"),

@@ -68,7 +68,7 @@ pub fn restore(from: &Path, store: &Path, wipes: LaterWipes, now: u64) -> Result
     let _owner = OwnerLock::acquire(store)?;
     let version = schema::version_of(from)?;
     let erased = match wipes {
-        LaterWipes::AsStored => stored_exclusions(store)?,
+        LaterWipes::AsStored => close_replaced(store)?,
         LaterWipes::Forgotten => Vec::new(),
     };
     let new = companion(store, ".restoring");
@@ -77,7 +77,7 @@ pub fn restore(from: &Path, store: &Path, wipes: LaterWipes, now: u64) -> Result
     let (mut conn, _) = schema::open_any_version(&new)?;
     let (keys, left_out) = complete(&mut conn, &erased).map_err(|error| error.at(&new))?;
     close(conn, &new)?;
-    let replaced = if schema::exists(store)? { Some(move_away(store, now)?) } else { None };
+    let replaced = if schema::exists(store)? { Some(keep_aside(store, now)?) } else { None };
     fail::fail_point!("account::before-restore-swap");
     std::fs::rename(&new, store).map_err(AccountError::io(store))?;
     sync_folder(store)?;
@@ -116,15 +116,20 @@ pub fn excluded(store: &Path) -> Result<Vec<Exclusion>, AccountError> {
     exclusions(&schema::open_reader(store)?).map_err(|error| error.at(store))
 }
 
-/// Whom the store that is about to be replaced knows to be wiped.
-fn stored_exclusions(store: &Path) -> Result<Vec<Exclusion>, AccountError> {
+/// Whom the store that is about to be replaced knows to be wiped; it is one file then, without a log.
+fn close_replaced(store: &Path) -> Result<Vec<Exclusion>, AccountError> {
     if !schema::exists(store)? {
         return Err(AccountError::WipesUnknown {
             path: store.into(),
             why: "there is no such file".to_owned(),
         });
     }
-    let read = || exclusions(&schema::open_reader(store)?);
+    let read = || -> Result<Vec<Exclusion>, AccountError> {
+        let (conn, _) = schema::open_any_version(store)?;
+        let found = exclusions(&conn)?;
+        close(conn, store)?;
+        Ok(found)
+    };
     read().map_err(|error| AccountError::WipesUnknown { path: store.into(), why: error.to_string() })
 }
 
@@ -181,11 +186,13 @@ fn close(conn: Connection, path: &Path) -> Result<(), AccountError> {
     sync_folder(path)
 }
 
-/// Gives a store and its companions another name.
-fn move_away(store: &Path, now: u64) -> Result<PathBuf, AccountError> {
-    let away = companion(store, &format!(".replaced-{}", now / 1_000_000));
-    for suffix in ["-wal", "-shm", ""] {
-        let (from, to) = (companion(store, suffix), companion(&away, suffix));
+/// Gives a store a second name, under which it stays when another file takes its first. One that could not be closed, because it
+/// is damaged, takes its log along.
+fn keep_aside(store: &Path, now: u64) -> Result<PathBuf, AccountError> {
+    let aside = companion(store, &format!(".replaced-{}", now / 1_000_000));
+    std::fs::hard_link(store, &aside).map_err(AccountError::io(&aside))?;
+    for suffix in ["-wal", "-shm"] {
+        let (from, to) = (companion(store, suffix), companion(&aside, suffix));
         match std::fs::rename(&from, &to) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(AccountError::Io { path: from, error });
@@ -193,7 +200,7 @@ fn move_away(store: &Path, now: u64) -> Result<PathBuf, AccountError> {
             _ => {}
         }
     }
-    Ok(away)
+    Ok(aside)
 }
 
 fn remove(path: &Path) -> Result<(), AccountError> {

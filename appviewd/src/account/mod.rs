@@ -267,10 +267,11 @@ fn verify_keys(path: &Path, conn: &Connection, ring: Option<&Keyring>) -> Result
             return Err(AccountError::KeyMissing { path: path.into(), rows, keys });
         }
         for table in ["sign_in", "pairing"] {
-            let select =
-                format!("select rowid, substr(sealed, 1, 9) as head from {table} where sealed is not null");
+            let select = format!(
+                "select rowid as row, substr(sealed, 1, 9) as head from {table} where sealed is not null"
+            );
             let mut statement = conn.prepare(&select)?;
-            let found = statement.query_map([], |row| Ok((row.get("rowid")?, row.get("head")?)))?;
+            let found = statement.query_map([], |row| Ok((row.get("row")?, row.get("head")?)))?;
             for (rowid, head) in found.collect::<Result<Vec<(i64, Vec<u8>)>, _>>()? {
                 let opens = KeyId::of_sealed(&head).is_some_and(|key| ring.is_some_and(|ring| ring.has(key)));
                 if !opens {

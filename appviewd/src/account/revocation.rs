@@ -41,7 +41,7 @@ const DUE: &str = "
     select id, did, sealed, attempts from revocation where due_at <= :now order by due_at limit 100";
 
 const PUT_OFF: &str = "
-    update revocation set attempts = attempts + 1, due_at = :due where id = :id and since > :oldest";
+    update revocation set attempts = attempts + 1, due_at = :due where id = :id and since >= :oldest";
 
 const DELETE: &str = "delete from revocation where id = :id";
 

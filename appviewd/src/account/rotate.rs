@@ -36,7 +36,7 @@ impl AccountStore {
         let mut rows = 0;
         for (table, purpose, generation) in KEPT {
             let others = format!(
-                "select rowid, did, {generation} as generation, sealed from {table}
+                "select rowid as row, did, {generation} as generation, sealed from {table}
                  where sealed is not null and substr(sealed, 2, 8) <> :first limit 1"
             );
             let update = format!("update {table} set sealed = :sealed where rowid = :rowid");
@@ -75,7 +75,7 @@ impl AccountStore {
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Sealed> {
     Ok(Sealed {
-        rowid: row.get("rowid")?,
+        rowid: row.get("row")?,
         did: row.get("did")?,
         generation: row.get("generation")?,
         bytes: row.get("sealed")?,

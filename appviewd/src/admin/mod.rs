@@ -71,11 +71,13 @@ impl IntoResponse for Refusal {
     }
 }
 
-impl From<NotFollowing> for Refusal {
-    fn from(error: NotFollowing) -> Self {
-        Self(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
-    }
+/// Nobody can be told now: following begins, ends, or goes on in a moment with an index built anew. `what` becomes of the order.
+fn later(error: NotFollowing, what: &str) -> Refusal {
+    Refusal(StatusCode::SERVICE_UNAVAILABLE, format!("{error}; {what}"))
 }
+
+/// What becomes of an order that stands in the list.
+const SAVED: &str = "the order is saved, and heeded as soon as following goes on";
 
 fn fault(error: impl std::fmt::Display) -> Refusal {
     tracing::error!(%error, "an order could not be carried out");
@@ -108,14 +110,16 @@ async fn repo(State(desk): State<Desk>, Path(did): Path<String>) -> Result<Json<
 async fn track(State(desk): State<Desk>, Path(did): Path<String>) -> Result<StatusCode, Refusal> {
     let did = parse(&did)?;
     desk.say(Word::Track, &did).await?;
-    desk.engine.orders.send(Input::Include(did)).await?;
+    let told = desk.engine.orders.send(Input::Include(did)).await;
+    told.map_err(|error| later(error, SAVED))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn untrack(State(desk): State<Desk>, Path(did): Path<String>) -> Result<StatusCode, Refusal> {
     let did = parse(&did)?;
     desk.say(Word::Untrack, &did).await?;
-    desk.engine.orders.send(Input::Exclude(did)).await?;
+    let told = desk.engine.orders.send(Input::Exclude(did)).await;
+    told.map_err(|error| later(error, SAVED))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -127,7 +131,8 @@ async fn resync(State(desk): State<Desk>, Path(did): Path<String>) -> Result<Sta
         let message = format!("{did} is not followed; `appviewd repo track {did}` follows it");
         return Err(Refusal(StatusCode::NOT_FOUND, message));
     }
-    desk.engine.orders.send(Input::Doubt(did)).await?;
+    let told = desk.engine.orders.send(Input::Doubt(did)).await;
+    told.map_err(|error| later(error, "try again in a moment"))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -150,4 +155,42 @@ impl Desk {
 
 fn parse(did: &str) -> Result<Did, Refusal> {
     did.parse().map_err(|error| Refusal(StatusCode::BAD_REQUEST, format!("{did:?}: {error}")))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use appview_core::index::Index;
+    use appview_core::source::backlog::Progress;
+    use appview_core::source::follow::Pulse;
+    use appview_core::source::orders::Orders;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_order_while_nothing_is_followed_is_saved_and_said_to_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Engine {
+            index: Index::open(folder.path().join("index.db")).unwrap(),
+            pulse: Pulse::default(),
+            progress: Progress::default(),
+            orders: Orders::default(),
+        };
+        let roster = Roster::open(folder.path().join("repos.txt")).unwrap();
+        let desk =
+            || State(Desk { engine: engine.clone(), roster: roster.clone(), renewal: None, accounts: None });
+        let whose = "did:web:ada.example";
+        let did: Did = whose.parse().unwrap();
+        let saved = "nothing is being followed at the moment; the order is saved, and heeded as soon as following goes on";
+        for (word, refused) in [
+            (Word::Track, track(desk(), Path(whose.to_owned())).await),
+            (Word::Untrack, untrack(desk(), Path(whose.to_owned())).await),
+        ] {
+            let Refusal(status, told) = refused.unwrap_err();
+            assert_eq!((status, told.as_str()), (StatusCode::SERVICE_UNAVAILABLE, saved), "{word}");
+        }
+        assert_eq!(roster.word(&did), Some(Word::Untrack));
+        let kept = std::fs::read_to_string(folder.path().join("repos.txt")).unwrap();
+        assert_eq!(kept, format!("untrack {whose}\n"));
+    }
 }

@@ -8,28 +8,22 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use futures_util::stream;
 
-use super::{Desk, Refusal, fault};
-use crate::account::AccountError;
-use crate::wipe;
+use super::{Desk, Refusal};
+use crate::wipe::Showing;
 
 /// `partial=true` swaps in what could be proven.
 pub(super) async fn rebuild(
     State(desk): State<Desk>,
     Query(parameters): Query<Vec<(String, String)>>,
 ) -> Result<impl IntoResponse, Refusal> {
-    let Some(mut renewal) = desk.renewal else {
+    let Some(renewal) = desk.renewal else {
         let message = "files stand in for the network here; rebuild from them, without the daemon".to_owned();
         return Err(Refusal(StatusCode::CONFLICT, message));
     };
-    // What is left out or was wiped since the daemon began is left out here as well.
-    renewal.asked.network.scope = desk.roster.scope();
-    if let Some(wiper) = &desk.accounts {
-        let exclusions =
-            wiper.store().run::<_, AccountError>(|store| store.exclusions()).await.map_err(fault)?;
-        renewal.asked.network.scope = wipe::scope(renewal.asked.network.scope, exclusions);
-    }
     let partial = parameters.iter().any(|(name, value)| name == "partial" && value == "true");
-    let lines = stream::unfold(renewal.begin(partial), |mut told| async {
+    let store = desk.accounts.as_ref().map(|wiper| wiper.store().clone());
+    let showing = Showing { roster: desk.roster, store };
+    let lines = stream::unfold(renewal.begin(showing, partial), |mut told| async {
         let line = format!("{}\n", told.recv().await?.to_json());
         Some((Ok::<_, Infallible>(line), told))
     });

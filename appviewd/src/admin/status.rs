@@ -10,7 +10,7 @@ use appview_core::index::{Index, IndexError, IndexReader};
 use appview_core::query;
 use appview_core::source::backlog::Backlog;
 use appview_core::sync::verifier::{Pace, Standing};
-use appview_core::sync::{Followed, Proof};
+use appview_core::sync::{Followed, Hosting, Proof};
 use appview_core::syntax::{Datetime, Did};
 use serde::{Deserialize, Serialize};
 
@@ -213,7 +213,7 @@ fn count(Followed { state, watch, .. }: &Followed, now: u64, standing: &mut Stan
     let is_current = !is_waiting && watch.proven_at.is_some_and(|at| now.saturating_sub(at) <= recent);
     add(&mut standing.followed, true);
     add(&mut standing.hosted, is_hosted);
-    add(&mut standing.proven, is_held && is_current);
+    add(&mut standing.proven, is_held && state.proof == Proof::Full && is_current);
     add(&mut standing.waiting, is_waiting);
     add(&mut standing.unproven, is_hosted && state.head.is_none());
     if is_held {
@@ -299,7 +299,8 @@ pub struct RepoStatus {
     pub operator: Option<String>,
     /// How its account is hosted.
     pub hosting: Option<String>,
-    /// How well what is held is proven: `full`, `provisional` or `desynchronized`.
+    /// How well what is held is proven: `full`, `provisional` or `desynchronized`; `deleted` where nothing is held any more,
+    /// because the account is gone.
     pub proof: Option<String>,
     /// The revision that is held.
     pub rev: Option<String>,
@@ -352,10 +353,15 @@ impl RepoStatus {
     fn filled(self, reader: &IndexReader, followed: &Followed) -> Result<Self, IndexError> {
         let Followed { did, state, watch } = followed;
         let fingerprint = reader.fingerprint(&query::Scope::Repo(did.clone()))?;
+        let proof = match state.hosting {
+            // Nothing is left to be proven.
+            Hosting::Deleted if state.head.is_none() => state.hosting.as_str(),
+            _ => state.proof.as_str(),
+        };
         Ok(Self {
             followed: true,
             hosting: Some(state.hosting.as_str().to_owned()),
-            proof: Some(state.proof.as_str().to_owned()),
+            proof: Some(proof.to_owned()),
             rev: state.head.map(|head| head.rev.to_string()),
             proven_at: watch.proven_at.and_then(moment),
             hidden_since: watch.hidden_at.and_then(moment),

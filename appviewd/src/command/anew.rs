@@ -21,6 +21,7 @@ use crate::admin::{AdminError, Client};
 use crate::config::{AccountDb, DataDir, Format, NetworkAccess};
 use crate::progress::Progress;
 use crate::renewal::Outcome;
+use crate::roster::{Roster, Word};
 
 /// Builds, compares, and swaps in what is whole, or what there is if `partial`; 1 if the two indexes differ or anything
 /// could not be proven.
@@ -41,8 +42,14 @@ pub fn run(
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outside = outside(access)?;
-    let network = network(access, data, &outside, scope(data, db)?);
-    let asked = Asked { network, directories, collections: collections()?, orders: Orders::default() };
+    let roster = Roster::open(data.roster())?;
+    let asked = Asked {
+        network: network(access, data, &outside, scope(data, db)?),
+        directories,
+        collections: collections()?,
+        tracked: roster.all(Word::Track),
+        orders: Orders::default(),
+    };
     let outcome = runtime.block_on(rebuild(&data.index(), asked, partial))?.to_json();
     tell(&outcome, format)
 }
@@ -76,17 +83,17 @@ fn ask_daemon(data: &DataDir, partial: bool) -> Result<Option<Json>> {
 }
 
 async fn rebuild(path: &Path, asked: Asked, partial: bool) -> Result<Outcome> {
-    let writer = writer(path)?;
+    let (writer, scope) = (writer(path)?, asked.network.scope.clone());
     let mut progress = Progress::start("found", "repositories", None);
     let mut last = Progressed::default();
-    let anew = Anew::build(path, Catalog::builtin()?, asked, |progressed| {
+    let mut anew = Anew::build(path, Catalog::builtin()?, asked, |progressed| {
         progress.tell(progressed.found, || describe(progressed));
         last = progressed;
     })
     .await?;
     progress.finish(last.found, &describe(last));
     // What the old index has at a later revision, or shows otherwise, deserves a second look.
-    anew.catch_up().await?;
+    anew.catch_up(scope).await?;
     let comparison = anew.compare()?;
     let swapped = partial || comparison.is_whole();
     if swapped {

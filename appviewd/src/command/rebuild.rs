@@ -101,7 +101,7 @@ fn accept(failed: &[Error], partial: bool) -> Result<()> {
     )
 }
 
-/// Proves and writes every export; gives back why some could not be.
+/// Proves and writes every export but those that are left out or were wiped since; gives back why some could not be.
 fn from_exports(
     writer: &mut IndexWriter,
     folder: &Path,

@@ -59,7 +59,7 @@ pub(super) struct Played {
     returning: Vec<Did>,
 }
 
-/// Plays a recording with any writer.
+/// Plays what is in scope of a recording with any writer.
 pub(super) fn play(
     writer: &mut IndexWriter,
     frames: &Path,

@@ -9,6 +9,7 @@ use appview_core::record::Catalog;
 use appview_core::source::follow::{Answers, Following, Source, follow};
 use appview_core::source::wire::Outside;
 use appview_core::sync::verifier::Pace;
+use appview_core::trust::Terms;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
 
@@ -187,8 +188,20 @@ pub async fn serve(
     let mut answering = tokio::task::JoinSet::new();
     let subscribers = Subscribers::new(engine.index.clone(), engine.pulse.feed(), limits.feed.terms());
     let seats = Seats::of(&limits.access);
-    let service = Answering { ready_lag: limits.ready_lag, access: limits.access };
-    let app = App::new(engine.clone(), service, stopped.clone(), subscribers.clone());
+    let network = match &following.answers {
+        Answers::Network { network, .. } => Some(network.clone()),
+        Answers::Upstream(_) => None,
+    };
+    let terms = Terms { brokerages: limits.access.broker.clone(), ..Terms::builtin()? };
+    let clock = following.outside.clock.clone();
+    let how = Answering {
+        ready_lag: limits.ready_lag,
+        access: limits.access,
+        network,
+        clock: clock.clone(),
+        terms,
+    };
+    let app = App::new(engine.clone(), how, stopped.clone(), subscribers.clone());
     let (accounts, console) = doors.accounts.map_or((None, None), |door| (Some(door.accounts), door.console));
     let store = accounts.as_ref().map(|accounts| accounts.store().clone());
     if let Some((listener, accounts)) = console.zip(accounts.clone()) {
@@ -201,14 +214,16 @@ pub async fn serve(
         answering.spawn(async move { wiper.run(stopped).await });
     }
     if let Some(store) = store.clone() {
-        answering.spawn(keep(store, following.outside.clock.clone(), closed.clone()));
+        answering.spawn(keep(store, clock, closed.clone()));
     }
     let oauth = accounts.as_ref().and_then(|accounts| Some(accounts.publishing()?.oauth().clone()));
     if let Some(oauth) = oauth.clone() {
         let stopped = closed.clone();
         answering.spawn(async move {
-            oauth.resume().await;
-            oauth.revoke_until(stopped).await;
+            tokio::select! {
+                ((), ()) = async { tokio::join!(oauth.resume(), oauth.revoke()) } => {}
+                () = until(stopped) => {}
+            }
         });
     }
     answering.spawn(http::serve(doors.queries, http::routes(app, accounts), seats, closed.clone()));
@@ -245,12 +260,13 @@ pub async fn serve(
                 }
             };
             writer = follow(writer, following, engine.pulse.clone(), end).await?;
-            match loan {
-                Some(loan) => writer = lend(writer, loan, &engine.index).await?,
-                None => break,
+            let Some(loan) = loan else { break };
+            match lend(writer, loan, &engine.index, stopped.clone()).await? {
+                Some(back) => writer = back,
+                None => return Ok(None),
             }
         }
-        anyhow::Ok(writer)
+        anyhow::Ok(Some(writer))
     };
     let until_late = async {
         until(stopped.clone()).await;
@@ -270,7 +286,9 @@ pub async fn serve(
     // Whether or not the index could be written, nothing is answered from here on.
     close.send_replace(true);
     subscribers.close();
-    let mut writer = followed?;
+    let writer = followed?;
+    // A rebuild that goes on hears that it is over.
+    drop(asked_for);
     while answering.join_next().await.is_some() {}
     if let Some(oauth) = oauth {
         // A token that is being spent is worth waiting for: its answer cannot be had twice.
@@ -282,20 +300,31 @@ pub async fn serve(
     }
     subscribers.closed().await;
     // The log goes back into the file, so that what is left behind is one file.
-    if let Err(error) = writer.write_back_log() {
+    if let Some(mut writer) = writer
+        && let Err(error) = writer.write_back_log()
+    {
         tracing::debug!(%error, "the log stays beside the index");
     }
     Ok(())
 }
 
-/// Lends the writer, and waits until it, or one of the index in its place, is back.
-async fn lend(writer: IndexWriter, Loan { lend, back }: Loan, index: &Index) -> Result<IndexWriter> {
+/// Lends the writer, and waits until it, or one of the index in its place, is back; none if `stopped` turns true before that,
+/// because whoever has it may be asking the network.
+async fn lend(
+    writer: IndexWriter,
+    Loan { lend, back }: Loan,
+    index: &Index,
+    stopped: watch::Receiver<bool>,
+) -> Result<Option<IndexWriter>> {
     if let Err(writer) = lend.send(writer) {
-        return Ok(writer);
+        return Ok(Some(writer));
     }
-    match back.await {
-        Ok(writer) => Ok(writer),
-        Err(_) => Ok(index.writer(Catalog::builtin()?)?),
+    tokio::select! {
+        back = back => match back {
+            Ok(writer) => Ok(Some(writer)),
+            Err(_) => Ok(Some(index.writer(Catalog::builtin()?)?)),
+        },
+        () = until(stopped) => Ok(None),
     }
 }
 
@@ -314,4 +343,51 @@ pub(super) async fn interrupted() {
         }
     }
     let _ = tokio::signal::ctrl_c().await;
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    /// An index with its writer, and a loan with both ends that the borrower has.
+    fn loan() -> (tempfile::TempDir, Index, Loan, oneshot::Receiver<IndexWriter>, oneshot::Sender<IndexWriter>)
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let index = Index::open(folder.path().join("index.db")).unwrap();
+        let ((lend, lent), (give_back, back)) = (oneshot::channel(), oneshot::channel());
+        (folder, index, Loan { lend, back }, lent, give_back)
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_is_lent_comes_back_or_is_made_anew() {
+        let (_stop, stopped) = watch::channel(false);
+        let (_folder, index, wanted, lent, give_back) = loan();
+        let writer = index.writer(Catalog::builtin().unwrap()).unwrap();
+        let borrowing = async { give_back.send(lent.await.unwrap()).map_err(drop).unwrap() };
+        let (back, ()) = tokio::join!(lend(writer, wanted, &index, stopped.clone()), borrowing);
+        assert!(back.unwrap().is_some());
+        // Whoever borrowed it failed.
+        let (_folder, index, wanted, lent, give_back) = loan();
+        let writer = index.writer(Catalog::builtin().unwrap()).unwrap();
+        let borrowing = async { drop((lent.await.unwrap(), give_back)) };
+        let (back, ()) = tokio::join!(lend(writer, wanted, &index, stopped), borrowing);
+        assert!(back.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_stop_does_not_wait_for_a_writer_that_is_lent() {
+        let (stop, stopped) = watch::channel(false);
+        let (_folder, index, wanted, lent, _give_back) = loan();
+        let writer = index.writer(Catalog::builtin().unwrap()).unwrap();
+        let borrowing = async {
+            let lent = lent.await.unwrap();
+            stop.send_replace(true);
+            lent
+        };
+        let (back, _lent) = tokio::join!(lend(writer, wanted, &index, stopped), borrowing);
+        assert!(back.unwrap().is_none());
+    }
 }

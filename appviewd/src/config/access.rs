@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use appview_core::syntax::Did;
+use appview_core::trust::brokerage::DEFAULT_BROKER;
 use clap::Args;
 
 /// How `serve` meets whoever asks.
@@ -31,6 +32,9 @@ pub struct Access {
     /// once.
     #[arg(long, value_name = "RANGE", value_delimiter = ',', env = "APPVIEWD_PROXY")]
     pub proxy: Vec<AddressRange>,
+    /// Broker whose countersignature makes a receipt confidential; may be given more than once.
+    #[arg(long, value_name = "DID", default_value = DEFAULT_BROKER, value_delimiter = ',', env = "APPVIEWD_BROKER")]
+    pub broker: Vec<Did>,
     /// The service's own DID, told at /.well-known/did.json if it is a did:web.
     #[arg(long, value_name = "DID", env = "APPVIEWD_SERVICE_DID")]
     pub service_did: Option<Did>,
@@ -58,6 +62,7 @@ impl Default for Access {
             max_queries: Self::QUERIES,
             spare: Self::SPARE.iter().filter_map(|range| range.parse().ok()).collect(),
             proxy: Vec::new(),
+            broker: DEFAULT_BROKER.parse().into_iter().collect(),
             service_did: None,
             public_url: None,
             bluesky_api: None,

@@ -195,8 +195,14 @@ pub enum Command {
         /// Swap in what could be proven, and list what was left out. Exits with 1 if anything was.
         #[arg(long)]
         partial: bool,
-        /// From the network: relay (or PDS) that is asked who has records; may be given more than once.
-        #[arg(long, value_name = "URL", default_value = "wss://bsky.network", env = "APPVIEWD_RELAY")]
+        /// From the network: relay (or PDS) that is asked who has records; may be given more than once, or with commas.
+        #[arg(
+            long,
+            value_name = "URL",
+            value_delimiter = ',',
+            default_value = "wss://bsky.network",
+            env = "APPVIEWD_RELAY"
+        )]
         relay: Vec<RelayUrl>,
         #[command(flatten)]
         network: NetworkAccess,
@@ -329,8 +335,14 @@ pub struct Serve {
     /// Where the index is.
     #[command(flatten)]
     pub data: DataDir,
-    /// Relay (or PDS) to follow, and to ask who has records; may be given more than once.
-    #[arg(long, value_name = "URL", default_value = "wss://bsky.network", env = "APPVIEWD_RELAY")]
+    /// Relay (or PDS) to follow, and to ask who has records; may be given more than once, or with commas.
+    #[arg(
+        long,
+        value_name = "URL",
+        value_delimiter = ',',
+        default_value = "wss://bsky.network",
+        env = "APPVIEWD_RELAY"
+    )]
     pub relay: Vec<RelayUrl>,
     /// What to follow: relay, or jetstream for a thousandth of the bandwidth. A Jetstream only hints: what it names is
     /// fetched from its PDS and proven, and --relay then says only whom to ask who has records.

@@ -1,111 +1,163 @@
-//! The read methods of `dev.cocore.compute`.
+//! The read methods of `dev.cocore.compute`, and the lists of `dev.cocore.appview` that are like them.
 //!
-//! Query strings enter; pages of indexed records leave as JSON text, their bodies streamed from the stored blocks without
-//! a tree between. Shapes as in the lexicons, with `limit` and `cursor` added.
+//! Parameters enter; pages of indexed records and sums leave. What a filter names and nobody can have matches nothing, as
+//! it always has. Verification is in `verify`.
 
 use std::sync::Arc;
 
-use appview_core::block::json::write_text;
-use appview_core::query::{Limit, Page, PageCursor, ProviderFilter, ReceiptFilter, RecordView};
-use appview_core::syntax::{Datetime, Did};
-use axum::extract::{Query, State};
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use appview_core::query::{DisputeFilter, Limit, ProviderFilter, ReceiptFilter, SettlementFilter, TotalsOf};
+use axum::extract::State;
 
+use super::answer::Json;
+use super::query::Parameters;
 use super::{App, XrpcError};
 
-/// What stands for a moment that no calendar of four digits has.
-const EPOCH: &str = "1970-01-01T00:00:00.000Z";
-
-/// Parameters as they come: the first of each name counts, an empty one is as good as none.
-type Parameters = Query<Vec<(String, String)>>;
-
-/// `dev.cocore.compute.listProviders`
+/// `dev.cocore.compute.listProviders`, `dev.cocore.appview.listProviders`
 pub(super) async fn list_providers(
     State(app): State<Arc<App>>,
-    Query(parameters): Parameters,
-) -> Result<Response, XrpcError> {
-    let (limit, cursor) = (limit(&parameters)?, parameter(&parameters, "cursor")?);
-    let page = app
-        .read(move |index| index.list_providers(&ProviderFilter::default(), limit, cursor.as_ref()))
-        .await?;
-    records("providers", &page)
+    parameters: Parameters,
+) -> Result<Json, XrpcError> {
+    let Ok(owner) = parameters.did("owner") else { return Ok(Json::nothing("providers")) };
+    let filter = ProviderFilter {
+        owner,
+        model: parameters.string("model"),
+        trust_level: parameters.string("trustLevel"),
+        tier: parameters.string("tier"),
+        during: parameters.span()?,
+    };
+    let (limit, cursor) = parameters.part(Limit::MAX)?;
+    app.read(move |index| Json::records("providers", &index.list_providers(&filter, limit, cursor.as_ref())?))
+        .await
 }
 
 /// `dev.cocore.compute.listReceipts`
 pub(super) async fn list_receipts(
     State(app): State<Arc<App>>,
-    Query(parameters): Parameters,
-) -> Result<Response, XrpcError> {
-    let filter = ReceiptFilter {
-        provider: parameter::<Did>(&parameters, "provider")?,
-        requester: parameter::<Did>(&parameters, "requester")?,
-        job: parameter::<String>(&parameters, "job")?,
-        ..ReceiptFilter::default()
+    parameters: Parameters,
+) -> Result<Json, XrpcError> {
+    let (Ok(provider), Ok(requester)) = (parameters.did("provider"), parameters.did("requester")) else {
+        return Ok(Json::nothing("receipts"));
     };
-    let (limit, cursor) = (limit(&parameters)?, parameter(&parameters, "cursor")?);
-    let page = app.read(move |index| index.list_receipts(&filter, limit, cursor.as_ref())).await?;
-    records("receipts", &page)
+    let filter = ReceiptFilter {
+        provider,
+        requester,
+        job: parameters.string("job"),
+        model: parameters.string("model"),
+        tier: parameters.string("tier"),
+        trust_level: parameters.string("trustLevel"),
+        during: parameters.span()?,
+    };
+    let (limit, cursor) = parameters.part(Limit::MAX)?;
+    app.read(move |index| Json::records("receipts", &index.list_receipts(&filter, limit, cursor.as_ref())?))
+        .await
 }
 
-fn parameter<T>(parameters: &[(String, String)], name: &str) -> Result<Option<T>, XrpcError>
-where
-    T: std::str::FromStr<Err: std::fmt::Display>,
-{
-    match parameters.iter().find(|(found, _)| found == name) {
-        Some((_, text)) if !text.is_empty() => {
-            text.parse().map(Some).map_err(|problem| XrpcError::parameter(name, problem))
-        }
-        _ => Ok(None),
-    }
-}
-
-fn limit<const MOST: u32>(parameters: &[(String, String)]) -> Result<Limit<MOST>, XrpcError> {
-    Ok(match parameter::<u32>(parameters, "limit")? {
-        Some(items) => Limit::new(items)?,
-        None => Limit::default(),
+/// `dev.cocore.compute.listJobs`: those of one requester. Of nobody there are none.
+pub(super) async fn list_jobs(
+    State(app): State<Arc<App>>,
+    parameters: Parameters,
+) -> Result<Json, XrpcError> {
+    let Ok(Some(requester)) = parameters.did("requester") else { return Ok(Json::nothing("jobs")) };
+    let during = parameters.span()?;
+    let (limit, cursor) = parameters.part(Limit::MAX)?;
+    app.read(move |index| {
+        Json::records("jobs", &index.list_jobs(&requester, during, limit, cursor.as_ref())?)
     })
+    .await
 }
 
-/// `{"<name>": [indexed records], "cursor": …}`
-fn records(name: &str, page: &Page<RecordView>) -> Result<Response, XrpcError> {
-    let mut out = String::with_capacity(page.items.len().saturating_mul(2_048).saturating_add(64));
-    out.push('{');
-    write_text(&mut out, name);
-    out.push_str(":[");
-    for (at, record) in page.items.iter().enumerate() {
-        if at > 0 {
-            out.push(',');
+/// `dev.cocore.compute.listSettlements`
+pub(super) async fn list_settlements(
+    State(app): State<Arc<App>>,
+    parameters: Parameters,
+) -> Result<Json, XrpcError> {
+    let Ok(requester) = parameters.did("requester") else { return Ok(Json::nothing("settlements")) };
+    let filter =
+        SettlementFilter { receipt: parameters.string("receipt"), requester, during: parameters.span()? };
+    let (limit, cursor) = parameters.part(Limit::MAX)?;
+    app.read(move |index| {
+        Json::records("settlements", &index.list_settlements(&filter, limit, cursor.as_ref())?)
+    })
+    .await
+}
+
+/// `dev.cocore.appview.listDisputes`
+pub(super) async fn list_disputes(
+    State(app): State<Arc<App>>,
+    parameters: Parameters,
+) -> Result<Json, XrpcError> {
+    let filter = DisputeFilter {
+        repo: parameters.parsed("exchange")?,
+        settlement: parameters.string("settlement"),
+        raised_by: parameters.parsed("raisedBy")?,
+        during: parameters.span()?,
+    };
+    let (limit, cursor) = parameters.part(Limit::default())?;
+    app.read(move |index| Json::records("disputes", &index.list_disputes(&filter, limit, cursor.as_ref())?))
+        .await
+}
+
+/// `dev.cocore.appview.listPolicies`
+pub(super) async fn list_policies(
+    State(app): State<Arc<App>>,
+    parameters: Parameters,
+) -> Result<Json, XrpcError> {
+    let (exchange, during) = (parameters.parsed("exchange")?, parameters.span()?);
+    let (limit, cursor) = parameters.part(Limit::default())?;
+    app.read(move |index| {
+        Json::records("policies", &index.list_policies(exchange.as_ref(), during, limit, cursor.as_ref())?)
+    })
+    .await
+}
+
+/// `dev.cocore.appview.listAttestations`
+pub(super) async fn list_attestations(
+    State(app): State<Arc<App>>,
+    parameters: Parameters,
+) -> Result<Json, XrpcError> {
+    let (provider, during) = (parameters.parsed("provider")?, parameters.span()?);
+    let (limit, cursor) = parameters.part(Limit::default())?;
+    app.read(move |index| {
+        let page = index.list_attestations(provider.as_ref(), during, limit, cursor.as_ref())?;
+        Json::records("attestations", &page)
+    })
+    .await
+}
+
+/// `dev.cocore.compute.latency`, `dev.cocore.appview.getLatency`
+pub(super) async fn latency(State(app): State<Arc<App>>, parameters: Parameters) -> Result<Json, XrpcError> {
+    let (limit, cursor) = parameters.part(Limit::MAX)?;
+    let now = app.clock.now();
+    app.read(move |index| Json::of(&index.latency(now, limit, cursor.as_ref())?)).await
+}
+
+/// `dev.cocore.compute.modelActivity`, `dev.cocore.appview.getModelActivity`
+pub(super) async fn model_activity(
+    State(app): State<Arc<App>>,
+    parameters: Parameters,
+) -> Result<Json, XrpcError> {
+    let providers = parameters.limit("providers", Limit::MAX);
+    let (limit, cursor) = parameters.part(Limit::MAX)?;
+    let now = app.clock.now();
+    app.read(move |index| Json::of(&index.model_activity(now, providers, limit, cursor.as_ref())?)).await
+}
+
+/// `dev.cocore.appview.getTotals`
+pub(super) async fn get_totals(
+    State(app): State<Arc<App>>,
+    parameters: Parameters,
+) -> Result<Json, XrpcError> {
+    let during = parameters.span()?;
+    let whom = (parameters.parsed("provider")?, parameters.parsed("requester")?, parameters.string("model"));
+    let of = match whom {
+        (None, None, None) => TotalsOf::All,
+        (Some(provider), None, None) => TotalsOf::Provider(provider),
+        (None, Some(requester), None) => TotalsOf::Requester(requester),
+        (None, None, Some(model)) => TotalsOf::Model(model),
+        (Some(provider), None, Some(model)) => TotalsOf::ModelOf { model, provider },
+        (_, Some(_), _) => {
+            return Err(XrpcError::parameter("requester", "cannot be combined with provider or model"));
         }
-        indexed_record(&mut out, record)?;
-    }
-    out.push(']');
-    member(&mut out, ",", "cursor", page.cursor.as_ref().map(PageCursor::to_string).as_deref());
-    out.push('}');
-    Ok(([(header::CONTENT_TYPE, "application/json")], out).into_response())
-}
-
-/// `{uri, cid, collection, repo, rkey, body, indexedAt}`, in this order.
-fn indexed_record(out: &mut String, record: &RecordView) -> Result<(), XrpcError> {
-    member(out, "{", "uri", Some(record.uri().as_str()));
-    member(out, ",", "cid", Some(&record.cid.to_string()));
-    member(out, ",", "collection", Some(record.collection.as_str()));
-    member(out, ",", "repo", Some(record.repo.as_str()));
-    member(out, ",", "rkey", Some(record.rkey.as_str()));
-    out.push_str(",\"body\":");
-    // Quarantined blocks are not listed, and every other one was decoded when it was judged.
-    record.write_body(out).map_err(|error| XrpcError::internal(&error))?;
-    let indexed_at = Datetime::from_unix_micros(record.indexed_at_micros());
-    member(out, ",", "indexedAt", Some(indexed_at.as_ref().map_or(EPOCH, Datetime::as_str)));
-    out.push('}');
-    Ok(())
-}
-
-fn member(out: &mut String, before: &str, name: &str, value: Option<&str>) {
-    if let Some(value) = value {
-        out.push_str(before);
-        write_text(out, name);
-        out.push(':');
-        write_text(out, value);
-    }
+    };
+    app.read(move |index| Json::of(&index.totals(&of, during)?)).await
 }

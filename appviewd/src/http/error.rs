@@ -8,6 +8,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use appview_core::index::IndexError;
 use appview_core::query::QueryError;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -100,6 +101,12 @@ impl XrpcError {
 
     pub(super) const fn new(status: StatusCode, name: &'static str, message: String) -> Self {
         Self { status, name, message, retry_after: None, cause: None }
+    }
+}
+
+impl From<IndexError> for XrpcError {
+    fn from(error: IndexError) -> Self {
+        Self::internal(&error)
     }
 }
 

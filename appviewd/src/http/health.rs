@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use appview_core::source::follow::Beat;
-use appview_core::source::now;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
@@ -31,7 +30,7 @@ pub(super) async fn healthz(State(app): State<Arc<App>>) -> impl IntoResponse {
 
 /// 200 while something is followed closely enough, else 503 and why.
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> impl IntoResponse {
-    let (beat, now) = (app.engine.pulse.read(), now());
+    let (beat, now) = (app.engine.pulse.read(), app.clock.now());
     // Whoever spreads requests is told early, while those that come are still answered.
     let reasons = match *app.stopped.borrow() {
         true => vec!["stopping"],
@@ -123,7 +122,12 @@ mod tests {
         let engine = Engine { index, pulse, progress, orders };
         let (stop, stopped) = watch::channel(false);
         let subscribers = Subscribers::new(engine.index.clone(), engine.pulse.feed(), Terms::default());
-        let app = Arc::new(App::new(engine, Answering::default(), stopped, subscribers));
+        let app = Arc::new(App::new(
+            engine,
+            Answering::alone(appview_core::trust::Terms::builtin().unwrap()),
+            stopped,
+            subscribers,
+        ));
         let reasons = async || {
             let answer = readyz(State(Arc::clone(&app))).await.into_response();
             assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);

@@ -7,14 +7,19 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::str::FromStr;
 
+use appview_core::query::{Limit, PageCursor, Span};
+use appview_core::syntax::{Did, datetime_unix_micros};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use form_urlencoded::parse;
 
 use super::XrpcError;
+
+/// Text in the place of a DID that can be no account's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Nobody;
 
 /// The parameters of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,11 +56,62 @@ impl Parameters {
         self.text(name).ok_or_else(|| XrpcError::parameter(name, "is required"))
     }
 
-    /// A number, brought into its range; `default` where there is none.
-    pub(super) fn integer(&self, name: &str, default: u32, range: RangeInclusive<u32>) -> u32 {
-        let number = self.text(name).and_then(leading_integer);
-        let number = number.map_or(default, |number| u32::try_from(number.max(0)).unwrap_or(u32::MAX));
-        number.clamp(*range.start(), *range.end())
+    /// A parameter that has a form of its own, without which there is no question.
+    ///
+    /// # Errors
+    ///
+    /// 400 if it is not given, or does not have that form.
+    pub(super) fn required_as<T: FromStr<Err: fmt::Display>>(&self, name: &str) -> Result<T, XrpcError> {
+        self.required(name)?.parse().map_err(|problem| XrpcError::parameter(name, problem))
+    }
+
+    /// The same as text of its own.
+    pub(super) fn string(&self, name: &str) -> Option<String> {
+        self.text(name).map(str::to_owned)
+    }
+
+    /// Whom a parameter names, if it is given.
+    ///
+    /// # Errors
+    ///
+    /// What is given is no DID, so that it is nobody's.
+    pub(super) fn did(&self, name: &str) -> Result<Option<Did>, Nobody> {
+        self.text(name).map(str::parse).transpose().map_err(|_| Nobody)
+    }
+
+    /// A number, as far as there is one.
+    pub(super) fn integer(&self, name: &str) -> Option<i64> {
+        self.text(name).and_then(leading_integer)
+    }
+
+    /// How many items are wanted, brought into its range.
+    pub(super) fn limit<const MOST: u32>(&self, name: &str, default: Limit<MOST>) -> Limit<MOST> {
+        self.integer(name).map_or(default, Limit::clamp)
+    }
+
+    /// Which part of a list is wanted.
+    ///
+    /// # Errors
+    ///
+    /// 400 for a cursor that is none.
+    pub(super) fn part<const MOST: u32>(
+        &self,
+        default: Limit<MOST>,
+    ) -> Result<(Limit<MOST>, Option<PageCursor>), XrpcError> {
+        Ok((self.limit("limit", default), self.parsed("cursor")?))
+    }
+
+    /// The range of time from `since` to `until`.
+    ///
+    /// # Errors
+    ///
+    /// 400 for a moment that is none.
+    pub(super) fn span(&self) -> Result<Span, XrpcError> {
+        let moment = |name| {
+            let micros = self.text(name).map(datetime_unix_micros).transpose();
+            micros.map_err(|problem| XrpcError::parameter(name, problem))
+        };
+        Ok(Span { since: moment("since")?, until: moment("until")? })
     }
 
     /// Whether a flag is set.
@@ -89,13 +145,11 @@ fn leading_integer(text: &str) -> Option<i64> {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use appview_core::syntax::Did;
-
     use super::*;
 
     #[test]
     fn a_number_is_read_as_far_as_it_is_one_and_brought_into_its_range() {
-        let limit = |text: &str| Parameters::read(&format!("limit={text}")).integer("limit", 24, 1..=100);
+        let limit = |query: &str| Parameters::read(query).limit("limit", Limit::<100>::clamp(24)).get();
         for (text, read) in [
             ("7", 7),
             ("12abc", 12),
@@ -115,9 +169,9 @@ mod tests {
             ("-", 24),
             ("0x10", 1),
         ] {
-            assert_eq!(limit(text), read, "{text:?}");
+            assert_eq!(limit(&format!("limit={text}")), read, "{text:?}");
         }
-        assert_eq!(Parameters::read("").integer("limit", 24, 1..=100), 24);
+        assert_eq!(limit(""), 24);
     }
 
     #[test]
@@ -147,5 +201,12 @@ mod tests {
         assert_eq!(did("did=did:web:a.example").unwrap().unwrap().as_str(), "did:web:a.example");
         assert_eq!(did("did=").unwrap(), None);
         assert!(did("did=alice").is_err());
+        assert_eq!(Parameters::read("did=alice").did("did"), Err(Nobody));
+        assert_eq!(Parameters::read("did=").did("did"), Ok(None));
+        let span = |query| Parameters::read(query).span();
+        let during = span("since=1970-01-01T00:00:01Z&until=1970-01-01T00:00:02.5Z").unwrap();
+        assert_eq!(during, Span { since: Some(1_000_000), until: Some(2_500_000) });
+        assert_eq!(span("since=").unwrap(), Span::ALWAYS);
+        assert!(span("until=yesterday").is_err());
     }
 }

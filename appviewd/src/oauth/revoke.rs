@@ -9,7 +9,6 @@
 use std::time::Duration;
 
 use appview_core::syntax::Did;
-use tokio::sync::watch;
 
 use super::OAuth;
 use super::client::Credentials;
@@ -63,13 +62,12 @@ impl OAuth {
         Ok(ended)
     }
 
-    /// Tells servers what is to be forgotten, until `stopped` turns true.
-    pub async fn revoke_until(&self, mut stopped: watch::Receiver<bool>) {
+    /// Tells servers what is to be forgotten, for as long as it is polled. What is told meanwhile may be told again.
+    pub async fn revoke(&self) {
         let mut ended = self.0.ended.subscribe();
         loop {
             self.revoke_due().await;
             tokio::select! {
-                _ = stopped.wait_for(|stopped| *stopped) => return,
                 _ = ended.changed() => {}
                 () = tokio::time::sleep(PACE) => {}
             }
@@ -87,7 +85,7 @@ impl OAuth {
             Vec::new()
         });
         for revocation in due {
-            let told = self.revoke(&revocation.tokens).await;
+            let told = self.tell(&revocation.tokens).await;
             if let Err(error) = &told {
                 tracing::info!(%error, attempts = revocation.attempts, "a session cannot be given up yet");
             }
@@ -108,7 +106,7 @@ impl OAuth {
         self.0.ended.send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    async fn revoke(&self, bytes: &Secret<Vec<u8>>) -> Result<(), SessionError> {
+    async fn tell(&self, bytes: &Secret<Vec<u8>>) -> Result<(), SessionError> {
         let tokens = Tokens::from_bytes(bytes)?;
         let credentials = self.0.clients.credentials(&tokens.client_id, tokens.kid.as_deref());
         let Tokens { did, client_id, issuer, key, access, refresh, .. } = tokens;

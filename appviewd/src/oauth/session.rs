@@ -172,7 +172,8 @@ impl OAuth {
         fail::fail_point!("oauth::before-intent");
         let now = self.now();
         let owner = did.clone();
-        let generation = self.0.store.run(move |store| store.intend_refresh(&owner, generation, now)).await?;
+        let intended = self.0.store.run(move |store| store.intend_refresh(&owner, generation, now)).await;
+        let generation = intended.map_err(|error| ended(&did, error))?;
         fail::fail_point!("oauth::after-intent");
         let answer = self.spend(&server.token, &tokens, &credentials, &refresh).await;
         fail::fail_point!("oauth::after-answer");
@@ -238,7 +239,8 @@ impl OAuth {
 
     async fn keep_tokens(&self, tokens: &Tokens, from: Generation) -> Result<Generation, SessionError> {
         let (did, bytes, now) = (tokens.did.clone(), tokens.to_bytes()?, self.now());
-        Ok(self.0.store.run(move |store| store.keep_tokens(&did, from, &bytes, now)).await?)
+        let keep = move |store: &AccountStore| store.keep_tokens(&did, from, &bytes, now);
+        self.0.store.run(keep).await.map_err(|error| ended(&tokens.did, error))
     }
 
     /// Gives up a session whose account has another server: it is not that server's any more.
@@ -298,6 +300,14 @@ impl OAuth {
             }
             return Ok(heard);
         }
+    }
+}
+
+/// What was overtaken was ended by its owner.
+fn ended(did: &Did, error: AccountError) -> SessionError {
+    match error {
+        AccountError::Overtaken { .. } => SessionError::SignIn { did: did.clone() },
+        error => error.into(),
     }
 }
 

@@ -125,6 +125,27 @@ pub fn scope(scope: Scope, exclusions: Vec<Exclusion>) -> Scope {
     scope.wiping(wiped).excluding(left.into_iter().map(|exclusion| exclusion.did))
 }
 
+/// Whom and what is shown at any moment: all but whom the operator leaves out, and what people had wiped.
+#[derive(Debug, Clone)]
+pub struct Showing {
+    /// The operator's word.
+    pub roster: Roster,
+    /// The people's; none where no accounts are kept.
+    pub store: Option<AccountStore>,
+}
+
+impl Showing {
+    /// What is shown at this moment.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub fn scope(&self) -> Result<Scope, AccountError> {
+        let exclusions = self.store.as_ref().map(AccountStore::exclusions).transpose()?;
+        Ok(scope(self.roster.scope(), exclusions.unwrap_or_default()))
+    }
+}
+
 impl Wiper {
     /// Works on these terms, once [`Wiper::run`] does.
     #[must_use]

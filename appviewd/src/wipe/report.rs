@@ -208,7 +208,8 @@ impl WipeView {
             message: problem.why,
             times: problem.times,
         };
-        let collection = |(collection, Emptied { deleted, left })| CollectionView { collection, deleted, left };
+        let collection =
+            |(collection, Emptied { deleted, left })| CollectionView { collection, deleted, left };
         let seen = |seen: Seen| SeenView {
             at: datetime(seen.at),
             repo: seen.repo,

@@ -63,7 +63,12 @@ impl Service {
             orders: Orders::default(),
         };
         let (stop, mut stopped) = watch::channel(false);
-        let app = App::new(engine, Answering::default(), stopped.clone(), subscribers.clone());
+        let app = App::new(
+            engine,
+            Answering::alone(appview_core::trust::Terms::builtin().unwrap()),
+            stopped.clone(),
+            subscribers.clone(),
+        );
         // What waits for a reader that does not read is to wait in the service, not in the system.
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_send_buffer_size(16 << 10).unwrap();
@@ -71,8 +76,12 @@ impl Service {
         let listener: TcpListener = socket.listen(1024).unwrap();
         let address = listener.local_addr().unwrap();
         let serving = tokio::spawn(async move {
-            let answering =
-                tokio::spawn(http::serve(listener, http::routes(app), Seats::unlimited(), stopped.clone()));
+            let answering = tokio::spawn(http::serve(
+                listener,
+                http::routes(app, None),
+                Seats::unlimited(),
+                stopped.clone(),
+            ));
             let _ = stopped.wait_for(|stopped| *stopped).await;
             subscribers.close();
             answering.await.unwrap();

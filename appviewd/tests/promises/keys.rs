@@ -10,9 +10,9 @@ use serde_json::{Value as Json, json};
 
 use crate::needle::{Needle, assert_seen, find};
 use crate::support::Scenario;
+use crate::support::daemon::Daemon;
 use crate::support::http::{Reply, post, send, send_body};
 use crate::support::people::{Person, SERVICE, identities};
-use crate::support::process::Process;
 use crate::support::service::{SECRET, SESSION_KEY, Service};
 
 const CREATE: &str = "dev.cocore.account.createApiKey";
@@ -23,7 +23,7 @@ fn text(json: &Json, name: &str) -> String {
 }
 
 /// A process with its data in a folder, that logs whatever can be logged.
-fn talkative(scenario: &Scenario, people: &[&Person]) -> Process {
+fn talkative(scenario: &Scenario, people: &[&Person]) -> Daemon {
     let write = |name: &str, text: &str| {
         std::fs::write(scenario.path(name), text).unwrap();
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
@@ -36,7 +36,7 @@ fn talkative(scenario: &Scenario, people: &[&Person]) -> Process {
         .into_iter()
         .chain(["--internal-secret-file", "secret", "--internal-listen", "127.0.0.1:0"])
         .chain(["--session-key-file", "session-key", "--data-dir", "data"]);
-    Process::serve_with(scenario, &[("RUST_LOG", "trace")], &arguments.collect::<Vec<_>>())
+    Daemon::serve_with(scenario, &[("RUST_LOG", "trace")], &arguments.collect::<Vec<_>>())
 }
 
 #[tokio::test(flavor = "multi_thread")]

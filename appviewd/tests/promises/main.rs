@@ -13,5 +13,6 @@ mod list;
 mod needle;
 mod privacy;
 mod sealed;
+mod sessions;
 mod unknown;
 mod wipe;

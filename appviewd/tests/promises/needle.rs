@@ -41,9 +41,12 @@ impl Needle {
     }
 }
 
+/// One form of a needle, with its name.
+type Form<'n> = (&'n Needle, &'static str, &'n [u8]);
+
 /// All forms of all needles, by their first eight bytes.
 struct Finder<'n> {
-    by_begin: HashMap<[u8; 8], Vec<(&'n Needle, &'static str, &'n [u8])>>,
+    by_begin: HashMap<[u8; 8], Vec<Form<'n>>>,
     /// Whether some form begins with two such bytes.
     may_begin: Vec<bool>,
 }

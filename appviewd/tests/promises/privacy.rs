@@ -32,8 +32,16 @@ async fn p15_no_prompt_and_no_reply_is_kept() {
     let key = post(process.address, &format!("/xrpc/{CREATE}"), &ada.bearer(CREATE), &said).await.json();
     let key = format!("Bearer {}", key["secret"].as_str().unwrap());
     let methods = [
-        "inference.dispatch", "inference.submit", "inference.status", "devicePair.start", "devicePair.confirm",
-        "account.createApiKey", "account.revokeApiKey", "appview.wipeMyData", "proxy.createRecord", "bridge.publish",
+        "inference.dispatch",
+        "inference.submit",
+        "inference.status",
+        "devicePair.start",
+        "devicePair.confirm",
+        "account.createApiKey",
+        "account.revokeApiKey",
+        "appview.wipeMyData",
+        "proxy.createRecord",
+        "bridge.publish",
     ];
     let mut asked = 0;
     for method in methods {
@@ -43,7 +51,8 @@ async fn p15_no_prompt_and_no_reply_is_kept() {
             asked += 1;
         }
     }
-    for path in ["/pds/createRecord", "/api/pds/putRecord", "/agent/status", "/account/wipe", "/oauth/login"] {
+    for path in ["/pds/createRecord", "/api/pds/putRecord", "/agent/status", "/account/wipe", "/oauth/login"]
+    {
         post(process.address, path, &key, &said).await;
         let asking = format!("GET {path}?prompt={secret}");
         send(process.address, &asking, &[("Authorization", &key)]).await;
@@ -62,15 +71,27 @@ async fn p17_whoever_only_looks_gets_no_cookie_and_is_not_told_from_others() {
     let scenario = Scenario::empty();
     let process = start(&scenario, &[], "info");
     let paths = [
-        "/", "/healthz", "/readyz", "/.well-known/did.json", "/account", "/nothing",
-        "/xrpc/dev.cocore.compute.listProviders", "/xrpc/dev.cocore.compute.listReceipts?limit=1",
-        "/oauth/client-metadata.json", "/oauth/jwks.json", "/oauth/session", "/oauth/callback", "/account/wipe",
+        "/",
+        "/healthz",
+        "/readyz",
+        "/.well-known/did.json",
+        "/account",
+        "/nothing",
+        "/xrpc/dev.cocore.compute.listProviders",
+        "/xrpc/dev.cocore.compute.listReceipts?limit=1",
+        "/oauth/client-metadata.json",
+        "/oauth/jwks.json",
+        "/oauth/session",
+        "/oauth/callback",
+        "/account/wipe",
     ];
     let mut tags = 0;
     for path in paths {
         let [one, other]: [Reply; 2] = [
-            send_from([127, 0, 0, 1], process.address, &format!("GET {path}"), &[("User-Agent", "one")]).await,
-            send_from([127, 0, 0, 2], process.address, &format!("GET {path}"), &[("User-Agent", "other")]).await,
+            send_from([127, 0, 0, 1], process.address, &format!("GET {path}"), &[("User-Agent", "one")])
+                .await,
+            send_from([127, 0, 0, 2], process.address, &format!("GET {path}"), &[("User-Agent", "other")])
+                .await,
         ];
         for reply in [&one, &other] {
             // An answer that takes a cookie away sets none.
@@ -100,7 +121,8 @@ async fn p22_whoever_runs_the_program_as_it_comes_keeps_the_same_promises() {
     let ada = Person::new("ada");
     let scenario = Scenario::empty();
     let process = start(&scenario, &[&ada], "trace");
-    let made = post(process.address, &format!("/xrpc/{CREATE}"), &ada.bearer(CREATE), &json!({"name": "a"})).await;
+    let made =
+        post(process.address, &format!("/xrpc/{CREATE}"), &ada.bearer(CREATE), &json!({"name": "a"})).await;
     let secret = made.json()["secret"].as_str().unwrap().to_owned();
     let ask = async |address, method: &str| {
         let bearer = ada.bearer(method);
@@ -111,7 +133,8 @@ async fn p22_whoever_runs_the_program_as_it_comes_keeps_the_same_promises() {
     let exported = String::from_utf8(exported.chunks()).unwrap();
     assert!(exported.contains("\"keys\":[{") && !exported.contains(&secret));
     assert!(ask(process.address, GET_WIPE).await.json()["wipe"].is_null());
-    let refused = post(process.address, &format!("/xrpc/{WIPE}"), &ada.bearer(WIPE), &json!({"endSessions": 1})).await;
+    let refused =
+        post(process.address, &format!("/xrpc/{WIPE}"), &ada.bearer(WIPE), &json!({"endSessions": 1})).await;
     assert_eq!(refused.status, 400);
     // Without a PDS to ask it is never said to be done.
     let begun = post(process.address, &format!("/xrpc/{WIPE}"), &ada.bearer(WIPE), &json!({})).await;

@@ -6,9 +6,9 @@ use appviewd::account::{AccountError, AccountStore, SessionState};
 use rusqlite::Connection;
 
 use crate::support::Scenario;
+use crate::support::daemon::Daemon;
 use crate::support::http::get;
 use crate::support::people::{Person, SERVICE, identities};
-use crate::support::process::Process;
 use crate::support::service::{SESSION_KEY, ring};
 
 const OTHER_KEY: &str = "ff0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
@@ -29,6 +29,9 @@ fn prepared(has_session: bool, key: Option<(&str, u32)>) -> Scenario {
     scenario
 }
 
+/// What key is given: its name, its text and its file's mode; and how a start goes without a session and with one.
+type Case<'t> = (&'t str, Option<(&'t str, u32)>, [Result<(), &'t str>; 2]);
+
 fn arguments(key: bool) -> Vec<&'static str> {
     let mut arguments =
         vec!["--identities", "plc.json", "--relay", "ws://127.0.0.1:1", "--service-did", SERVICE];
@@ -42,7 +45,7 @@ fn arguments(key: bool) -> Vec<&'static str> {
 #[tokio::test(flavor = "multi_thread")]
 async fn p05_without_its_key_no_session_opens_and_the_daemon_says_so_before_anything_else() {
     let first_other = format!("{OTHER_KEY}\n{SESSION_KEY}\n");
-    let cases: [(&str, Option<(&str, u32)>, [Result<(), &str>; 2]); 6] = [
+    let cases: [Case; 6] = [
         ("the key", Some((SESSION_KEY, 0o600)), [Ok(()), Ok(())]),
         ("a newer key before it", Some((&first_other, 0o600)), [Ok(()), Ok(())]),
         ("no key", None, [Ok(()), Err("1 sealed sessions and revocations need session key")]),
@@ -64,7 +67,7 @@ async fn p05_without_its_key_no_session_opens_and_the_daemon_says_so_before_anyt
             let before = std::fs::read(scenario.path("account.db")).unwrap();
             match expected {
                 Ok(()) => {
-                    let mut process = Process::serve(&scenario, &arguments(key.is_some()));
+                    let mut process = Daemon::serve(&scenario, &arguments(key.is_some()));
                     if key.is_none() {
                         process.hear("no session key is given: sign-in is off (--session-key-file)");
                     }

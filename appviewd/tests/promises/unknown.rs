@@ -7,9 +7,9 @@ use serde_json::json;
 
 use crate::needle::{Needle, assert_seen, find};
 use crate::support::Scenario;
+use crate::support::daemon::Daemon;
 use crate::support::http::send_body;
 use crate::support::people::{Person, SERVICE, identities};
-use crate::support::process::Process;
 
 /// Every column of the account store. Whoever adds one says here that it holds nothing of who somebody is.
 const COLUMNS: &str = "
@@ -33,7 +33,7 @@ async fn p21_of_who_somebody_is_the_did_is_all_that_is_kept() {
     std::fs::write(scenario.path("plc.json"), identities(&[&ada]).to_string()).unwrap();
     let arguments = ["--identities", "plc.json", "--relay", "ws://127.0.0.1:1", "--service-did", SERVICE];
     let arguments = [arguments.as_slice(), &["--data-dir", "data", "--proxy", "127.0.0.0/8"]].concat();
-    let process = Process::serve_with(&scenario, &[("RUST_LOG", "trace")], &arguments);
+    let process = Daemon::serve_with(&scenario, &[("RUST_LOG", "trace")], &arguments);
     let bearer = ada.bearer(CREATE);
     let about = [
         ("Authorization", bearer.as_str()),

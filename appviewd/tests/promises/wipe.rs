@@ -110,7 +110,11 @@ async fn p10_a_wipe_deletes_records_rows_and_keys() {
     assert_eq!(left, [format!("{POST}/a")], "other namespaces are none of ours");
     assert_eq!(exchange.indexed(), BTreeMap::new());
     let held = exchange.store.held(&did).unwrap();
-    assert_eq!(held, Held { browsers: 1, sessions: 1, ..Held::default() }, "they stay signed in, as is promised");
+    assert_eq!(
+        held,
+        Held { browsers: 1, sessions: 1, ..Held::default() },
+        "they stay signed in, as is promised"
+    );
     assert_eq!(std::fs::read_dir(exchange.path("bug-reports")).unwrap().count(), 0);
     assert_eq!(wipe.deleted, 10_004);
     assert_eq!(of(&wipe, "dev.cocore.account.friend"), (10_001, 0));
@@ -261,7 +265,9 @@ async fn p12_neither_a_backup_nor_a_renewal_under_way_brings_back_what_was_wiped
 fn rows_of(exchange: &Exchange, did: &Did) -> Vec<String> {
     let conn = Connection::open(exchange.store.path()).unwrap();
     let mut rows = Vec::new();
-    for table in ["api_key", "audit", "bug_report", "browser_session", "session", "exclusion", "wipe", "pairing"] {
+    for table in
+        ["api_key", "audit", "bug_report", "browser_session", "session", "exclusion", "wipe", "pairing"]
+    {
         let mut statement = conn.prepare(&format!("select * from {table} where did = ?1")).unwrap();
         let columns = statement.column_count();
         let mut found = statement.query([did.as_str()]).unwrap();
@@ -324,7 +330,10 @@ async fn p20_everybody_can_take_their_data_along_without_us() {
     assert_eq!(all["records"][0]["value"]["$type"], "dev.cocore.account.friend");
     assert_eq!(all["keys"][0]["prefix"], key[..15]);
     assert_eq!(all["bugReports"][0]["content"], "d2hhdCB0aGUgbWFjaGluZSBzZW50");
-    assert_eq!((all["session"]["state"].clone(), all["browsers"].as_array().unwrap().len()), (json!("ready"), 1));
+    assert_eq!(
+        (all["session"]["state"].clone(), all["browsers"].as_array().unwrap().len()),
+        (json!("ready"), 1)
+    );
     assert!(all["audit"].as_array().unwrap().iter().any(|entry| entry["action"] == "key-minted"), "{all}");
     // Nothing that opens a door.
     let session = authority.sessions().remove(0);

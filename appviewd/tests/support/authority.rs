@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use appviewd::secret::Secret;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -181,7 +182,9 @@ pub struct Session {
     key: String,
     pub access: String,
     pub refresh: String,
-    pub used: Vec<String>,
+    /// Every token that it had before, of both kinds.
+    pub former: Vec<String>,
+    used: Vec<String>,
     pub is_over: bool,
 }
 
@@ -286,7 +289,8 @@ impl Authority {
     /// Has access tokens run out, as far as the PDS is concerned.
     pub fn expire_access(&self) {
         for session in &mut self.state().sessions {
-            session.access = format!("{} that ran out", session.access);
+            let over = std::mem::replace(&mut session.access, "none at the moment".to_owned());
+            session.former.push(over);
         }
     }
 
@@ -325,6 +329,11 @@ impl Authority {
         let issuer = self.url().replace(':', "%3A").replace('/', "%2F");
         format!("state={sent}&error=access_denied&error_description=no&iss={issuer}")
     }
+}
+
+/// A token like no other.
+fn made(kind: &str) -> String {
+    format!("{kind}-{}", Secret::<[u8; 24]>::random().unwrap().to_base64url().expose())
 }
 
 fn form(text: &str) -> BTreeMap<String, String> {
@@ -579,14 +588,13 @@ impl Authority {
             (&pushed["redirect_uri"], &pushed["client_id"])
         );
         assert_eq!(key, bound, "the same key as before");
-        state.made += 1;
-        let number = state.made;
-        let (access, refresh) = (format!("access-token-{number}"), format!("refresh-token-{number}"));
+        let (access, refresh) = (made("access-token"), made("refresh-token"));
         let session = Session {
             did: did.clone(),
             key: key.to_owned(),
             access: access.clone(),
             refresh: refresh.clone(),
+            former: Vec::new(),
             used: Vec::new(),
             is_over: false,
         };
@@ -600,8 +608,7 @@ impl Authority {
             return None;
         }
         let mut state = self.state();
-        state.made += 1;
-        let (number, token) = (state.made, &asked["refresh_token"]);
+        let token = &asked["refresh_token"];
         let session = state
             .sessions
             .iter_mut()
@@ -610,8 +617,10 @@ impl Authority {
             session.is_over = true;
             return None;
         }
-        session.used.push(std::mem::replace(&mut session.refresh, format!("refresh-token-{number}")));
-        session.access = format!("access-token-{number}");
+        let spent = std::mem::replace(&mut session.refresh, made("refresh-token"));
+        let over = std::mem::replace(&mut session.access, made("access-token"));
+        session.former.extend([spent.clone(), over].into_iter().filter(|token| token.contains("-token-")));
+        session.used.push(spent);
         Some((session.did.clone(), session.access.clone(), session.refresh.clone()))
     }
 }

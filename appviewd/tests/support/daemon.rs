@@ -1,93 +1,112 @@
-//! The daemon as a library, on a thread of this process, following relays of the test.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+//! `appviewd serve` as a process.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
 
+use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use appview_core::index::Index;
-use appview_core::source::follow::{Answers, Following, Source};
-use appview_core::source::replay::{Identities, Offline, RepoFolder};
-use appview_core::source::wire::{Outside, Reach};
-use appview_core::sync::Scope;
-use appviewd::command::serve::{Doors, Limits, serve};
-use appviewd::config::Access;
-use appviewd::engine::Engine;
-use fixtures::recording;
-use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use serde_json::Value as Json;
 
 use super::Scenario;
-use super::http::get;
-use super::relay::{Relay, seq};
 
-/// How long anything here may take before something must be wrong. A gap that follows another is made up for a minute later.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long anything that it logs may take before something must be wrong.
+const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Killed when it is dropped: the kernel ends it without notice. A test that fails meanwhile is told what it logged.
 pub struct Daemon {
+    child: Child,
     pub address: SocketAddr,
-    stop: watch::Sender<bool>,
-    serving: JoinHandle<anyhow::Result<()>>,
+    /// Where numbers are told.
+    pub metrics: SocketAddr,
+    log: Log,
 }
 
 impl Daemon {
-    pub async fn start(scenario: &Scenario, relays: &[&Relay]) -> Self {
-        Self::open_to(Access::default(), scenario, relays).await
+    /// Starts it with these further arguments, on a free port.
+    pub fn serve(scenario: &Scenario, arguments: &[&str]) -> Self {
+        Self::serve_with(scenario, &[], arguments)
     }
 
-    /// One that meets whoever asks so.
-    pub async fn open_to(access: Access, scenario: &Scenario, relays: &[&Relay]) -> Self {
-        let index = Index::open(scenario.path("index.db")).unwrap();
-        let identities = Identities::open(scenario.path("plc.json")).unwrap();
-        let upstream =
-            Offline::new(identities, Some(RepoFolder::new(scenario.path("repos"))), Scope::default());
-        // On every address of the loopback, so that clients can have different ones.
-        let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
-        let address = SocketAddr::from(([127, 0, 0, 1], listener.local_addr().unwrap().port()));
-        let (stop, stopped) = watch::channel(false);
-        let outside = Outside::internet(Reach::Anywhere).unwrap();
-        let sources = relays.iter().map(|relay| Source::Relay(relay.url().parse().unwrap())).collect();
-        let following = Following::new(sources, Answers::Upstream(Box::new(upstream)), outside);
-        let engine = Engine::of(index, &following);
-        let limits = Limits { access, ..Limits::default() };
-        let serving = tokio::spawn(serve(engine, following, Doors::queries(listener), limits, stopped));
-        Self { address, stop, serving }
+    /// The same with variables in its environment.
+    pub fn serve_with(scenario: &Scenario, variables: &[(&str, &str)], arguments: &[&str]) -> Self {
+        let arguments_of_all =
+            ["--log", "json", "serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"];
+        let mut command = scenario.command(&arguments_of_all);
+        command.args(arguments).envs(variables.iter().copied());
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let log = Log::of(child.stderr.take().unwrap());
+        let address = |message| log.hear(message)["address"].as_str().unwrap().parse().unwrap();
+        let (metrics, address) = (address("telling numbers"), address("answering"));
+        Self { child, address, metrics, log }
     }
 
-    pub async fn stop(self) {
-        self.stop.send_replace(true);
-        tokio::time::timeout(PATIENCE, self.serving).await.expect("it stops").unwrap().unwrap();
+    /// Asks it to stop, as a service's supervisor does.
+    pub fn terminate(&self) {
+        let kill = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(kill.success());
+    }
+
+    /// Waits until it has ended, and gives its exit code.
+    pub fn wait(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
+    /// Everything that it wrote to standard error so far.
+    pub fn told(&self) -> String {
+        self.log.all.lock().unwrap().clone()
+    }
+
+    /// Waits for the next line of its log with this message, and gives its fields.
+    pub fn hear(&self, message: &str) -> Json {
+        self.log.hear(message)
     }
 }
 
-/// Asks until the daemon's stored cursor has come to `seq`.
-pub async fn wait_for(address: SocketAddr, relay: &Relay, seq: i64) {
-    let stored = async {
-        while get(address, "/healthz").await["cursors"][relay.url()] != seq {
-            tokio::task::yield_now().await;
+/// What it logs, read as it comes: it must not fill the pipe.
+struct Log {
+    all: Arc<Mutex<String>>,
+    lines: Receiver<String>,
+}
+
+impl Log {
+    fn of(stderr: ChildStderr) -> Self {
+        let (line, lines) = channel();
+        let all = Arc::new(Mutex::new(String::new()));
+        let read = Arc::clone(&all);
+        std::thread::spawn(move || {
+            for told in BufReader::new(stderr).lines().map(Result::unwrap) {
+                *read.lock().unwrap() += &format!("{told}\n");
+                // Nobody may want to hear more.
+                let _ = line.send(told);
+            }
+        });
+        Self { all, lines }
+    }
+
+    fn hear(&self, message: &str) -> Json {
+        loop {
+            let Ok(line) = self.lines.recv_timeout(PATIENCE) else {
+                panic!("expected {message:?}, and heard:\n{}", self.all.lock().unwrap());
+            };
+            let mut line: Json = serde_json::from_str(&line).unwrap_or_default();
+            if line["fields"]["message"] == message {
+                return line["fields"].take();
+            }
         }
-    };
-    tokio::time::timeout(PATIENCE, stored).await.expect("the cursor gets there");
+    }
 }
 
-/// The frames of the recording.
-pub fn frames() -> Vec<Vec<u8>> {
-    recording::frames_live().into_iter().map(<[u8]>::to_vec).collect()
-}
-
-/// The recording, followed to its end.
-pub async fn followed() -> (Scenario, Relay, Daemon) {
-    followed_by(Access::default()).await
-}
-
-/// The same by a daemon that meets whoever asks so.
-pub async fn followed_by(access: Access) -> (Scenario, Relay, Daemon) {
-    let scenario = Scenario::new();
-    let frames = frames();
-    let (upto, last) = (frames.len(), seq(frames.last().unwrap()));
-    let relay = Relay::start(frames, upto).await;
-    let daemon = Daemon::open_to(access, &scenario, &[&relay]).await;
-    wait_for(daemon.address, &relay, last).await;
-    (scenario, relay, daemon)
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("the daemon logged:\n{}", self.log.all.lock().unwrap());
+        }
+    }
 }

@@ -9,8 +9,8 @@ pub mod http;
 pub mod network;
 pub mod npm;
 pub mod people;
-pub mod process;
 pub mod relay;
+pub mod served;
 pub mod service;
 pub mod town;
 

@@ -68,7 +68,7 @@ pub enum FeedEvent {
         /// Why.
         hosting: Hosting,
     },
-    /// Every record of an account is gone for good.
+    /// Every record of an account is gone for good. Not told of a time before the consumer began, when it had none.
     Erased {
         /// The event's place in the feed.
         seq: FeedSeq,
@@ -258,6 +258,10 @@ impl Iterator for Feed<'_> {
         loop {
             if let Some(event) = self.page.pop_front() {
                 self.cursor.after = event.seq();
+                // What has it shown again may be removed before a beginner comes to it, who would be told of no gap.
+                if matches!(event, FeedEvent::Erased { seq, .. } if seq <= self.cursor.since) {
+                    continue;
+                }
                 return Some(Ok(event));
             }
             self.cursor.after = self.page_end;

@@ -16,6 +16,7 @@ pub(super) const DOCUMENTS: &[&str] = &[
     include_str!("../../../lexicons/dev/cocore/account/revokeApiKey.json"),
     include_str!("../../../lexicons/dev/cocore/account/tokenGrant.json"),
     include_str!("../../../lexicons/dev/cocore/account/tokenPatronage.json"),
+    include_str!("../../../lexicons/dev/cocore/appview/defs.json"),
     include_str!("../../../lexicons/dev/cocore/appview/deleteMyAccount.json"),
     include_str!("../../../lexicons/dev/cocore/appview/exportMyData.json"),
     include_str!("../../../lexicons/dev/cocore/appview/getFingerprint.json"),

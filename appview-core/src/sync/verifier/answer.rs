@@ -26,8 +26,8 @@ impl Verifier {
         let is_resolving = matches!(tracked.phase, Phase::Resolving(_));
         match identity {
             Ok(identity) => {
-                let moved = tracked.identity.as_ref().is_some_and(|before| before.pds() != identity.pds());
-                tracked.identity = Some(self.keys.apply(identity));
+                let moved = self.know(did, identity);
+                let Some(tracked) = self.repos.get_mut(did) else { return };
                 if is_resolving && std::mem::take(&mut tracked.announced) {
                     tracked.phase = Phase::Resolving(Freshness::Fresh);
                     self.resolve(did, Freshness::Fresh);
@@ -79,19 +79,19 @@ impl Verifier {
             return;
         }
         let forgotten = tracked.park.take_forgotten();
-        tracked.identity = Some(self.keys.apply(Arc::unwrap_or_clone(identity)));
         tracked.state.head = Some(head);
         tracked.state.proof = repo.proof();
         tracked.phase = Phase::Ready;
         tracked.prove(now);
         (tracked.hinted.record, tracked.hinted.bytes) = (None, repo.export_bytes());
         self.tally.repos = self.tally.repos.saturating_add(1);
+        self.know(&did, Arc::unwrap_or_clone(identity));
         self.outputs.push_back(Output::Apply(Change::Repo(repo)));
         self.reappear(&did);
         if forgotten.is_some_and(|rev| rev > head.rev) {
             self.desynchronize(&did);
         } else {
-            self.replay_parked(&did, now);
+            self.go_on(&did, now);
         }
         if let Some(tracked) = self.repos.get_mut(&did)
             && tracked.phase == Phase::Ready
@@ -112,6 +112,9 @@ impl Verifier {
     /// `asked_at` says when it was asked, in microseconds since the Unix epoch. If a stream has told of a return since then, what
     /// was said before is out of date, and it is asked again.
     pub fn handle_hosting(&mut self, did: &Did, hosting: Hosting, asked_at: u64) {
+        if let Some(tracked) = self.repos.get_mut(did) {
+            tracked.is_audited = false;
+        }
         if let Some(tracked) = self.repos.get(did)
             && tracked.state.hosting.is_hosted()
             && !hosting.is_hosted()
@@ -168,11 +171,14 @@ impl Verifier {
     pub fn handle_current(&mut self, did: &Did, head: RepoHead, identity: Arc<Identity>, now: u64) {
         self.now = self.now.max(now);
         let Some(tracked) = self.repos.get_mut(did) else { return };
-        if tracked.state.head != Some(head) || !tracked.state.hosting.is_hosted() {
+        tracked.is_audited = false;
+        if !tracked.state.hosting.is_hosted() {
             return;
         }
+        let is_held = tracked.state.head == Some(head);
         match tracked.phase {
             Phase::Resolving(_) => return,
+            Phase::Ready if !is_held => return,
             Phase::Ready => {
                 self.tally.audits = self.tally.audits.saturating_add(1);
                 tracked.prove(now);
@@ -182,16 +188,26 @@ impl Verifier {
             }
             Phase::Fetching => {}
         }
-        let Some(proof) = tracked.proven.filter(|_| !tracked.shows_newer_than(head)) else {
+        if is_held && std::mem::take(&mut tracked.is_outdated) {
+            let fetch = Output::FetchRepo {
+                did: did.clone(),
+                held: Some(head),
+                attempt: tracked.attempt,
+                not_before: 0,
+            };
+            self.outputs.push_back(fetch);
+            return;
+        }
+        let Some(proof) = tracked.proven.filter(|_| is_held && !tracked.shows_newer_than(head)) else {
             let attempt = tracked.attempt;
             let fetch = Output::FetchRepo { did: did.clone(), held: None, attempt, not_before: 0 };
             self.outputs.push_back(fetch);
             return;
         };
         tracked.prove(now);
-        tracked.identity = Some(self.keys.apply(Arc::unwrap_or_clone(identity)));
         tracked.state.proof = proof;
         tracked.phase = Phase::Ready;
+        self.know(did, Arc::unwrap_or_clone(identity));
         self.outputs.push_back(Output::Apply(Change::Current { did: did.clone(), head }));
         self.reappear(did);
         self.replay_parked(did, now);
@@ -204,6 +220,7 @@ impl Verifier {
     pub fn handle_behind(&mut self, did: &Did, rev: Tid, identity: Arc<Identity>, now: u64) {
         self.now = self.now.max(now);
         let Some(tracked) = self.repos.get_mut(did) else { return };
+        tracked.is_audited = false;
         let Some(held) = tracked.state.head.filter(|_| tracked.phase == Phase::Ready) else { return };
         // A host that is older than the stream is no news, unless it stays so.
         match tracked.behind.replace(rev) {
@@ -221,17 +238,29 @@ impl Verifier {
     pub fn handle_unaudited(&mut self, did: &Did) {
         let pause = self.pace.audit / 4;
         if let Some(tracked) = self.repos.get_mut(did) {
+            tracked.is_audited = false;
             tracked.recheck_at = Some(tracked.asked_at.saturating_add(pause));
         }
     }
 
     /// Notes an identity that came with another answer; an account that moved is proven at its new host.
     fn hear_identity(&mut self, did: &Did, identity: Arc<Identity>) {
-        let Some(tracked) = self.repos.get_mut(did) else { return };
-        let moved = tracked.identity.as_ref().is_some_and(|before| before.pds() != identity.pds());
-        tracked.identity = Some(self.keys.apply(Arc::unwrap_or_clone(identity)));
-        if moved {
+        if self.know(did, Arc::unwrap_or_clone(identity)) {
             self.desynchronize(did);
         }
+    }
+
+    /// Notes who signs from here on, and tells whether that account has moved.
+    fn know(&mut self, did: &Did, identity: Identity) -> bool {
+        let Some(tracked) = self.repos.get_mut(did) else { return false };
+        let identity = self.keys.apply(identity);
+        let Some(before) = tracked.identity.replace(Arc::clone(&identity)) else { return false };
+        let host = |identity: &Identity| identity.pds().map(str::to_owned);
+        let (from, to) = (host(&before), host(&identity));
+        let has_moved = from != to;
+        if has_moved {
+            self.outputs.push_back(Output::Moved { did: did.clone(), from, to });
+        }
+        has_moved
     }
 }

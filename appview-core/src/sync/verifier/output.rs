@@ -19,6 +19,7 @@ pub enum Output {
     },
     /// Resolve a DID anew, fetch its repository from the PDS that it names, prove it with
     /// [`crate::sync::verify::verify_repo`], and answer with [`super::Verifier::handle_repo`]. Try until one of them succeeds.
+    /// Said again meanwhile, it means that a try that was put off may succeed now; heed that once a minute at most.
     FetchRepo {
         /// Whose.
         did: Did,
@@ -50,6 +51,15 @@ pub enum Output {
     ConfirmHosting {
         /// Whose.
         did: Did,
+    },
+    /// An account has left its host; whatever follows from that is said apart.
+    Moved {
+        /// Whose.
+        did: Did,
+        /// The host that its document named before, as a URL, if any.
+        from: Option<String>,
+        /// The one that it names from here on.
+        to: Option<String>,
     },
     /// Something was refused.
     Reject(Rejection),

@@ -27,12 +27,16 @@ pub(super) struct Tracked {
     pub(super) attempt: u32,
     /// Its DID document was announced to have changed while an older one, or an export, was on its way.
     pub(super) announced: bool,
+    /// What is on its way was asked for before events may have been lost: it proves what it brings, and ends no doubt.
+    pub(super) is_outdated: bool,
     /// The index has been told of it, and would not forget it with us.
     pub(super) written: bool,
     /// What is remembered by the clock.
     pub(super) watch: Watch,
     /// When its PDS was last asked about it without need.
     pub(super) asked_at: u64,
+    /// Whether that was an audit which has not been answered.
+    pub(super) is_audited: bool,
     /// When a stream last said how its account is hosted.
     pub(super) turned_at: u64,
     /// When it is to be asked again, because it had something else and the stream may bring that.
@@ -78,6 +82,16 @@ impl Verifier {
                 Ok(_) => Handled::Rejected,
                 Err(error) => self.reject_frame(&error),
             };
+        }
+    }
+
+    /// Goes on with what is parked, now that the repository is proven; or with another proof, if this one was asked for too
+    /// early.
+    pub(super) fn go_on(&mut self, did: &Did, now: u64) {
+        if self.repos.get_mut(did).is_some_and(|tracked| std::mem::take(&mut tracked.is_outdated)) {
+            self.desynchronize(did);
+        } else {
+            self.replay_parked(did, now);
         }
     }
 
@@ -203,6 +217,7 @@ impl Verifier {
     pub(super) fn settle(&mut self, did: &Did) {
         if let Some(tracked) = self.repos.get_mut(did) {
             tracked.phase = Phase::Ready;
+            tracked.is_outdated = false;
             tracked.park.take_forgotten();
             self.parked_bytes = self.parked_bytes.saturating_sub(tracked.park.bytes());
             let tickets: Vec<Ticket> = tracked.park.drain().map(|parked| parked.ticket).collect();
@@ -231,7 +246,15 @@ impl Verifier {
                 self.resolve(&did, Freshness::Fresh);
             }
             // What is on its way may still be of before.
-            Phase::Fetching | Phase::Resolving(_) => tracked.announced = true,
+            Phase::Resolving(_) => tracked.announced = true,
+            Phase::Fetching => {
+                tracked.announced = true;
+                // It may have left the host that fails, and need not wait for the pause after that.
+                if tracked.watch.postponed.is_some() {
+                    let held = tracked.state.head;
+                    self.outputs.push_back(Output::FetchRepo { did, held, attempt: 0, not_before: 0 });
+                }
+            }
             // Nobody remembers where it lived: its present PDS is to say what it has.
             Phase::Ready => self.desynchronize(&did),
         }
@@ -249,9 +272,11 @@ impl Tracked {
             proven: state.proven,
             attempt: watch.postponed.map_or(0, |postponed| postponed.attempt),
             announced: false,
+            is_outdated: false,
             written: true,
             watch,
             asked_at: 0,
+            is_audited: false,
             turned_at: 0,
             recheck_at: None,
             behind: None,

@@ -1,11 +1,12 @@
 //! What passes with time alone: audits that are due, hidden records that have been kept long enough, and how all of it
 //! stands.
 //!
-//! Moments enter; questions to PDSes, erasures and a [`Standing`] leave. The oldest proof is audited first, a bounded number
-//! at a time, so that a large index is asked about more slowly and never all at once. Deliberately absent: how hosts are
+//! Moments enter; questions to PDSes, erasures and a [`Standing`] leave. Whoever was looked at longest ago is audited first,
+//! a bounded number at a time, so that a large index is asked about more slowly and never all at once, and a slow host does
+//! not take the turns of others. Deliberately absent: how hosts are
 //! asked, and how politely.
 
-use super::super::change::{Change, RepoState};
+use super::super::change::{Change, Proof, RepoState};
 use super::Verifier;
 use super::output::{Output, Standing};
 use super::tracked::{Phase, Tracked};
@@ -15,6 +16,8 @@ use crate::syntax::Did;
 const SCAN_PACE: u64 = 5_000_000;
 /// Most questions of one look: 20 a second.
 const AUDITS_PER_SCAN: usize = 100;
+/// A question that is not answered yet is asked this many times more seldom than others: the host may be slow and have many.
+const UNANSWERED_FACTOR: u64 = 8;
 /// An account that has been gone for long is asked about this many times more seldom than others.
 const GONE_FACTOR: u64 = 96;
 
@@ -54,7 +57,7 @@ impl Verifier {
             count(tracked, self.pace.audit, now, &mut standing);
             let next = self.next_audit(tracked);
             if next <= now {
-                due.push((next, did.clone()));
+                due.push((tracked.turn(), did.clone()));
             }
             if is_outlived(tracked, self.pace.keep_hidden, now) {
                 outlived.push(did.clone());
@@ -76,14 +79,9 @@ impl Verifier {
 
     /// When a repository is to be asked about next.
     fn next_audit(&self, tracked: &Tracked) -> u64 {
-        let proven = match tracked.watch.proven_at {
-            Some(at) if tracked.state.hosting.is_hosted() => at,
-            _ => 0,
-        };
-        let since = if tracked.asked_at > proven { tracked.asked_at } else { proven };
         match tracked.recheck_at {
             Some(at) => at,
-            None => since.saturating_add(self.pause(tracked)),
+            None => last_look(tracked).saturating_add(self.pause(tracked)),
         }
     }
 
@@ -96,6 +94,7 @@ impl Verifier {
             Some(at) if !tracked.state.hosting.is_hosted() && tracked.state.head.is_none() => {
                 tracked.asked_at.saturating_sub(at).clamp(audit, audit.saturating_mul(GONE_FACTOR))
             }
+            _ if tracked.is_audited => audit.saturating_mul(UNANSWERED_FACTOR),
             _ => audit,
         }
     }
@@ -107,7 +106,10 @@ impl Verifier {
         let did = did.clone();
         match (tracked.phase, tracked.state.head) {
             _ if !tracked.state.hosting.is_hosted() => self.outputs.push_back(Output::ConfirmHosting { did }),
-            (Phase::Ready, Some(held)) => self.outputs.push_back(Output::Audit { did, held }),
+            (Phase::Ready, Some(held)) => {
+                tracked.is_audited = true;
+                self.outputs.push_back(Output::Audit { did, held });
+            }
             // It is being proven anyway.
             _ => {}
         }
@@ -123,6 +125,21 @@ impl Verifier {
     }
 }
 
+impl Tracked {
+    /// The order in which repositories are asked about where there are more than may be: first those that a PDS has shown to
+    /// differ; then by when they were looked at, so that failing to answer gets nobody more of it; last those whose host has not
+    /// answered yet.
+    fn turn(&self) -> (bool, bool, u64) {
+        (self.behind.is_none(), self.is_audited, last_look(self))
+    }
+}
+
+/// When a repository was last shown to be current, or asked about.
+fn last_look(tracked: &Tracked) -> u64 {
+    let proven = tracked.watch.proven_at.filter(|_| tracked.state.hosting.is_hosted());
+    tracked.asked_at.max(proven.unwrap_or(0))
+}
+
 fn count(tracked: &Tracked, audit: u64, now: u64, standing: &mut Standing) {
     let add = |count: &mut u64, counts: bool| *count = count.saturating_add(u64::from(counts));
     let is_hosted = tracked.state.hosting.is_hosted();
@@ -132,7 +149,7 @@ fn count(tracked: &Tracked, audit: u64, now: u64, standing: &mut Standing) {
     let is_current = tracked.phase != Phase::Fetching && tracked.watch.proven_at.is_some_and(is_recent);
     add(&mut standing.followed, true);
     add(&mut standing.hosted, is_hosted);
-    add(&mut standing.proven, is_proven && is_current);
+    add(&mut standing.proven, is_proven && tracked.state.proof == Proof::Full && is_current);
     add(&mut standing.waiting, tracked.phase == Phase::Fetching);
     add(&mut standing.unproven, is_hosted && tracked.state.head.is_none());
     if is_proven {

@@ -8,6 +8,7 @@
 //! The order of checks follows cost: what is cheap and certain comes first, the signature and the tree last.
 
 mod proven;
+mod walk;
 
 pub use proven::{VerifiedCommit, VerifiedHead, VerifiedRecord, VerifiedRepo};
 
@@ -69,7 +70,10 @@ pub enum VerifyError {
         member: &'static str,
     },
     /// The commit does not follow the one that is held.
-    #[error("expected a commit on {held:?}, found since {since:?} and prevData {prev_data:?}")]
+    #[error(
+        "expected a commit on rev {} and data {}, found since {} and prevData {}",
+        or_none(held.map(|held| held.rev)), or_none(held.map(|held| held.data)), or_none(*since), or_none(*prev_data)
+    )]
     ChainBreak {
         /// The head.
         held: Option<RepoHead>,
@@ -101,6 +105,10 @@ pub enum VerifyError {
         /// The record.
         cid: Cid,
     },
+}
+
+fn or_none(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "none".to_owned(), |value| value.to_string())
 }
 
 /// What is to be done about a failed proof.
@@ -334,7 +342,7 @@ pub fn verify_repo(
     // As in a commit: one block may be many records, which must not take much more than the export itself.
     let budget = archive.block_bytes().saturating_mul(4).saturating_add(BUDGET_AT_LEAST);
     let (mut count, mut bytes) = (0_u64, 0_u64);
-    proven::each_record::<VerifyError>(&archive, &head.data, namespace, |_, cid| {
+    walk::each_record::<VerifyError>(&archive, &head.data, namespace, |_, cid| {
         let size = archive.size(cid)?.ok_or(VerifyError::MissingRecord { cid: *cid })?;
         (count, bytes) = (count.saturating_add(1), bytes.saturating_add(size as u64));
         if bytes > budget { Err(VerifyError::OverLimit) } else { Ok(()) }

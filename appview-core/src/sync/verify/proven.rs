@@ -2,9 +2,10 @@
 //! these without the function that proves it.
 
 use super::super::change::{Proof, RecordChange, RepoHead};
+use super::walk::{Stopped, each_record};
 use crate::block::car::Archive;
 use crate::block::{BlockError, Cid};
-use crate::repo::mst::{self, MstError};
+use crate::repo::mst::MstError;
 use crate::syntax::{Did, RepoPath};
 
 /// One commit, proven: signature, tree, operations, and its link to the commit before it.
@@ -176,32 +177,4 @@ impl VerifiedRepo {
     pub fn read(&self, cid: &Cid, buffer: &mut Vec<u8>) -> Result<(), BlockError> {
         if self.archive.read(cid, buffer)? { Ok(()) } else { Err(BlockError::HashMismatch { cid: *cid }) }
     }
-}
-
-/// Why a walk over a tree that was proven ended early.
-enum Stopped<E> {
-    ByTree(MstError),
-    ByVisit(E),
-}
-
-impl<E> From<MstError> for Stopped<E> {
-    fn from(error: MstError) -> Self {
-        Self::ByTree(error)
-    }
-}
-
-/// Visits every record under `namespace` of the tree of `data`. A path that breaks the syntax is in the tree, but no record of
-/// ours.
-pub(super) fn each_record<E: From<MstError>>(
-    archive: &Archive,
-    data: &Cid,
-    namespace: &str,
-    mut visit: impl FnMut(&RepoPath, &Cid) -> Result<(), E>,
-) -> Result<(), E> {
-    mst::walk(archive, data, namespace.as_bytes(), |key, cid| {
-        match std::str::from_utf8(key).ok().and_then(|key| key.parse::<RepoPath>().ok()) {
-            Some(path) => visit(&path, &cid),
-            None => Ok(()),
-        }
-    })
 }

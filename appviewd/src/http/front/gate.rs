@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use appview_core::source::now;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
@@ -47,7 +46,7 @@ pub(super) async fn gate(State(app): State<Arc<App>>, request: Request, next: Ne
     };
     let headers = response.headers_mut();
     let in_a_window = allowance.in_a_window();
-    let whole_at = Duration::from_micros(now()).saturating_add(left.whole_in).as_secs();
+    let whole_at = Duration::from_micros(app.clock.now()).saturating_add(left.whole_in).as_secs();
     headers.insert(LIMIT, in_a_window.into());
     headers.insert(REMAINING, left.requests.into());
     headers.insert(RESET, whole_at.into());

@@ -30,7 +30,6 @@ use tower_http::cors::{Any as AnyOrigin, CorsLayer};
 pub(super) use allowance::Allowance;
 pub use caller::Peer;
 pub(super) use caller::{Caller, Callers};
-#[expect(unused_imports, reason = "soon")]
 pub(super) use lately::Lately;
 pub(super) use shelf::{Keep, Shelf};
 pub(super) use trace::Names;

@@ -37,9 +37,9 @@ impl Names {
 
     fn name(&self, headers: &HeaderMap) -> HeaderValue {
         let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
-        let brought = headers.get(REQUEST_ID).filter(|name| {
-            (1..=NAME_BYTES).contains(&name.len()) && name.as_bytes().iter().all(|byte| is_name(byte))
-        });
+        let brought = headers
+            .get(REQUEST_ID)
+            .filter(|name| (1..=NAME_BYTES).contains(&name.len()) && name.as_bytes().iter().all(is_name));
         brought.cloned().unwrap_or_else(|| {
             let next = self.next.fetch_add(1, Ordering::Relaxed);
             let name = format!("{:x}-{next:x}", self.start);

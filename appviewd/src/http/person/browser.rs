@@ -10,15 +10,15 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 
 use super::{Accounts, body, invalid, use_get, use_post};
 use crate::account::{Actor, Browser};
 use crate::auth::Denied;
 use crate::auth::object::Object;
-use crate::http::XrpcError;
 use crate::http::query::Parameters;
+use crate::http::{Peer, XrpcError};
 use crate::oauth::{
     Begun, CALLBACK_PATH, Callback, Finished, KEYS_PATH, METADATA_PATH, OwnClient, Place, SignInError, Start,
 };
@@ -66,11 +66,13 @@ async fn keys(State(accounts): State<Accounts>) -> Result<Json<Value>, XrpcError
 /// Begins: members `account` (a handle, a DID, or the URL of a PDS) and `returnTo` (a path here), as a form or as JSON.
 async fn login(
     State(accounts): State<Accounts>,
+    peer: Option<Extension<Peer>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, XrpcError> {
     let (publisher, own) = accounts.own()?;
     own.must_send(&headers)?;
+    accounts.take(accounts.0.sign_ins.as_ref(), peer.map(|Extension(peer)| peer), &headers)?;
     let is_json = says(&headers, header::CONTENT_TYPE, "application/json");
     let form = body::bytes(body, FORM).await?;
     let text = |name: &str| -> Option<String> {

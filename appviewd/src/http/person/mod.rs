@@ -18,6 +18,7 @@ mod publish;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use appview_core::index::Index;
 use appview_core::source::clock::Clock;
@@ -31,7 +32,7 @@ use axum::response::{IntoResponse as _, Response};
 use tokio::sync::Semaphore;
 
 use super::XrpcError;
-use super::front::{Allowance, Callers};
+use super::front::{Allowance, Callers, Peer};
 use crate::account::{AccountError, AccountStore, ApiKey};
 use crate::auth::internal::InternalSecret;
 use crate::auth::rates::Rates;
@@ -43,6 +44,8 @@ use crate::wipe::Wiper;
 
 /// Pairings that one address may begin in five minutes.
 const PAIRINGS: u32 = 20;
+/// Sign-ins that one address may begin in five minutes: each has servers asked that the address names.
+const SIGN_INS: u32 = 30;
 /// Codes that one person may type in ten minutes.
 const CODES: u32 = 20;
 const TEN_MINUTES: u64 = 600_000_000;
@@ -87,6 +90,7 @@ struct Inner {
     terms: Terms,
     callers: Callers,
     pairings: Option<Allowance>,
+    sign_ins: Option<Allowance>,
     codes: Rates<Did>,
     reports: Semaphore,
     exports: Arc<Semaphore>,
@@ -100,6 +104,7 @@ impl Accounts {
             terms,
             callers: Callers { spared: access.spare.clone(), proxies: access.proxy.clone() },
             pairings: Allowance::new(PAIRINGS),
+            sign_ins: Allowance::new(SIGN_INS),
             codes: Rates::new(CODES, TEN_MINUTES, TYPISTS),
             reports: Semaphore::new(REPORTS),
             exports: Arc::new(Semaphore::new(EXPORTS)),
@@ -122,6 +127,19 @@ impl Accounts {
     #[must_use]
     pub fn wiper(&self) -> &Wiper {
         &self.0.terms.wiper
+    }
+
+    /// Takes one of what an address may do.
+    fn take(
+        &self,
+        allowance: Option<&Allowance>,
+        peer: Option<Peer>,
+        headers: &HeaderMap,
+    ) -> Result<(), XrpcError> {
+        let caller = peer.and_then(|peer| self.0.callers.asking(peer, headers));
+        let Some((allowance, caller)) = allowance.zip(caller) else { return Ok(()) };
+        let since_start = Duration::from_micros(self.now());
+        allowance.take(caller, since_start).map(drop).map_err(XrpcError::rate_limited)
     }
 
     /// Microseconds since the Unix epoch.

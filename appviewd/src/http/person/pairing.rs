@@ -39,7 +39,7 @@ async fn start(
     peer: Option<Extension<Peer>>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, XrpcError> {
-    accounts.may_begin(peer.map(|Extension(peer)| peer), &headers)?;
+    accounts.take(accounts.0.pairings.as_ref(), peer.map(|Extension(peer)| peer), &headers)?;
     let now = accounts.now();
     let pairing = accounts.store().run(move |store| store.begin_pairing(now)).await?;
     let code = pairing.code.expose();
@@ -133,14 +133,6 @@ fn handed(object: &Object, did: &str) -> Option<Secret<Vec<u8>>> {
 }
 
 impl Accounts {
-    /// Whether an address may begin another pairing.
-    fn may_begin(&self, peer: Option<Peer>, headers: &HeaderMap) -> Result<(), XrpcError> {
-        let caller = peer.and_then(|peer| self.0.callers.asking(peer, headers));
-        let Some((allowance, caller)) = self.0.pairings.as_ref().zip(caller) else { return Ok(()) };
-        let since_start = std::time::Duration::from_micros(self.now());
-        allowance.take(caller, since_start).map(drop).map_err(XrpcError::rate_limited)
-    }
-
     /// What a device gets, once.
     fn session(&self, granted: &Granted) -> Result<Response, XrpcError> {
         let session = match granted {

@@ -1,156 +1,13 @@
-//! Strict DAG-CBOR: canonical or an error.
+//! The pull parser: item by item, checked as it is read.
 //!
-//! The bytes of a block enter, a borrowed [`Value`] leaves, or an error that names the broken rule and its place.
-//! [`Reader`] is the pull parser underneath; the frame, commit and tree rooms read their few fields with it directly.
-//! In its lenient form (event envelopes only) it accepts long integer forms and any key order, and counts them.
-//! Deliberately absent: floats, `undefined`, indefinite lengths and tags other than 42 have no representation, so no
-//! later room can meet one. Rejected alternative: `serde_ipld_dagcbor` for the hot path (it skips unknown members
-//! unchecked, admits floats, and costs four times as much); it decodes the typed views, where neither matters.
-//!
-//! Follows the [data model](https://atproto.com/specs/data-model) and
-//! [DAG-CBOR](https://ipld.io/specs/codecs/dag-cbor/spec/).
+//! Bytes enter; heads, keys and scalars leave, or an error that names the broken rule and its place. In its lenient form (event
+//! envelopes only) it accepts long integer forms and any key order, and counts them. Deliberately absent: what items mean.
 
 use std::cmp::Ordering;
 
-use super::{BlockError, Cid};
+use super::{LINK_HEAD, Map, Value, canonical_order};
+use crate::block::{BlockError, Cid};
 use crate::limits;
-
-/// One item of the AT data model, borrowing its text and bytes from the block.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value<'a> {
-    /// `null`
-    Null,
-    /// `true` or `false`
-    Bool(bool),
-    /// A signed 64-bit integer.
-    Integer(i64),
-    /// UTF-8 text.
-    Text(&'a str),
-    /// A byte string.
-    Bytes(&'a [u8]),
-    /// A link to a block (tag 42).
-    Link(Cid),
-    /// A list.
-    List(Vec<Value<'a>>),
-    /// A map with text keys.
-    Map(Map<'a>),
-}
-
-impl<'a> Value<'a> {
-    /// The map inside, if it is one.
-    #[must_use]
-    pub const fn as_map(&self) -> Option<&Map<'a>> {
-        match self {
-            Self::Map(map) => Some(map),
-            _ => None,
-        }
-    }
-
-    /// The text inside, if it is text.
-    #[must_use]
-    pub const fn as_text(&self) -> Option<&'a str> {
-        match self {
-            Self::Text(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    /// The integer inside, if it is one.
-    #[must_use]
-    pub const fn as_integer(&self) -> Option<i64> {
-        match self {
-            Self::Integer(integer) => Some(*integer),
-            _ => None,
-        }
-    }
-
-    /// The boolean inside, if it is one.
-    #[must_use]
-    pub const fn as_bool(&self) -> Option<bool> {
-        match self {
-            Self::Bool(bool) => Some(*bool),
-            _ => None,
-        }
-    }
-}
-
-/// A map in canonical order: by key length, then by the key's bytes; no key twice.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Map<'a>(Vec<(&'a str, Value<'a>)>);
-
-impl<'a> Map<'a> {
-    /// Sorts `entries` into canonical order; of a key given twice, the last one stays.
-    #[must_use]
-    pub fn from_entries(mut entries: Vec<(&'a str, Value<'a>)>) -> Self {
-        entries.reverse();
-        entries.sort_by(|a, b| canonical_order(a.0.as_bytes(), b.0.as_bytes()));
-        entries.dedup_by(|later, kept| later.0 == kept.0);
-        Self(entries)
-    }
-
-    /// The value of `key`.
-    #[must_use]
-    pub fn get(&self, key: &str) -> Option<&Value<'a>> {
-        // Records have a dozen members: scanning beats bisecting, and length alone tells most keys apart.
-        self.0.iter().find(|(name, _)| *name == key).map(|(_, value)| value)
-    }
-
-    /// The text at `key`, if it is text.
-    #[must_use]
-    pub fn text(&self, key: &str) -> Option<&'a str> {
-        self.get(key)?.as_text()
-    }
-
-    /// The integer at `key`, if it is one.
-    #[must_use]
-    pub fn integer(&self, key: &str) -> Option<i64> {
-        self.get(key)?.as_integer()
-    }
-
-    /// The map at `key`, if it is one.
-    #[must_use]
-    pub fn map(&self, key: &str) -> Option<&Map<'a>> {
-        self.get(key)?.as_map()
-    }
-
-    /// Keys and values in canonical order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&'a str, &Value<'a>)> {
-        self.0.iter().map(|(key, value)| (*key, value))
-    }
-
-    /// How many keys it has.
-    #[must_use]
-    pub const fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether it has none.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-/// Decodes one whole block.
-///
-/// # Errors
-///
-/// Anything that is not exactly one canonical item of the data model, nested at most
-/// [`limits::CBOR_DEPTH`] deep.
-pub fn decode(block: &[u8]) -> Result<Value<'_>, BlockError> {
-    let mut reader = Reader::canonical(block);
-    let value = reader.value(0)?;
-    reader.end()?;
-    Ok(value)
-}
-
-/// Encodes a value; the inverse of [`decode`] on what it accepts.
-#[must_use]
-pub fn encode(value: &Value<'_>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(256);
-    write_value(&mut out, value);
-    out
-}
 
 /// How faithfully a sender must follow the canonical form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,9 +17,6 @@ pub enum Form {
     /// Event envelopes: long integers and any key order are read and counted.
     Lenient,
 }
-
-/// What a link starts with: tag 42, 37 bytes, and the zero that marks a binary CID.
-const LINK_HEAD: [u8; 5] = [0xd8, 0x2a, 0x58, 0x25, 0x00];
 
 /// Kinds of items, by CBOR's major type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -518,11 +372,11 @@ impl<'a> Reader<'a> {
         after.is_some()
     }
 
-    /// Passes over one item, checking it as [`decode`] would but keeping nothing.
+    /// Passes over one item, checking it as [`decode`](super::decode) would but keeping nothing.
     ///
     /// # Errors
     ///
-    /// As [`decode`].
+    /// As [`decode`](super::decode).
     pub fn skip(&mut self, depth: usize) -> Result<(), BlockError> {
         match self.peek()? {
             Kind::Unsigned | Kind::Negative => self.integer().map(drop),
@@ -559,7 +413,7 @@ impl<'a> Reader<'a> {
         self.skip(0)
     }
 
-    fn value(&mut self, depth: usize) -> Result<Value<'a>, BlockError> {
+    pub(super) fn value(&mut self, depth: usize) -> Result<Value<'a>, BlockError> {
         Ok(match self.peek()? {
             Kind::Unsigned | Kind::Negative => Value::Integer(self.integer()?),
             Kind::Bytes => Value::Bytes(self.bytes()?),
@@ -651,203 +505,4 @@ fn utf8(bytes: &[u8], offset: usize) -> Result<&str, BlockError> {
 
 const fn deeper(depth: usize) -> Result<usize, BlockError> {
     if depth >= limits::CBOR_DEPTH { Err(BlockError::TooDeep) } else { Ok(depth + 1) }
-}
-
-/// DAG-CBOR's order of map keys: by length, then by bytes.
-#[inline]
-pub(crate) fn canonical_order(a: &[u8], b: &[u8]) -> Ordering {
-    // The first bytes alone tell most keys of one length apart.
-    a.len().cmp(&b.len()).then_with(|| a.first().cmp(&b.first())).then_with(|| a.cmp(b))
-}
-
-fn write_value(out: &mut Vec<u8>, value: &Value<'_>) {
-    match value {
-        Value::Null => out.push(0xf6),
-        Value::Bool(false) => out.push(0xf4),
-        Value::Bool(true) => out.push(0xf5),
-        Value::Integer(integer) => write_integer(out, *integer),
-        Value::Text(text) => write_text(out, text),
-        Value::Bytes(bytes) => write_bytes(out, bytes),
-        Value::Link(cid) => write_link(out, cid),
-        Value::List(items) => {
-            write_head(out, 4, items.len() as u64);
-            for item in items {
-                write_value(out, item);
-            }
-        }
-        Value::Map(map) => {
-            write_head(out, 5, map.len() as u64);
-            for (key, value) in map.iter() {
-                write_text(out, key);
-                write_value(out, value);
-            }
-        }
-    }
-}
-
-/// Writes the head of an item in its shortest form. `major` is CBOR's major type, 0 to 7.
-pub(crate) fn write_head(out: &mut Vec<u8>, major: u8, argument: u64) {
-    let major = major << 5;
-    let bytes = argument.to_be_bytes();
-    match argument {
-        0..=23 => out.push(major | bytes[7]),
-        24..=0xff => out.extend_from_slice(&[major | 24, bytes[7]]),
-        0x100..=0xffff => out.extend_from_slice(&[major | 25, bytes[6], bytes[7]]),
-        0x1_0000..=0xffff_ffff => {
-            out.push(major | 26);
-            out.extend_from_slice(&bytes[4..]);
-        }
-        _ => {
-            out.push(major | 27);
-            out.extend_from_slice(&bytes);
-        }
-    }
-}
-
-/// Writes an integer.
-pub(crate) fn write_integer(out: &mut Vec<u8>, integer: i64) {
-    match u64::try_from(integer) {
-        Ok(unsigned) => write_head(out, 0, unsigned),
-        // The encoding of -1 is 0, of -2 is 1: the complement, never an overflow.
-        Err(_) => write_head(out, 1, (!integer).unsigned_abs()),
-    }
-}
-
-/// Writes text.
-pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
-    write_head(out, 3, text.len() as u64);
-    out.extend_from_slice(text.as_bytes());
-}
-
-/// Writes a byte string.
-pub(crate) fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    write_head(out, 2, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
-/// Writes a link.
-pub(crate) fn write_link(out: &mut Vec<u8>, cid: &Cid) {
-    out.extend_from_slice(&LINK_HEAD);
-    out.extend_from_slice(&cid.to_bytes());
-}
-
-#[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn rule(block: &[u8]) -> &'static str {
-        match decode(block).unwrap_err() {
-            BlockError::NotCanonical { rule, .. } | BlockError::DataModel { rule, .. } => rule,
-            BlockError::Truncated { .. } => "truncated",
-            BlockError::TrailingBytes { .. } => "trailing",
-            BlockError::TooDeep => "too deep",
-            other => panic!("{other}"),
-        }
-    }
-
-    #[test]
-    fn every_departure_from_the_canonical_form_is_refused_by_its_rule() {
-        for (block, expected) in [
-            (&b"\x9f\xff"[..], "lengths must be definite"),
-            (b"\xbf\xff", "lengths must be definite"),
-            (b"\x7f\x61a\xff", "lengths must be definite"),
-            (b"\x5f\x41a\xff", "lengths must be definite"),
-            (b"\x18\x17", "integers and lengths must take their shortest form"),
-            (b"\x19\x00\xff", "integers and lengths must take their shortest form"),
-            (b"\x1a\x00\x00\xff\xff", "integers and lengths must take their shortest form"),
-            (b"\x1b\x00\x00\x00\x00\xff\xff\xff\xff", "integers and lengths must take their shortest form"),
-            (b"\x78\x01a", "integers and lengths must take their shortest form"),
-            (b"\xa2\x62aa\x01\x61b\x02", "map keys must be sorted by length, then bytes"),
-            (b"\xa2\x61b\x01\x61a\x02", "map keys must be sorted by length, then bytes"),
-            (b"\xa2\x61a\x01\x61a\x02", "map keys must be unique"),
-            (b"\xf9\x3c\x00", "floats have no place"),
-            (b"\xfa\x3f\x80\x00\x00", "floats have no place"),
-            (b"\xfb\x3f\xf0\x00\x00\x00\x00\x00\x00", "floats have no place"),
-            (b"\xf7", "undefined has no place"),
-            (b"\xf0", "simple values other than true, false and null have no place"),
-            (b"\xf8\xff", "simple values other than true, false and null have no place"),
-            (b"\xc0\x61a", "tags other than 42 have no place"),
-            (b"\x61\xff", "text must be utf-8"),
-            (b"\x63\xed\xa0\x80", "text must be utf-8"),
-            (b"\x1b\x80\x00\x00\x00\x00\x00\x00\x00", "integers must fit 64 bits with a sign"),
-            (b"\x3b\x80\x00\x00\x00\x00\x00\x00\x00", "integers must fit 64 bits with a sign"),
-            (b"\x1c", "reserved additional information"),
-            (b"\x01\x01", "trailing"),
-            (b"", "truncated"),
-            (b"\x62a", "truncated"),
-            (b"\x9b\x00\x00\x01\x00\x00\x00\x00\x00", "truncated"),
-            (b"\xbb\x7f\xff\xff\xff\xff\xff\xff\xff", "truncated"),
-            (b"\x5b\x7f\xff\xff\xff\xff\xff\xff\xff", "truncated"),
-        ] {
-            assert_eq!(rule(block), expected, "{block:02x?}");
-        }
-        assert!(matches!(decode(b"\xa1\x01\x02"), Err(BlockError::Unexpected { .. })), "integer keys");
-        assert!(matches!(decode(b"\xd8\x2a\x41\x00"), Err(BlockError::UnsupportedCid { .. })));
-    }
-
-    #[test]
-    fn nesting_ends_at_the_limit_without_exhausting_a_small_stack() {
-        let nested = |depth: usize| [vec![0x81; depth], vec![0x01]].concat();
-        let small = std::thread::Builder::new().stack_size(256 * 1024);
-        small
-            .spawn(move || {
-                assert!(decode(&nested(limits::CBOR_DEPTH)).is_ok());
-                assert_eq!(decode(&nested(limits::CBOR_DEPTH + 1)), Err(BlockError::TooDeep));
-                assert_eq!(decode(&nested(1_000_000)), Err(BlockError::TooDeep));
-                assert_eq!(Reader::canonical(&nested(1_000_000)).skip(0), Err(BlockError::TooDeep));
-            })
-            .unwrap()
-            .join()
-            .unwrap();
-    }
-
-    #[test]
-    fn an_envelope_may_be_out_of_order_and_is_counted() {
-        let mut reader = Reader::lenient(b"\xa2\x62aa\x18\x01\x61b\x02");
-        reader.skip(0).unwrap();
-        assert_eq!((reader.deviations(), reader.end()), (2, Ok(())));
-        assert!(Reader::lenient(b"\xa2\x61a\x01\x61a\x02").skip(0).is_err(), "a key twice is ambiguous");
-    }
-
-    fn canonical_bytes() -> impl Strategy<Value = Vec<u8>> {
-        use ipld_core::ipld::Ipld;
-        let leaf = prop_oneof![
-            Just(Ipld::Null),
-            any::<bool>().prop_map(Ipld::Bool),
-            any::<i64>().prop_map(|n| Ipld::Integer(n.into())),
-            ".{0,12}".prop_map(Ipld::String),
-            proptest::collection::vec(any::<u8>(), 0..40).prop_map(Ipld::Bytes),
-            any::<[u8; 4]>().prop_map(|seed| Ipld::Link(Cid::of(&seed).into())),
-        ];
-        leaf.prop_recursive(5, 64, 8, |inner| {
-            prop_oneof![
-                proptest::collection::vec(inner.clone(), 0..8).prop_map(Ipld::List),
-                proptest::collection::btree_map(".{0,9}", inner, 0..8).prop_map(Ipld::Map),
-            ]
-        })
-        .prop_map(|ipld| serde_ipld_dagcbor::to_vec(&ipld).unwrap())
-    }
-
-    proptest! {
-        #[test]
-        fn what_another_encoder_writes_comes_back_byte_for_byte(block in canonical_bytes()) {
-            let value = decode(&block).unwrap();
-            prop_assert_eq!(encode(&value), block.clone());
-            let mut reader = Reader::canonical(&block);
-            reader.skip(0).unwrap();
-            prop_assert_eq!(reader.end(), Ok(()));
-        }
-
-        #[test]
-        fn whatever_is_accepted_is_canonical(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-            if let Ok(value) = decode(&bytes) {
-                prop_assert_eq!(encode(&value), bytes.clone());
-                let theirs: ipld_core::ipld::Ipld = serde_ipld_dagcbor::from_slice(&bytes).unwrap();
-                prop_assert_eq!(serde_ipld_dagcbor::to_vec(&theirs).unwrap(), bytes);
-            }
-        }
-    }
 }

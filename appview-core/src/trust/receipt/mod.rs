@@ -1,0 +1,229 @@
+//! Whether a receipt is what it says.
+//!
+//! Evidence and a receipt's URI enter, a [`ReceiptVerdict`] leaves, or what is missing. The network's common checks come
+//! first and in the order of their contract, then those that the existing verifier lacks. Deliberately absent: looking for
+//! evidence, and the wall clock. The instant that is handed in decides one thing, whether the manufacturer's certificates
+//! have expired since.
+
+mod beyond;
+mod binding;
+mod company;
+
+use std::sync::Arc;
+
+use super::attested::Attested;
+use super::body::{Body, Form};
+use super::canonical::Canonical;
+use super::check::{Check, Examination, Role};
+use super::countersigned::Countersigned;
+use super::encoding::{Encoding, Octets};
+use super::evidence::{Evidence, Exhibit, Reference};
+use super::examiner::Memory;
+use super::signature::{ReceiptSignature, Signer, verify_receipt_signature};
+use super::verdict::{Judged, Missing, ReceiptVerdict, TrustLevel, conclude};
+use super::{Code, Instant, Profile, Terms};
+use crate::record::Collection;
+
+pub(super) use beyond::{cids, version};
+
+/// Judges the receipt at `uri` by what is in evidence.
+///
+/// `now` is the verifier's clock: it decides whether evidence has expired since it was used, which is told and changes
+/// nothing else.
+///
+/// # Errors
+///
+/// [`Missing`]: the receipt, its job or its attestation is not in evidence.
+pub fn verify_receipt(
+    evidence: &Evidence,
+    uri: &str,
+    terms: &Terms,
+    profile: Profile,
+    now: Instant,
+) -> Result<ReceiptVerdict, Missing> {
+    judge(evidence, uri, &Setting { terms, profile, now, memory: None }).map(|(verdict, _)| verdict)
+}
+
+/// How a verdict is asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Setting<'a> {
+    pub(super) terms: &'a Terms,
+    pub(super) profile: Profile,
+    pub(super) now: Instant,
+    pub(super) memory: Option<&'a Memory>,
+}
+
+/// A record with what can be read of it.
+pub(super) struct Part<'e> {
+    pub(super) exhibit: &'e Exhibit,
+    pub(super) body: Body<'e>,
+    pub(super) form: Form,
+}
+
+impl<'e> Part<'e> {
+    pub(super) fn read(terms: &Terms, collection: Collection, exhibit: &'e Exhibit) -> Self {
+        let mut body = Body::of(exhibit);
+        let form = Form::of(&terms.catalog, collection, exhibit, &mut body);
+        Self { exhibit, body, form }
+    }
+}
+
+/// A receipt, the two records that it names, and what is known of all three.
+struct Case<'e> {
+    receipt: Part<'e>,
+    job: Part<'e>,
+    attestation: Part<'e>,
+    job_reference: Reference<'e>,
+    attestation_reference: Reference<'e>,
+    trust_level: TrustLevel,
+    confidential: bool,
+}
+
+/// A verdict, and until when the evidence holds by which the receipt is attested by hardware.
+pub(super) fn judge(
+    evidence: &Evidence,
+    uri: &str,
+    setting: &Setting<'_>,
+) -> Result<(ReceiptVerdict, Option<Instant>), Missing> {
+    let Setting { terms, profile, now, .. } = *setting;
+    let receipt = Part::read(terms, Collection::Receipt, find(evidence, uri)?);
+    let (job_reference, job) = follow(evidence, &receipt.body, "job", Role::Job)?;
+    let (attestation_reference, attestation) =
+        follow(evidence, &receipt.body, "attestation", Role::Attestation)?;
+    let job = Part::read(terms, Collection::Job, job);
+    let (attested, attestation) = attest(attestation, setting);
+    let mut examination = Examination::new(profile);
+
+    binding::examine(&mut examination, &receipt.body, &job.body, &attestation.body);
+    let mut canonical = Canonical::new();
+    canonical_form(&mut examination, &receipt.body, &mut canonical);
+    let owner = attestation.exhibit.repo();
+    let is_own = owner == receipt.exhibit.repo();
+    examination.ask_saying(Check::AttestationOwner, Some(is_own), Code::AttestationOwnerMismatch, || {
+        format!("the attestation is {owner}'s, the receipt {}'s", receipt.exhibit.repo())
+    });
+    attested.tell_signature(&mut examination);
+    form(&mut examination, &receipt.form);
+    let encoding = signature(&mut examination, &receipt.body, &attested.signer, terms, &mut canonical);
+    attested.tell_hardware(&mut examination);
+    let witness = Countersigned::of(&receipt.body, evidence, terms);
+    witness.tell(&mut examination);
+
+    let case = Case {
+        job_reference,
+        attestation_reference,
+        trust_level: attested.trust_level(),
+        confidential: witness.is_trusted(),
+        receipt,
+        job,
+        attestation,
+    };
+    beyond::examine(&mut examination, &case);
+    attested.tell_more(&mut examination, encoding, now);
+    witness.tell_more(&mut examination);
+    company::examine(&mut examination, &case, evidence, setting);
+    currency(&mut examination, &case.receipt.form);
+
+    let judged = vec![
+        Judged::new(Role::Receipt, case.receipt.exhibit),
+        Judged::new(Role::Job, case.job.exhibit),
+        Judged::new(Role::Attestation, case.attestation.exhibit),
+    ];
+    let ok = examination.is_ok();
+    let (findings, rules) = conclude(examination);
+    let (trust_level, confidential) = (case.trust_level, case.confidential);
+    let brokerage_authority = witness.authority();
+    let verdict =
+        ReceiptVerdict { ok, trust_level, confidential, brokerage_authority, findings, rules, judged };
+    Ok((verdict, attested.until()))
+}
+
+fn find<'e>(evidence: &'e Evidence, uri: &str) -> Result<&'e Exhibit, Missing> {
+    let found = evidence.find(uri).filter(|exhibit| exhibit.is_in(Collection::Receipt));
+    found.ok_or_else(|| Missing { role: Role::Receipt, uri: uri.to_owned() })
+}
+
+/// The record that a strong reference of the receipt leads to, whatever it is.
+pub(super) fn follow<'a>(
+    evidence: &'a Evidence,
+    body: &Body<'a>,
+    member: &str,
+    role: Role,
+) -> Result<(Reference<'a>, &'a Exhibit), Missing> {
+    let missing = |uri: &str| Missing { role, uri: uri.to_owned() };
+    let reference = Reference::read(&body.map, member).ok_or_else(|| missing(""))?;
+    let exhibit = reference.follow(evidence).ok_or_else(|| missing(reference.uri))?;
+    Ok((reference, exhibit))
+}
+
+/// What an attestation proves, remembered if there is a memory.
+pub(super) fn attest<'e>(exhibit: &'e Exhibit, setting: &Setting<'_>) -> (Arc<Attested>, Part<'e>) {
+    let mut body = Body::of(exhibit);
+    let mut examine = || Attested::examine(exhibit, &mut body, setting.terms);
+    let attested = match setting.memory {
+        Some(memory) => memory.attested(exhibit, examine),
+        None => Arc::new(examine()),
+    };
+    let form = attested.form.clone();
+    (attested, Part { exhibit, body, form })
+}
+
+fn canonical_form(examination: &mut Examination, receipt: &Body<'_>, canonical: &mut Canonical) {
+    let has_form = match canonical.record(&receipt.map, &["enclaveSignature"]) {
+        Ok(_) if receipt.is_whole => Ok(()),
+        Ok(_) => Err("the block is not of the data model".to_owned()),
+        Err(error) => Err(error.to_string()),
+    };
+    match has_form {
+        Ok(()) => examination.passed(Check::CanonicalForm),
+        Err(why) => {
+            let message = format!("{}: {why}", Code::CanonicalFail.meaning());
+            examination.failed_saying(Check::CanonicalForm, Code::CanonicalFail, message);
+        }
+    }
+    let is_there = Octets::at(&receipt.map, "enclaveSignature") != Octets::Absent;
+    examination.ask(Check::SignaturePresent, Some(is_there), Code::NoSignature);
+}
+
+fn form(examination: &mut Examination, form: &Form) {
+    examination.ask_saying(Check::ReceiptForm, Some(form.breach.is_none()), Code::LexiconInvalid, || {
+        form.breach.clone().unwrap_or_default()
+    });
+}
+
+fn currency(examination: &mut Examination, form: &Form) {
+    let short = form.short_currency.as_ref();
+    examination.ask_saying(Check::Currency, Some(short.is_none()), Code::XCurrencyNonconforming, || {
+        format!("{} has two letters", short.cloned().unwrap_or_default())
+    });
+}
+
+/// Asks whether the attestation's key signed; tells how the signature is encoded if it did.
+fn signature(
+    examination: &mut Examination,
+    receipt: &Body<'_>,
+    signer: &Signer,
+    terms: &Terms,
+    canonical: &mut Canonical,
+) -> Option<Encoding> {
+    let check = Check::ReceiptSignature;
+    if !receipt.is_whole {
+        examination.failed(check, Code::SignatureInvalid);
+        return None;
+    }
+    match verify_receipt_signature(&receipt.map, signer, &terms.apple.app, canonical) {
+        ReceiptSignature::Valid(encoding) => {
+            examination.passed(check);
+            return Some(encoding);
+        }
+        ReceiptSignature::Absent => {
+            examination.failed_saying(check, Code::SignatureInvalid, "there is no signature to verify");
+        }
+        ReceiptSignature::Undecodable => examination.failed(check, Code::SignatureVerifyError),
+        ReceiptSignature::Invalid(fault) => {
+            let message = format!("{}: {fault}", Code::SignatureInvalid.meaning());
+            examination.failed_saying(check, Code::SignatureInvalid, message);
+        }
+    }
+    None
+}

@@ -4,15 +4,24 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use appview_core::syntax::Did;
-use appviewd::account::AccountStore;
-use appviewd::oauth::{Callback, Finished, GrantError, OAuth, ServerError, SignInError};
+use appviewd::account::{AccountStore, Actor};
+use appviewd::oauth::{
+    Callback, Clients, Finished, GrantError, OAuth, OwnClient, Place, ServerError, SessionError, SignInError,
+    SigningKey, Use,
+};
 use appviewd::secret::Secret;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use fixtures::KeyKind;
+use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
 use support::authority::{Authority, Fault};
-use support::exchange::oauth;
+use support::exchange::{network, oauth};
 use support::service::{SESSION_KEY, ring};
 
 struct Here {
@@ -262,6 +271,69 @@ async fn what_cannot_be_kept_is_given_up() {
     here.oauth.revoke_due().await;
     let over: Vec<bool> = authority.sessions().iter().map(|session| session.is_over).collect();
     assert_eq!(over, [true, false], "a session that another has replaced is not left behind");
+}
+
+/// What the latest request at a path proves its client with: the header and the claims of a JWT that one of these keys signed.
+fn assertion(authority: &Authority, path: &str, keys: &[Arc<SigningKey>]) -> (Json, Json) {
+    let jwt = authority.heard(path).pop().unwrap().form("client_assertion").unwrap();
+    let (message, signature) = jwt.rsplit_once('.').unwrap();
+    let part = |text: &str| URL_SAFE_NO_PAD.decode(text).unwrap();
+    let (head, claims) = message.split_once('.').unwrap();
+    let [head, claims]: [Json; 2] = [head, claims].map(|text| serde_json::from_slice(&part(text)).unwrap());
+    let key = keys.iter().find(|key| key.kid() == head["kid"]).expect("a key of ours");
+    let jwk = key.public_jwk();
+    let point = [vec![4], part(jwk["x"].as_str().unwrap()), part(jwk["y"].as_str().unwrap())].concat();
+    let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point);
+    key.verify(message.as_bytes(), &part(signature)).unwrap();
+    (head, claims)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_keeps_the_client_key_that_it_began_with_when_another_comes_first() {
+    let authority = Authority::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let store = AccountStore::open(folder.path().join("account.db"), Some(ring(SESSION_KEY))).unwrap();
+    let ada = authority.account();
+    let keys = [(); 2].map(|()| Arc::new(SigningKey::generate().unwrap()));
+    let [new, old] = keys.clone();
+    let client = |keys: Vec<Arc<SigningKey>>| {
+        let own = OwnClient::new(Place::Public("https://appview.example".to_owned()), keys);
+        let clients = Clients { own: Some(own), console: None };
+        let oauth = OAuth::new(&network(&authority, folder.path()), store.clone(), clients);
+        Here { oauth, store: store.clone(), _folder: tempfile::tempdir().unwrap() }
+    };
+    let before = client(vec![Arc::clone(&old)]);
+    before.sign_in(&authority, &ada, &ada).await.unwrap();
+    for path in ["/par", "/token"] {
+        let (head, claims) = assertion(&authority, path, &keys);
+        let id = "https://appview.example/oauth/client-metadata.json";
+        assert_eq!((&head["kid"], &head["alg"]), (&json!(old.kid()), &json!("ES256")));
+        assert_eq!(
+            (&claims["iss"], &claims["sub"], &claims["aud"]),
+            (&json!(id), &json!(id), &json!(authority.url()))
+        );
+        assert!(claims["exp"].as_u64().unwrap() <= claims["iat"].as_u64().unwrap() + 60);
+        assert!(claims["jti"].is_string());
+    }
+    let after = client(vec![Arc::clone(&new), Arc::clone(&old)]);
+    authority.expire_access();
+    let list = Use::List {
+        collection: "dev.cocore.compute.job".parse().unwrap(),
+        limit: None,
+        cursor: None,
+        reverse: None,
+    };
+    let did = ada.parse().unwrap();
+    assert_eq!(after.oauth.carry_out(&did, &list, &Actor::Browser).await.unwrap().status, 200);
+    assert_eq!(assertion(&authority, "/token", &keys).0["kid"], old.kid());
+    after.sign_in(&authority, &ada, &ada).await.unwrap();
+    assert_eq!(assertion(&authority, "/token", &keys).0["kid"], new.kid());
+    // Without its key a session is of no use, and is left as it is.
+    let lost = client(vec![old]);
+    authority.expire_access();
+    let used = lost.oauth.carry_out(&did, &list, &Actor::Browser).await;
+    assert!(matches!(used, Err(SessionError::Client { .. })), "{used:?}");
+    assert!(lost.has_session(&ada));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,127 +2,31 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
 
+mod fault;
+mod pds;
+mod proof;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use appviewd::secret::Secret;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use fixtures::world::Did;
-use fixtures::{Write, value};
 use serde_json::{Value as Json, json};
 use tokio::sync::watch;
 
+pub use fault::{Fault, Interruption};
+
 use super::town::Town;
-
-/// How it goes wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fault {
-    /// Each answer brings another nonce, and only that one is taken.
-    NonceEachCall,
-    /// Whatever the nonce is, another one is wanted.
-    NonceNever,
-    /// The metadata lacks where requests are pushed.
-    NoPar,
-    /// The metadata says that pushing is not required.
-    ParOptional,
-    /// The metadata says that another issuer is meant.
-    OtherIssuer,
-    /// The protected resource names two servers.
-    TwoServers,
-    /// The protected resource is another one.
-    OtherResource,
-    /// Documents are answered by a redirect to themselves elsewhere.
-    Redirect,
-    /// Documents are answered as text.
-    NotJson,
-    /// Documents have 5 MB.
-    HugeMetadata,
-    /// The answer with tokens has 5 MB.
-    HugeTokens,
-    /// The answer with tokens is no object.
-    GarbledTokens,
-    /// The scope is a number.
-    ScopeIsNumber,
-    /// The scope lacks `atproto`.
-    ScopeLacksAtproto,
-    /// The tokens are bound to nothing.
-    BearerTokens,
-    /// The tokens are somebody else's.
-    OtherSubject,
-    /// The tokens are nobody's.
-    NoSubject,
-    /// The callback names another issuer.
-    MixUp,
-    /// The callback names none.
-    NoIssuer,
-    /// The token endpoint breaks before it has done anything.
-    TokenBroken,
-    /// The token endpoint cannot be connected to.
-    TokenUnreachable,
-    /// The token endpoint does what it is asked, and its answer is lost.
-    TokenLost,
-    /// The token endpoint takes no refresh token any more.
-    InvalidGrant,
-    /// The token endpoint answers when it is let.
-    TokenSlow,
-    /// Revocations are answered with 204.
-    RevokeNoContent,
-    /// Revocations are answered with 500.
-    RevokeBroken,
-    /// Revocations are done, and their answers lost.
-    RevokeLost,
-    /// There is nowhere to revoke.
-    NoRevocation,
-    /// The PDS takes no access token that there is.
-    AccessRefused,
-    /// The PDS refuses every write, as one whose swap fails.
-    InvalidSwap,
-    /// The PDS says that the record is not there.
-    NotLocated,
-    /// The PDS breaks.
-    PdsBroken,
-    /// The PDS does what it is asked, and its answer is lost.
-    PdsLost,
-    /// The PDS wants to be left alone for a second, again and again.
-    RateLimited,
-    /// The PDS takes no commit of several deletions.
-    NoBatches,
-    /// The PDS lets nobody write to a collection that has no lexicon here.
-    ScopeMissing,
-}
-
-/// How one request to a PDS is interrupted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Interruption {
-    /// 429, and when to come back.
-    Limited,
-    /// 500.
-    Broken,
-    /// The connection breaks off before anything is done.
-    CutOff,
-}
-
-impl Interruption {
-    fn answer(self) -> Response {
-        match self {
-            Self::Limited => {
-                let body = axum::Json(json!({"error": "RateLimitExceeded", "message": "slow down"}));
-                (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "1")], body).into_response()
-            }
-            Self::Broken => pds_error(500, "InternalServerError", "Internal Server Error"),
-            Self::CutOff => lost(),
-        }
-    }
-}
+use proof::{Key, claims, refusal};
 
 /// A request that arrived.
 #[derive(Debug, Clone)]
@@ -202,8 +106,8 @@ impl Authority {
             .route("/oauth/par", post(par))
             .route("/oauth/token", post(token))
             .route("/oauth/revoke", post(revoke))
-            .route("/xrpc/com.atproto.repo.{method}", get(repo).post(repo))
-            .route("/xrpc/com.atproto.server.{method}", get(service))
+            .route("/xrpc/com.atproto.repo.{method}", get(pds::repo).post(pds::repo))
+            .route("/xrpc/com.atproto.server.{method}", get(pds::service))
             .layer(from_fn_with_state(authority.clone(), hear))
             .with_state(authority.clone());
         let town = Town::with(|_| routes).await;
@@ -378,86 +282,6 @@ async fn hear(State(authority): State<Authority>, request: Request, next: Next) 
         response.headers_mut().insert("dpop-nonce", nonce.parse().unwrap());
     }
     response
-}
-
-/// The thumbprint of a proof's key.
-#[derive(Clone)]
-struct Key(String);
-
-/// The claims of a proof whose signature holds, and its key.
-fn claims(proof: &str) -> (Json, String) {
-    let (message, signature) = proof.rsplit_once('.').unwrap();
-    let part = |text: &str| URL_SAFE_NO_PAD.decode(text).unwrap();
-    let (head, body) = message.split_once('.').unwrap();
-    let [head, body]: [Json; 2] = [head, body].map(|text| serde_json::from_slice(&part(text)).unwrap());
-    assert_eq!((&head["typ"], &head["alg"]), (&json!("dpop+jwt"), &json!("ES256")));
-    let jwk = &head["jwk"];
-    assert_eq!(jwk.get("d"), None, "a private key was sent");
-    let point = [vec![4], part(jwk["x"].as_str().unwrap()), part(jwk["y"].as_str().unwrap())].concat();
-    UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &point)
-        .verify(message.as_bytes(), &part(signature))
-        .expect("the proof is signed by its key");
-    (body, URL_SAFE_NO_PAD.encode(point))
-}
-
-impl Authority {
-    fn nonce(&self) -> String {
-        if self.is(Fault::NonceEachCall) || self.is(Fault::NonceNever) {
-            self.state().nonces += 1;
-        }
-        format!("nonce-{}", self.state().nonces)
-    }
-
-    /// Refuses a request whose proof is not one for it.
-    fn refuse(
-        &self,
-        parts: &axum::http::request::Parts,
-        proof: Option<&(Json, String)>,
-        token: Option<&str>,
-    ) -> Option<Response> {
-        let is_resource = parts.uri.path().starts_with("/xrpc/");
-        let Some((claims, _)) = proof else {
-            return Some(refusal(is_resource, 401, "invalid_dpop_proof", None));
-        };
-        assert_eq!(claims["htm"], parts.method.as_str());
-        assert_eq!(claims["htu"], format!("{}{}", self.url(), parts.uri.path()));
-        let ath = token.map(|token| {
-            let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes());
-            URL_SAFE_NO_PAD.encode(hash)
-        });
-        assert_eq!(
-            claims.get("ath").and_then(Json::as_str),
-            ath.as_deref(),
-            "a hash of the token, and only of it"
-        );
-        let jti = claims["jti"].as_str().unwrap().to_owned();
-        assert!(self.state().jtis.insert(jti), "a proof is sent once");
-        let expected = format!("nonce-{}", self.state().nonces);
-        if self.is(Fault::NonceNever) || claims.get("nonce").and_then(Json::as_str) != Some(&expected) {
-            let nonce = if self.is(Fault::NonceNever) { self.nonce() } else { expected };
-            return Some(refusal(
-                is_resource,
-                if is_resource { 401 } else { 400 },
-                "use_dpop_nonce",
-                Some(nonce),
-            ));
-        }
-        None
-    }
-}
-
-fn refusal(is_resource: bool, status: u16, name: &str, nonce: Option<String>) -> Response {
-    let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, "application/json".parse().unwrap());
-    if let Some(nonce) = nonce {
-        headers.insert("dpop-nonce", nonce.parse().unwrap());
-    }
-    if is_resource {
-        let challenge = format!("DPoP algs=\"ES256\", error=\"{name}\", error_description=\"no\"");
-        headers.insert(header::WWW_AUTHENTICATE, challenge.parse().unwrap());
-    }
-    let body = json!({"error": name, "error_description": "no", "message": "no"}).to_string();
-    (StatusCode::from_u16(status).unwrap(), headers, body).into_response()
 }
 
 /// An answer that breaks off.
@@ -640,174 +464,4 @@ async fn revoke(State(authority): State<Authority>, body: String) -> Response {
         return StatusCode::NO_CONTENT.into_response();
     }
     axum::Json(json!({})).into_response()
-}
-
-impl Authority {
-    /// Whose token a request to the PDS has.
-    fn whose(&self, headers: &HeaderMap, key: &str) -> Option<String> {
-        let token = headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("DPoP ")?.to_owned();
-        if self.is(Fault::AccessRefused) {
-            return None;
-        }
-        let state = self.state();
-        let session = state.sessions.iter().find(|session| session.access == token && !session.is_over)?;
-        assert_eq!(session.key, key, "a token is used with the key that it is bound to");
-        Some(session.did.clone())
-    }
-}
-
-fn pds_error(status: u16, name: &str, message: &str) -> Response {
-    let status = StatusCode::from_u16(status).unwrap();
-    (status, axum::Json(json!({"error": name, "message": message}))).into_response()
-}
-
-async fn service(
-    State(authority): State<Authority>,
-    key: axum::Extension<Key>,
-    headers: HeaderMap,
-    Path(method): Path<String>,
-) -> Response {
-    assert_eq!(method, "getServiceAuth");
-    match authority.whose(&headers, &key.0.0) {
-        Some(_) => axum::Json(json!({"token": "a service token"})).into_response(),
-        None => refusal(true, 401, "invalid_token", None),
-    }
-}
-
-/// What everyone may read.
-fn read(authority: &Authority, method: &str, query: &str) -> Response {
-    let query = form(query);
-    let town = authority.town();
-    let world = town.world();
-    let did = &query["repo"];
-    if !world.dids().any(|known| **known == **did) {
-        return pds_error(400, "InvalidRequest", "Could not find user");
-    }
-    let records = world.records(did);
-    if method == "describeRepo" {
-        let collections: BTreeSet<_> = records.keys().map(|path| path.split('/').next().unwrap()).collect();
-        return axum::Json(json!({"did": did, "handle": "a.test", "collections": collections}))
-            .into_response();
-    }
-    let limit: usize = query["limit"].parse().unwrap();
-    let prefix = format!("{}/", query["collection"]);
-    let before = query.get("cursor").map(|cursor| format!("{prefix}{cursor}"));
-    let found = records.iter().rev().filter(|(path, _)| {
-        path.starts_with(&prefix) && before.as_ref().is_none_or(|before| path.as_str() < before.as_str())
-    });
-    let found: Vec<Json> = found
-        .take(limit)
-        .map(|(path, cid)| json!({"uri": format!("at://{did}/{path}"), "cid": cid.to_string(), "value": {}}))
-        .collect();
-    let last =
-        found.last().map(|record| record["uri"].as_str().unwrap().rsplit('/').next().unwrap().to_owned());
-    let mut listed = json!({"records": found});
-    if let Some(last) = last {
-        listed["cursor"] = json!(last);
-    }
-    axum::Json(listed).into_response()
-}
-
-impl Authority {
-    /// Deletes together what is asked to be deleted, all or nothing.
-    fn apply_writes(&self, did: &str, asked: &Json) -> Response {
-        let writes = asked["writes"].as_array().unwrap();
-        if writes.len() > 200 {
-            return pds_error(400, "InvalidRequest", "Too many writes. Max: 200");
-        }
-        if self.is(Fault::NoBatches) {
-            return pds_error(400, "InvalidRequest", "Could not find a record with key");
-        }
-        let town = self.town();
-        let mut deletes = Vec::new();
-        for write in writes {
-            assert_eq!(
-                write["$type"], "com.atproto.repo.applyWrites#delete",
-                "nothing else is done by a wipe"
-            );
-            let (collection, rkey) = (write["collection"].as_str().unwrap(), write["rkey"].as_str().unwrap());
-            assert!(collection.starts_with("dev.cocore."), "{collection}");
-            if !town.world().records(did).contains_key(&format!("{collection}/{rkey}")) {
-                return pds_error(500, "InternalServerError", "Could not find a record with key");
-            }
-            deletes.push(Write::delete(collection, rkey));
-        }
-        town.commit(&did.into(), deletes);
-        if self.is(Fault::PdsLost) {
-            return lost();
-        }
-        let world = town.world();
-        let head = world.head(did);
-        axum::Json(json!({"commit": {"cid": head.commit.to_string(), "rev": head.rev}, "results": []}))
-            .into_response()
-    }
-}
-
-async fn repo(
-    State(authority): State<Authority>,
-    key: Option<axum::Extension<Key>>,
-    headers: HeaderMap,
-    Path(method): Path<String>,
-    axum::extract::RawQuery(query): axum::extract::RawQuery,
-    body: String,
-) -> Response {
-    let key = key.map(|key| key.0.0);
-    if key.is_some() && authority.whose(&headers, key.as_deref().unwrap()).is_none() {
-        return refusal(true, 401, "invalid_token", None);
-    }
-    if method == "listRecords" || method == "describeRepo" {
-        return read(&authority, &method, &query.unwrap_or_default());
-    }
-    let Some(did) = authority.whose(&headers, key.as_deref().unwrap_or_default()) else {
-        return refusal(true, 401, "invalid_token", None);
-    };
-    if authority.is(Fault::RateLimited) {
-        return Interruption::Limited.answer();
-    }
-    if authority.is(Fault::PdsBroken) {
-        return pds_error(500, "InternalServerError", "Internal Server Error");
-    }
-    if authority.is(Fault::InvalidSwap) {
-        return pds_error(400, "InvalidSwap", "Record was at bafyother");
-    }
-    if authority.is(Fault::NotLocated) {
-        return pds_error(400, "InvalidRequest", "Could not locate record");
-    }
-    let asked: Json = serde_json::from_str(&body).unwrap();
-    assert_eq!(asked["repo"], did, "nobody writes to another's repository");
-    if authority.is(Fault::ScopeMissing) && body.contains("dev.cocore.unknown") {
-        return pds_error(403, "ScopeMissingError", "Missing required scope");
-    }
-    if method == "applyWrites" {
-        return authority.apply_writes(&did, &asked);
-    }
-    let town = authority.town();
-    let owner: Did = did.as_str().into();
-    let collection = asked["collection"].as_str().unwrap_or_default();
-    let rkey = match asked["rkey"].as_str() {
-        Some(rkey) => rkey.to_owned(),
-        None => town.world().next_tid(),
-    };
-    let path = format!("{collection}/{rkey}");
-    let uri = format!("at://{did}/{path}");
-    let is_there = town.world().records(&did).contains_key(&path);
-    let record = || value::from_json(&asked["record"]);
-    let write = match (method.as_str(), is_there) {
-        ("createRecord", false) => Write::create(collection, &rkey, record()),
-        ("putRecord", false) => Write::create(collection, &rkey, record()),
-        ("putRecord", true) => Write::update(collection, &rkey, record()),
-        ("deleteRecord", true) => Write::delete(collection, &rkey),
-        ("deleteRecord", false) => return axum::Json(json!({})).into_response(),
-        other => panic!("{other:?}"),
-    };
-    town.commit(&owner, vec![write]);
-    if authority.is(Fault::PdsLost) {
-        return lost();
-    }
-    let world = town.world();
-    let head = world.head(&did).clone();
-    let commit = json!({"cid": head.commit.to_string(), "rev": head.rev});
-    let cid = world.records(&did).get(&path).map(ToString::to_string);
-    axum::Json(json!({"uri": uri, "cid": cid, "commit": commit, "validationStatus": "unknown"}))
-        .into_response()
 }

@@ -28,15 +28,19 @@ fn rev(listener: &Listener, account: &str) -> Tid {
 }
 
 #[test]
-fn what_is_held_is_erased_and_proven_anew() {
+fn what_is_held_is_erased_and_no_copy_brings_it_back() {
     let (mut listener, account, stale) = wiped();
     let until = rev(&listener, &account);
     listener.verifier.wipe(did(&account), until);
-    assert_eq!(listener.said(), ["forget", "desynchronized", "fetch"]);
+    assert_eq!(listener.said(), ["forget"]);
     assert!(listener.shown(&account).is_empty());
-    assert_eq!(listener.fetch_car(&account, stale.clone()), ["fetch"], "a copy from before is asked for again");
-    assert_eq!(listener.fetch(&account), ["repo full 0"]);
+    assert!(listener.fetch_car(&account, stale.clone()).is_empty(), "an answer that was on its way");
+    assert_eq!(listener.verifier.tracked(), 0, "nothing is known of whoever says nothing");
+    // Whoever asks for it again is not content with a copy from before.
+    listener.verifier.track(did(&account));
+    assert_eq!(listener.said(), ["desynchronized", "fetch"]);
     assert_eq!(listener.fetch_car(&account, stale), ["fetch"]);
+    assert_eq!(listener.fetch(&account), ["repo full 0"]);
     let later = listener.world.commit(&account, vec![friend("later")]);
     listener.hear(&later);
     listener.settle();
@@ -69,6 +73,18 @@ fn a_stream_from_its_beginning_is_passed_over_and_nobody_is_followed_for_it() {
     fresh.settle();
     assert_eq!(fresh.shown(&account), fresh.truth(&account));
     assert_eq!(fresh.shown(&account).len(), 1);
+}
+
+#[test]
+fn what_was_said_since_is_shown_again() {
+    let (mut listener, account, _) = wiped();
+    let until = rev(&listener, &account);
+    let later = listener.world.commit(&account, vec![friend("later")]);
+    listener.hear(&later);
+    listener.verifier.wipe(did(&account), until);
+    let said = listener.settle();
+    assert!(said.contains(&"forget".to_owned()) && said.contains(&"repo full 1".to_owned()), "{said:?}");
+    assert_eq!(listener.shown(&account), listener.truth(&account));
 }
 
 #[test]

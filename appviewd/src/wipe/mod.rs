@@ -243,6 +243,7 @@ impl Wiper {
         self.0.terms.store.run::<_, AccountError>(move |store| store.exclude(&exclusion)).await?;
         self.0.terms.engine.orders.send(Input::Wipe { did: did.clone(), until: rev }).await?;
         // What the repository still has is proven and shown anew.
+        self.0.terms.engine.orders.send(Input::Track(did.clone())).await?;
         if !self.rows_are_gone(did, rows).await? || !self.clear_index_log().await? {
             return Err(WipeError::StillHeld);
         }

@@ -154,6 +154,10 @@ impl Work {
         if self.wiper.0.terms.engine.orders.send(order).await.is_err() {
             return Err(self.retry(None, "nothing is followed at this moment".to_owned()));
         }
+        if !self.refused.is_empty() {
+            // What is left there is shown, as whatever is in a repository.
+            let _ = self.wiper.0.terms.engine.orders.send(Input::Track(did.clone())).await;
+        }
         if !self.wiper.rows_are_gone(&did, rows).await? {
             return Err(self.retry(None, "the index has not let go of the rows yet".to_owned()));
         }

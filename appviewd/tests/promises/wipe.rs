@@ -155,6 +155,7 @@ async fn p11_a_wipe_that_is_interrupted_anywhere_is_told_to_be_incomplete_and_go
                 assert_eq!(wipe.waits_for, Some(Wait::Service), "{how:?} after {after}");
                 assert!(!wipe.problems.is_empty());
                 // Somebody asks again, and it goes on at once.
+                tokio::time::sleep(Duration::from_millis(50)).await;
                 begin(&exchange, &did, SessionsAfter::Keep).await;
             };
             assert_eq!(ours(&authority, &ada), 0, "{how:?} after {after}");

@@ -12,7 +12,7 @@ use appview_core::source::network::Network;
 use appview_core::source::wire::{Outside, Reach};
 use appview_core::sync::Scope;
 use appview_core::syntax::Did;
-use appviewd::account::{AccountStore, Actor};
+use appviewd::account::{AccountError, AccountStore, Actor};
 use appviewd::auth::internal::InternalSecret;
 use appviewd::auth::service::{ServiceAuth, Signers, Terms as ServiceTerms};
 use appviewd::command::account::Door;
@@ -80,7 +80,13 @@ impl Exchange {
     /// One that goes on with what is in a folder.
     pub async fn again(authority: &Authority, streams: Streams, folder: TempDir) -> Self {
         let index = Index::open(folder.path().join("index.db")).unwrap();
-        let store = AccountStore::open(folder.path().join("account.db"), Some(ring(SESSION_KEY))).unwrap();
+        // Whoever had it may be at the disk still.
+        let store = loop {
+            match AccountStore::open(folder.path().join("account.db"), Some(ring(SESSION_KEY))) {
+                Err(AccountError::Owned { .. }) => tokio::task::yield_now().await,
+                store => break store.unwrap(),
+            }
+        };
         let [queries, console] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0"));
         let (queries, console) = (queries.await.unwrap(), console.await.unwrap());
         let (address, at_console) = (queries.local_addr().unwrap(), console.local_addr().unwrap());

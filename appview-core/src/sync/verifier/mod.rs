@@ -125,7 +125,9 @@ impl Verifier {
                 continue;
             }
             if state.head.is_some_and(|head| verifier.scope.is_wiped(did.as_str(), head.rev)) {
-                verifier.wipe_again(did);
+                // What it has said since is not known.
+                verifier.outputs.push_back(Output::Apply(Change::Forget { did: did.clone() }));
+                verifier.track(did);
                 continue;
             }
             if is_wanted && state.hosting.is_hosted() {

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::change::Change;
 use super::Verifier;
 use super::output::Output;
+use super::tracked::Phase;
 use crate::syntax::{Did, Tid};
 
 /// What is indexed.
@@ -99,18 +100,18 @@ impl Verifier {
         self.scope.excluded.insert(did);
     }
 
-    /// Shows nothing from here on of what a repository said up to a revision: what is held of it is erased, and it is proven anew
-    /// as it is.
+    /// Shows nothing from here on of what a repository said up to a revision: all that is held of it is erased. It is followed on
+    /// if it is known to have said more since, and otherwise once it does.
     pub fn wipe(&mut self, did: Did, until: Tid) {
+        let has_said_more = self.repos.get(&did).is_some_and(|tracked| {
+            tracked.phase != Phase::Ready || tracked.state.head.is_some_and(|head| head.rev > until)
+        });
         self.scope.wipe(did.clone(), until);
         self.settle(&did);
         self.repos.remove(&did);
-        self.wipe_again(did);
-    }
-
-    /// Erases what is held from before a wipe.
-    pub(super) fn wipe_again(&mut self, did: Did) {
         self.outputs.push_back(Output::Apply(Change::Forget { did: did.clone() }));
-        self.track(did);
+        if has_said_more {
+            self.track(did);
+        }
     }
 }

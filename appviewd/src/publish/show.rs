@@ -13,7 +13,7 @@ use appview_core::source::pds::PdsError;
 use appview_core::source::pump::{Answer, Input};
 use appview_core::source::turns::Urgency;
 use appview_core::sync::verify::{VerifyError, verify_record};
-use appview_core::sync::{Freshness, Proof, RecordChange, VerifiedRecord};
+use appview_core::sync::{Freshness, RecordChange, VerifiedRecord};
 use appview_core::syntax::{AtUri, Did, RepoPath, Tid};
 use tokio::time::timeout;
 

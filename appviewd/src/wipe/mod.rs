@@ -266,7 +266,8 @@ impl Wiper {
                 }
             }
             tokio::select! {
-                _ = stopped.wait_for(|stopped| *stopped) => return,
+                // Without a sender there is nobody to go on for, as well.
+                () = async { drop(stopped.wait_for(|stopped| *stopped).await) } => return,
                 _ = wished.changed() => {}
                 () = tokio::time::sleep(PACE) => {}
                 Some(ended) = working.join_next(), if !working.is_empty() => match ended {

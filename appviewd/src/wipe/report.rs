@@ -15,49 +15,49 @@ const MOST_PROBLEMS: usize = 50;
 /// What was done so far.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Report {
+pub(super) struct Report {
     /// What was deleted at the PDS, by collection.
-    pub repo: BTreeMap<String, Emptied>,
+    pub(super) repo: BTreeMap<String, Emptied>,
     /// The revision at which the repository was seen, after that.
-    pub rev: Option<Tid>,
+    pub(super) rev: Option<Tid>,
     /// Rows that were erased in the index.
-    pub index: u64,
+    pub(super) index: u64,
     /// What was erased of all else.
-    pub account: Held,
+    pub(super) account: Held,
     /// What went wrong, in the order in which it did.
-    pub problems: Vec<Problem>,
+    pub(super) problems: Vec<Problem>,
     /// Why nothing is done at this moment.
-    pub waits: Option<Wait>,
+    pub(super) waits: Option<Wait>,
     /// How often in a row it could not be gone on with.
-    pub attempts: u32,
+    pub(super) attempts: u32,
     /// What the last look at all three places found.
-    pub seen: Option<Seen>,
+    pub(super) seen: Option<Seen>,
 }
 
 /// A collection that is emptied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Emptied {
+pub(super) struct Emptied {
     /// Records that were deleted.
-    pub deleted: u64,
+    pub(super) deleted: u64,
     /// Records that are there still, as far as is known.
-    pub left: u64,
+    pub(super) left: u64,
 }
 
 /// Something that went wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Problem {
+pub(super) struct Problem {
     /// When it last did, in microseconds since the Unix epoch.
-    pub at: u64,
+    pub(super) at: u64,
     /// In which step.
-    pub step: String,
+    pub(super) step: String,
     /// With which collection, if it was about one.
-    pub collection: Option<String>,
+    pub(super) collection: Option<String>,
     /// What it was.
-    pub why: String,
+    pub(super) why: String,
     /// How often.
-    pub times: u32,
+    pub(super) times: u32,
 }
 
 /// What is waited for.
@@ -77,21 +77,21 @@ pub enum Wait {
 /// What a look at all three places has found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Seen {
+pub(super) struct Seen {
     /// When, in microseconds since the Unix epoch.
-    pub at: u64,
+    pub(super) at: u64,
     /// Records in the repository.
-    pub repo: u64,
+    pub(super) repo: u64,
     /// Rows of the index.
-    pub index: u64,
+    pub(super) index: u64,
     /// All else, but for what keeps the person signed in.
-    pub account: u64,
+    pub(super) account: u64,
 }
 
 impl Seen {
     /// Whether all three were empty.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
+    pub(super) const fn is_empty(&self) -> bool {
         self.repo == 0 && self.index == 0 && self.account == 0
     }
 }

@@ -4,18 +4,18 @@ use serde_json::json;
 
 use crate::needle::{Needle, assert_seen, find};
 use crate::support::Scenario;
+use crate::support::daemon::Daemon;
 use crate::support::http::{Reply, post, send, send_body, send_from};
 use crate::support::people::{Person, SERVICE, identities};
-use crate::support::process::Process;
 
 const CREATE: &str = "dev.cocore.account.createApiKey";
 
 /// A daemon as anybody starts one: the program, a name for the service, whoever signs for whom, and nothing else.
-fn start(scenario: &Scenario, people: &[&Person], log: &str) -> Process {
+fn start(scenario: &Scenario, people: &[&Person], log: &str) -> Daemon {
     std::fs::write(scenario.path("plc.json"), identities(people).to_string()).unwrap();
     let arguments = ["--identities", "plc.json", "--relay", "ws://127.0.0.1:1", "--service-did", SERVICE];
     let arguments = [arguments.as_slice(), &["--data-dir", "data"]].concat();
-    Process::serve_with(scenario, &[("RUST_LOG", log)], &arguments)
+    Daemon::serve_with(scenario, &[("RUST_LOG", log)], &arguments)
 }
 
 #[tokio::test(flavor = "multi_thread")]

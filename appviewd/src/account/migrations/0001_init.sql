@@ -107,11 +107,13 @@ create table wipe (
 create index wipe_by_due on wipe (due_at) where step <> 'done';
 
 -- One row: a person whose data was wiped. What their repository said up to `rev` (a TID; null if it said nothing) and what
--- was held of them up to `at` must not come back.
+-- was held of them up to `at` must not come back. Of whoever left
+-- without deleting their records nothing is shown until they sign in again.
 create table exclusion (
-    did text    primary key,
-    rev text,
-    at  integer not null
+    did   text    primary key,
+    rev   text,
+    at    integer not null,
+    shown text    not null check (shown in ('since', 'nothing'))
 ) strict;
 
 -- One row: a device that asks to be paired. `device` and `code` are hashes of what it, and its owner, know it by. `sealed` is

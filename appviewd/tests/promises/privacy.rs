@@ -62,7 +62,7 @@ async fn p15_no_prompt_and_no_reply_is_kept() {
     let needles = [Needle::new("a prompt", secret.as_bytes())];
     assert_seen(&needles);
     let told = process.told();
-    assert!(told.len() > 10_000, "the log is read");
+    assert!(told.contains("answering"), "the log is read");
     assert_eq!(find(&needles, &scenario.path("."), &[("the log", told.as_bytes())]), [""; 0]);
 }
 

@@ -61,7 +61,7 @@ fn read(authority: &Authority, method: &str, query: &str) -> Response {
         return axum::Json(json!({"did": did, "handle": "a.test", "collections": collections}))
             .into_response();
     }
-    let limit: usize = query["limit"].parse().unwrap();
+    let limit = query.get("limit").map_or(50, |limit| limit.parse().unwrap());
     let prefix = format!("{}/", query["collection"]);
     let before = query.get("cursor").map(|cursor| format!("{prefix}{cursor}"));
     let found = records.iter().rev().filter(|(path, _)| {

@@ -3,6 +3,8 @@
 mod access;
 mod judge;
 mod upstream;
+mod account;
+mod sign_in;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -18,6 +20,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 pub use access::{Access, AddressRange, PublicUrl};
 pub use judge::{Bundling, Documents, Judging, Verify};
 pub use upstream::{DirectoryUrl, DirectoryUrlError, NetworkAccess, Upstream};
+pub use account::{Account, AccountDb, Accounts, Key, SessionKey};
+pub use sign_in::{ClientId, SignIn};
 
 use crate::http::Terms;
 
@@ -169,6 +173,8 @@ pub enum Command {
         #[command(flatten)]
         upstream: SavedUpstream,
         #[command(flatten)]
+        db: AccountDb,
+        #[command(flatten)]
         data: DataDir,
         #[command(flatten)]
         format: Format,
@@ -210,6 +216,8 @@ pub enum Command {
         /// From a file of frames: folder of exports that stand in for every PDS.
         #[arg(long, value_name = "DIR", env = "APPVIEWD_REPOS")]
         repos: Option<PathBuf>,
+        #[command(flatten)]
+        db: AccountDb,
         #[command(flatten)]
         data: DataDir,
         #[command(flatten)]
@@ -262,6 +270,43 @@ pub enum Command {
         /// Where to start; the next frame to come if left out, the oldest that the relay has kept if 0.
         #[arg(long, value_name = "SEQ")]
         cursor: Option<i64>,
+    },
+    /// Back up, restore and migrate the account store, or change the key that seals it.
+    ///
+    /// The account store holds API keys, sessions and what was promised to people. It is precious: unlike the index it cannot be
+    /// built again.
+    Account {
+        #[command(subcommand)]
+        what: Account,
+    },
+    /// List or revoke API keys.
+    Key {
+        #[command(subcommand)]
+        what: Key,
+    },
+    /// Wipe all that is somebody's: the records in their repository, the rows of the index, and what is held of them here.
+    ///
+    /// A running daemon does it, and goes on with it by itself after whatever interrupts it: this command only asks how it goes. Records
+    /// of others that name the person are theirs and stay. Exits with 1 if it has to wait for something.
+    #[command(after_help = "Examples:  appviewd wipe did:plc:example --dry-run\n           \
+                            appviewd wipe did:plc:example --end-sessions\n           \
+                            appviewd wipe did:plc:example --only-here")]
+    Wipe {
+        /// Whose.
+        did: Did,
+        /// Tell what there is, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Sign them out of every browser as the last step, and give up the tokens that were used to publish for them.
+        #[arg(long)]
+        end_sessions: bool,
+        /// Erase what is held here, sessions too, and leave their repository as it is: it is not shown until they sign in again.
+        #[arg(long)]
+        only_here: bool,
+        #[command(flatten)]
+        data: DataDir,
+        #[command(flatten)]
+        format: Format,
     },
     /// Check that the index is sound.
     ///
@@ -364,6 +409,9 @@ pub struct Serve {
     /// How many seconds stopping may take; what is not written by then is received again at the next start.
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "30", env = "APPVIEWD_STOP_WITHIN")]
     pub stop_within: Duration,
+    /// What is kept of people.
+    #[command(flatten)]
+    pub accounts: Accounts,
     /// What others are told.
     #[command(flatten)]
     pub feed: Feed,

@@ -283,10 +283,6 @@ async fn sync(State(town): State<Town>, Path(method): Path<String>, RawQuery(que
             let head = world.head(parameter("did="));
             axum::Json(json!({"cid": head.commit.to_string(), "rev": head.rev})).into_response()
         }
-        "getRecord" => {
-            let path = format!("{}/{}", parameter("collection="), parameter("rkey="));
-            town.0.world.lock().unwrap().repo(parameter("did=")).record_car(&path).into_response()
-        }
         "getRepo" => {
             town.0.asked.send_modify(|asked| *asked += 1);
             town.0.exports.acquire().await.unwrap().forget();

@@ -18,7 +18,6 @@ use serde_json::{Value, json};
 
 use super::{Accounts, body, invalid, token, use_get, use_post};
 use crate::account::AccountError;
-use crate::auth::object::Object;
 use crate::http::XrpcError;
 
 /// How long a repository may take to be proven anew.
@@ -78,7 +77,7 @@ async fn purge(
     body: Body,
 ) -> Result<Json<Value>, XrpcError> {
     accounts.admit(&headers)?;
-    let did = did(&body::object(body).await?)?;
+    let did = body::did(&body::object(body).await?)?;
     let before = accounts.records(&did).await?;
     let publisher = accounts.publisher()?;
     if tokio::time::timeout(PATIENCE, publisher.prove_anew(&did)).await.is_err() {
@@ -142,8 +141,4 @@ fn record(text: &str) -> Result<AtUri, XrpcError> {
     let uri = text.parse::<AtUri>().ok();
     let uri = uri.filter(|uri| uri.authority().starts_with("did:") && uri.rkey().is_some());
     uri.ok_or_else(|| invalid("uri: expected that of a record, like at://did:plc:…/collection/key"))
-}
-
-fn did(object: &Object) -> Result<Did, XrpcError> {
-    object.text("did").and_then(|did| did.parse().ok()).ok_or_else(|| invalid("did: expected a DID"))
 }

@@ -127,12 +127,11 @@ impl Verifier {
             });
             return;
         }
+        let is_stranger = self.repos.get(did).is_some_and(Tracked::is_stranger);
         match hosting {
+            // That is also what is said of a DID that nobody knows.
+            Hosting::Deleted | Hosting::Inactive if is_stranger => self.exclude_nobody(did),
             Hosting::Deleted => {
-                if self.repos.get(did).is_some_and(Tracked::is_stranger) {
-                    self.exclude_nobody(did);
-                    return;
-                }
                 let erased = RepoState::erased(hosting);
                 if let Some(tracked) = self.repos.get_mut(did)
                     && !(tracked.state == erased && tracked.written)

@@ -51,6 +51,10 @@ simulate seeds='10000':
 mutants *words:
     cargo run --locked --quiet -p fixtures --bin mutants -- {{words}}
 
+# The promises to people, each with whether it is kept.
+promises:
+    cargo run --locked --quiet -p fixtures --bin promises
+
 # Throw mutated bytes at every decoder, a minute each. Needs cargo-fuzz and a nightly toolchain.
 [working-directory: 'appview-core']
 fuzz seconds='60':

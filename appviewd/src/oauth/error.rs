@@ -128,12 +128,6 @@ pub enum GrantError {
         /// The account.
         did: Did,
     },
-    /// The account has moved away.
-    #[error("{did}: the account has moved to another pds")]
-    Moved {
-        /// The account.
-        did: Did,
-    },
 }
 
 /// Why somebody is not signed in.

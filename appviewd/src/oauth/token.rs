@@ -75,7 +75,7 @@ impl Grant {
             return Err(GrantError::Scope);
         }
         let did = self.sub.as_deref().and_then(|sub| sub.parse::<Did>().ok());
-        did.filter(|did| is_account(did)).ok_or(GrantError::Subject)
+        did.filter(is_account).ok_or(GrantError::Subject)
     }
 
     pub(super) fn scope(&self) -> &str {

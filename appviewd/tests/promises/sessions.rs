@@ -243,7 +243,7 @@ async fn p18_signing_out_ends_the_browser_alone_and_signing_out_everywhere_ends_
     }
     assert_eq!(who(&cookie).await.status, 200);
 
-    let reply = exchange.from_our_page("POST /oauth/logout", &[("Cookie", &cookie)], b"").await;
+    let reply = exchange.by_our_page("POST /oauth/logout", &[("Cookie", &cookie)], b"").await;
     assert_eq!(reply.status, 200);
     assert!(
         reply
@@ -265,7 +265,7 @@ async fn p18_signing_out_ends_the_browser_alone_and_signing_out_everywhere_ends_
     assert_eq!(who(&cookie).await.status, 401);
     let second = exchange.sign_in(&authority, &ada).await;
 
-    let reply = exchange.from_our_page("POST /oauth/logout-everywhere", &[("Cookie", &first)], b"").await;
+    let reply = exchange.by_our_page("POST /oauth/logout-everywhere", &[("Cookie", &first)], b"").await;
     assert_eq!(
         (reply.status, reply.json()),
         (200, json!({"ok": true, "session": true, "keysRevoked": 1, "browsers": 2}))

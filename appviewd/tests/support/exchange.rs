@@ -154,7 +154,7 @@ impl Exchange {
     pub async fn begin(&self, account: &str) -> (String, String) {
         let body = json!({"account": account, "returnTo": "/account"}).to_string();
         let headers = [("Content-Type", "application/json"), ("Accept", "application/json")];
-        let reply = self.from_our_page("POST /oauth/login", &headers, body.as_bytes()).await;
+        let reply = self.by_our_page("POST /oauth/login", &headers, body.as_bytes()).await;
         assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
         (reply.json()["url"].as_str().unwrap().to_owned(), cookies(&reply).remove(0))
     }
@@ -182,7 +182,7 @@ impl Exchange {
     }
 
     /// Sends what a page of ours would.
-    pub async fn from_our_page(&self, line: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+    pub async fn by_our_page(&self, line: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
         let origin = self.origin();
         let headers = [&[("Origin", origin.as_str())], headers].concat();
         send_body(self.address, line, &headers, body).await

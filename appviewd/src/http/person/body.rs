@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use appview_core::syntax::Did;
 use axum::body::Body;
 use axum::http::StatusCode;
 use futures_util::StreamExt as _;
@@ -59,4 +60,10 @@ pub(super) fn text<'o>(object: &'o Object, name: &str, longest: usize) -> Result
         Some(text) if (1..=longest).contains(&text.encode_utf16().count()) => Ok(text),
         _ => Err(invalid(format_args!("{name}: expected a text of 1 to {longest} characters"))),
     }
+}
+
+/// The person whom a request is about.
+pub(super) fn did(object: &Object) -> Result<Did, XrpcError> {
+    let did = object.text("did").and_then(|did| did.parse().ok());
+    did.ok_or_else(|| invalid("did: expected a DID"))
 }

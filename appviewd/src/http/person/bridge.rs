@@ -15,7 +15,6 @@ use serde_json::{Value, json};
 
 use super::{Accounts, body, invalid, token, use_get, use_post};
 use crate::account::AccountError;
-use crate::auth::object::Object;
 use crate::http::XrpcError;
 
 pub(super) fn routes() -> Router<Accounts> {
@@ -73,7 +72,7 @@ async fn purge(
     body: Body,
 ) -> Result<Json<Value>, XrpcError> {
     accounts.admit(&headers)?;
-    let did = did(&body::object(body).await?)?;
+    let did = body::did(&body::object(body).await?)?;
     let removed = accounts.wiper().purge(&did).await?;
     Ok(Json(json!({"ok": true, "removed": removed})))
 }
@@ -110,8 +109,4 @@ fn record(text: &str) -> Result<AtUri, XrpcError> {
     let uri = text.parse::<AtUri>().ok();
     let uri = uri.filter(|uri| uri.authority().starts_with("did:") && uri.rkey().is_some());
     uri.ok_or_else(|| invalid("uri: expected that of a record, like at://did:plc:…/collection/key"))
-}
-
-fn did(object: &Object) -> Result<Did, XrpcError> {
-    object.text("did").and_then(|did| did.parse().ok()).ok_or_else(|| invalid("did: expected a DID"))
 }

@@ -35,7 +35,7 @@ pub(super) fn routes() -> Router<Accounts> {
     Operation::ALL.into_iter().fold(routes, |routes, operation| {
         let answer = async move |State(accounts): State<Accounts>, body: Body| {
             let object = body::object(body).await?;
-            carry_out(accounts.publisher()?, &did(&object)?, operation, &object, Actor::Internal).await
+            carry_out(accounts.publisher()?, &body::did(&object)?, operation, &object, Actor::Internal).await
         };
         routes.route(&format!("/internal/pds/{}", operation.method()), post(answer).fallback(use_post))
     })
@@ -44,7 +44,7 @@ pub(super) fn routes() -> Router<Accounts> {
 async fn take_over(State(accounts): State<Accounts>, body: Body) -> Result<Json<Value>, XrpcError> {
     // As JSON in JSON it may take twice as much.
     let object = body::object_of(body, SESSION * 2).await?;
-    let did = did(&object)?;
+    let did = body::did(&object)?;
     let data = match object.get("data") {
         Some(Value::String(text)) => text.clone(),
         Some(object @ Value::Object(_)) => object.to_string(),
@@ -249,11 +249,6 @@ fn collection(text: Option<&str>) -> Result<OurCollection, XrpcError> {
 
 fn rkey(text: Option<&str>) -> Result<RecordKey, XrpcError> {
     text.unwrap_or_default().parse().map_err(|problem| invalid(format_args!("rkey: {problem}")))
-}
-
-fn did(object: &Object) -> Result<Did, XrpcError> {
-    let did = object.text("did").and_then(|did| did.parse().ok());
-    did.ok_or_else(|| invalid("did: expected a DID"))
 }
 
 impl From<HandoverError> for XrpcError {

@@ -2,7 +2,6 @@
 //!
 //! Whoever asks has the internal secret.
 
-use appview_core::syntax::Did;
 use axum::body::Body;
 use axum::extract::State;
 use axum::routing::post;
@@ -12,7 +11,6 @@ use serde_json::{Value, json};
 use super::keys::{name, no_room};
 use super::{Accounts, body, invalid, use_post};
 use crate::account::{AccountError, Actor, datetime};
-use crate::auth::object::Object;
 use crate::http::XrpcError;
 use crate::secret::Secret;
 
@@ -30,7 +28,7 @@ pub(super) fn routes() -> Router<Accounts> {
 
 async fn mint(State(accounts): State<Accounts>, body: Body) -> Result<Json<Value>, XrpcError> {
     let object = body::object(body).await?;
-    let (did, now) = (did(&object)?, accounts.now());
+    let (did, now) = (body::did(&object)?, accounts.now());
     let name = match object.get("name") {
         None | Some(Value::Null) => UNNAMED.parse().map_err(invalid)?,
         Some(_) => name(&object)?,
@@ -62,16 +60,11 @@ async fn resolve(State(accounts): State<Accounts>, body: Body) -> Result<Json<Va
 
 async fn reset(State(accounts): State<Accounts>, body: Body) -> Result<Json<Value>, XrpcError> {
     let object = body::object(body).await?;
-    let (did, now) = (did(&object)?, accounts.now());
+    let (did, now) = (body::did(&object)?, accounts.now());
     let reset = accounts.store().run(move |store| {
         let revoked = store.revoke_keys(&did, Actor::Internal, now)?;
         store.end_session(&did, now)?;
         Ok::<_, AccountError>(revoked)
     });
     Ok(Json(json!({"ok": true, "keysRevoked": reset.await?})))
-}
-
-fn did(object: &Object) -> Result<Did, XrpcError> {
-    let did = object.text("did").and_then(|did| did.parse().ok());
-    did.ok_or_else(|| invalid("did: expected a DID"))
 }

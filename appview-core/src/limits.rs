@@ -55,7 +55,7 @@ pub const SEQ: i64 = (1 << 53) - 1;
 /// commit must exceed it ([Sync](https://atproto.com/specs/sync)).
 pub const FUTURE_REV: Duration = Duration::from_secs(5 * 60);
 
-/// Most blocks in the CAR of one repository. Sixteen bytes are kept for each, so this bounds memory at 64 MB.
+/// Most blocks in the CAR of one repository. Twenty bytes are kept for each, so this bounds memory at 80 MB.
 pub const ARCHIVE_BLOCKS: usize = 4_000_000;
 
 /// Longest DID document, in bytes. Today's take one or two thousand.

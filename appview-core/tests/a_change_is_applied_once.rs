@@ -6,7 +6,7 @@ mod network;
 use appview_core::block::Cid;
 use appview_core::query::Scope;
 use appview_core::record::Verdict;
-use appview_core::sync::{Change, Followed, Hosting, Proof, RepoHead};
+use appview_core::sync::{Change, Followed, Hosting, Postponed, Proof, RepoHead};
 use fixtures::records;
 use fixtures::{KeyKind, Write};
 use network::{Business, Network, Scratch, catalog, counted, cursor, did, see};
@@ -351,4 +351,22 @@ fn a_doubt_that_ends_restores_what_was_proven_and_nothing_more() {
     let state = writer.repo_state(&unheard).unwrap().unwrap();
     assert_eq!((state.head, state.proof, state.proven), (None, Proof::Desynchronized, None));
     assert_eq!(scratch.reader().check(|_| ()).unwrap().damage, []);
+}
+
+#[test]
+fn a_repository_that_was_fetched_is_noted_as_proven_and_no_more_as_postponed() {
+    let mut business = Business::new(3, 1);
+    let scratch = Scratch::new();
+    let mut writer = scratch.writer();
+    let [account, ..] = business.dids();
+    let did = did(&account);
+    let postponed = Postponed { attempt: 3, until: 5_000 };
+    let doubted = [Change::Desynchronized { did: did.clone() }, Change::Postponed { did, postponed }];
+    writer.apply(&doubted, &[], 1_000).unwrap();
+    let watch = |scratch: &Scratch| scratch.reader().repo_states().next().unwrap().unwrap().watch;
+    assert_eq!(watch(&scratch).postponed, Some(postponed));
+    assert_eq!(watch(&scratch).proven_at, None);
+    writer.apply(&[business.network.repo(&account)], &[], 2_000).unwrap();
+    assert_eq!(watch(&scratch).postponed, None);
+    assert_eq!(watch(&scratch).proven_at, Some(2_000));
 }

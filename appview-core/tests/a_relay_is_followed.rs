@@ -275,7 +275,7 @@ async fn a_silent_relay_is_asked_for_a_sign_of_life_and_then_given_up() {
 }
 
 #[tokio::test]
-async fn a_relay_that_answers_may_be_quiet_for_as_long_as_it_likes() {
+async fn a_relay_that_answers_is_not_given_up_for_its_silence() {
     let clock = Clock::stop();
     let relay = Relay::start().await;
     let mut consumer = Consumer::follow(&relay, 16);

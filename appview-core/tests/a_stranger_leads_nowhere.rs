@@ -10,14 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use appview_core::block::Cid;
 use appview_core::source::http::{Http, HttpError};
 use appview_core::source::pds::{Hosts, PdsError};
 use appview_core::source::spool::Spool;
 use appview_core::source::turns::Politeness;
 use appview_core::source::wire::{ChosenBy, Outside, Reach};
+use appview_core::syntax::Did;
 use fixtures::{KeyKind, World};
-use outside::{Ending, MadeUp, PDS, Said};
+use outside::{Ending, MadeUp, PDS, Said, padded};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
@@ -220,19 +220,7 @@ async fn exports_together_take_no_more_of_the_disk_than_they_may() {
     let mut world = World::new(1);
     let account = world.create_account(KeyKind::K256);
     world.genesis_frames(&account);
-    let mut car = world.car(&account);
-    // Sections that nothing refers to: an export may carry more than its tree.
-    for number in 0..6 {
-        let block = vec![number; 1 << 20];
-        let section = [Cid::of(&block).to_bytes().as_slice(), &block].concat();
-        let mut length = section.len();
-        while length > 0x7f {
-            car.push((length & 0x7f) as u8 | 0x80);
-            length >>= 7;
-        }
-        car.push(length as u8);
-        car.extend_from_slice(&section);
-    }
+    let car = padded(world.car(&account), 6);
     let did = account.parse().unwrap();
     let body: Vec<_> = car.chunks(64 << 10).map(|chunk| (Duration::ZERO, chunk.to_vec().into())).collect();
     let made_up = MadeUp::new(move |_| Said { body: body.clone(), ..Said::new(200, "") });
@@ -246,6 +234,40 @@ async fn exports_together_take_no_more_of_the_disk_than_they_may() {
     for _ in 0..3 {
         // What failed gave back what it had taken, and so does what is done with.
         assert!(hosts.repo(PDS, &did).await.unwrap().archive.is_file());
+    }
+}
+
+#[tokio::test]
+async fn large_exports_share_the_memory_of_what_the_largest_may_take() {
+    let mut world = World::new(1);
+    let account = world.create_account(KeyKind::K256);
+    world.genesis_frames(&account);
+    let car = Arc::new(padded(world.car(&account), 70));
+    let routes = axum::Router::new().fallback(move || {
+        let car = Arc::clone(&car);
+        async move { car.to_vec() }
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let pds = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+    let folder = tempfile::tempdir().unwrap();
+    let hosts = Hosts::new(on_loopback(), Spool::new(folder.path().into()));
+    let did: Did = account.parse().unwrap();
+    let mut fetching = tokio::task::JoinSet::new();
+    for _ in 0..5 {
+        let (hosts, pds, did) = (hosts.clone(), pds.clone(), did.clone());
+        fetching.spawn(async move { hosts.repo(&pds, &did).await.unwrap() });
+    }
+    // Each may have 1.9 million blocks at most, for all that can be known before it is opened.
+    let mut opened = vec![fetching.join_next().await.unwrap().unwrap()];
+    opened.push(fetching.join_next().await.unwrap().unwrap());
+    assert!(opened.iter().all(|export| export.archive.is_file()));
+    let third = tokio::time::timeout(Duration::from_secs(1), fetching.join_next());
+    assert!(third.await.is_err(), "there is no memory for a third");
+    // Who is done with one lets in the next, and nobody is kept out for ever.
+    while let Some(done) = opened.pop() {
+        drop(done);
+        opened.extend(fetching.join_next().await.map(Result::unwrap));
     }
 }
 

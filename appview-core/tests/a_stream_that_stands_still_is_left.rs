@@ -162,16 +162,53 @@ async fn a_stream_that_brings_nothing_while_others_go_on_is_connected_anew() {
     talking.abort();
 }
 
+/// Says the newest event there is, if a call is to begin before it, and no more.
+fn say_newest(call: &Call, newest: i64) {
+    let cursor = call.url.split_once("?cursor=").and_then(|(_, cursor)| cursor.parse::<i64>().ok());
+    if cursor.is_some_and(|cursor| cursor < newest) {
+        call.say.send(Message::Binary(newest.to_be_bytes().to_vec().into())).unwrap();
+    }
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_stream_alone_may_be_quiet() {
+async fn a_stream_alone_that_brings_no_more_events_is_asked_for_its_newest_again_every_five_minutes() {
     let mut only = Exchange::follow(Dialect::Frames, Traffic::default());
-    let call = only.connect(None).await;
+    let mut call = only.connect(None).await;
+    call.say.send(Message::Binary(vec![1].into())).unwrap();
+    for _ in 0..20 {
+        tokio::spawn(stay_alive(call));
+        let started = Instant::now();
+        // It fails the test for whatever is lost.
+        call = only.connect(Some(1_000)).await;
+        let waited = started.elapsed();
+        assert!(waited >= Duration::from_secs(300) && waited < Duration::from_secs(346), "{waited:?}");
+        assert!(call.url.ends_with("?cursor=999"), "{}", call.url);
+        say_newest(&call, 1_000);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_alone_that_hangs_is_left_and_its_cursor_is_lost_if_it_hangs_again() {
+    let mut only = Exchange::follow(Dialect::Frames, Traffic::default());
+    let call = only.connect(Some(990)).await;
+    call.say.send(Message::Binary(vec![1].into())).unwrap();
     tokio::spawn(stay_alive(call));
-    let hours = Duration::from_secs(6 * 60 * 60);
-    assert!(
-        tokio::time::timeout(hours, only.connect(None)).await.is_err(),
-        "it is still the first connection"
-    );
+    let again = only.connect(Some(1_000)).await;
+    assert!(again.url.ends_with("?cursor=999"), "{}", again.url);
+    tokio::spawn(stay_alive(again));
+    assert!(matches!(only.inbox.receive().await, Some(Received::Input(Input::Disconnected(_)))));
+    assert!(matches!(only.inbox.receive().await, Some(Received::Input(Input::Lost(_)))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_has_brought_nothing_from_the_start_is_connected_anew_after_an_hour() {
+    let mut only = Exchange::follow(Dialect::Frames, Traffic::default());
+    tokio::spawn(stay_alive(only.connect(None).await));
+    let started = Instant::now();
+    let again = only.connect(None).await;
+    let waited = started.elapsed();
+    assert!(waited >= Duration::from_secs(3_600) && waited < Duration::from_secs(3_646), "{waited:?}");
+    assert!(again.url.ends_with("subscribeRepos"), "{}", again.url);
 }
 
 #[tokio::test(start_paused = true)]
@@ -189,8 +226,11 @@ async fn a_cursor_in_a_future_that_does_not_come_is_asked_about_once_and_then_lo
     let third = only.connect(None).await;
     assert!(third.url.ends_with("subscribeRepos"), "{}", third.url);
     tokio::spawn(stay_alive(third));
-    let hours = Duration::from_secs(6 * 60 * 60);
-    assert!(tokio::time::timeout(hours, only.connect(None)).await.is_err(), "what is live may be quiet");
+    let while_quiet = Duration::from_secs(59 * 60);
+    assert!(
+        tokio::time::timeout(while_quiet, only.connect(None)).await.is_err(),
+        "what is live may be quiet"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -198,12 +238,39 @@ async fn a_quiet_service_that_repeats_its_newest_event_is_believed() {
     let mut only = Exchange::follow(Dialect::Frames, Traffic::default());
     let first = only.connect(Some(1_000)).await;
     tokio::spawn(stay_alive(first));
-    let second = only.connect(Some(1_000)).await;
-    second.say.send(Message::Binary(vec![1].into())).unwrap();
-    assert!(matches!(only.inbox.receive().await, Some(Received::Input(Input::Frames { .. }))));
-    tokio::spawn(stay_alive(second));
-    let hours = Duration::from_secs(6 * 60 * 60);
-    assert!(tokio::time::timeout(hours, only.inbox.receive()).await.is_err(), "nothing is lost");
+    for _ in 0..20 {
+        let next = only.connect(Some(1_000)).await;
+        assert!(next.url.ends_with("?cursor=999"), "{}", next.url);
+        say_newest(&next, 1_000);
+        assert!(matches!(only.inbox.receive().await, Some(Received::Input(Input::Frames { .. }))));
+        tokio::spawn(stay_alive(next));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_slow_index_keeps_from_being_read_is_no_silence() {
+    let (dialled, mut calls) = mpsc::unbounded_channel();
+    // Room for what is being handled and nothing else.
+    let (output, mut inbox) = queue_for(1);
+    let outside = Outside {
+        wire: Arc::new(Switchboard(dialled)),
+        clock: Clock::of_runtime(1_800_000_000_000_000, 7),
+        reach: Reach::Public,
+    };
+    let url = "wss://relay.example".parse().unwrap();
+    let (orders, traffic) = (Orders::default(), Traffic::default());
+    let line = Line { url, dialect: Dialect::Frames, stream: stream(), output, outside, orders, traffic };
+    tokio::spawn(line.follow());
+    let Some(Received::Resume { cursor, .. }) = inbox.receive().await else { panic!("a question") };
+    cursor.send(None).unwrap();
+    assert!(matches!(inbox.receive().await, Some(Received::Input(Input::Connected(_)))));
+    let call = calls.recv().await.unwrap();
+    call.say.send(Message::Binary(vec![1].into())).unwrap();
+    // The index stands still for longer than a stream may be without an event.
+    tokio::time::sleep(Duration::from_secs(6 * 60)).await;
+    assert!(matches!(inbox.receive().await, Some(Received::Input(Input::Frames { .. }))));
+    let soon = tokio::time::timeout(Duration::from_secs(80), inbox.receive()).await;
+    assert!(soon.is_err(), "it is still connected, and was not silent: {soon:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,7 +17,7 @@ use appview_core::sync::verifier::Unresolved;
 use appview_core::sync::{Freshness, Hosting, Postponed, Proof, RecordChange, RepoHead, Scope};
 use appview_core::syntax::Did;
 use fixtures::{KeyKind, World, Write, records};
-use outside::{Asked, Asker, MadeUp, PDS, Said, not_registered};
+use outside::{Asked, Asker, MadeUp, PDS, Said, not_registered, padded};
 use serde_json::json;
 
 const OTHER: &str = "https://other.example.com";
@@ -35,7 +35,8 @@ struct Inner {
     whose: String,
     /// Answers that take the place of what is true, by host and method.
     instead: BTreeMap<(&'static str, &'static str), Said>,
-    is_gone: bool,
+    /// What the directory says of everybody.
+    of_directory: Option<(u16, &'static str)>,
 }
 
 impl Net {
@@ -52,7 +53,7 @@ impl Net {
             ],
         );
         let whose = whose.to_string();
-        Self(Arc::new(Mutex::new(Inner { world, whose, instead: BTreeMap::new(), is_gone: false })))
+        Self(Arc::new(Mutex::new(Inner { world, whose, instead: BTreeMap::new(), of_directory: None })))
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
@@ -104,8 +105,13 @@ impl Inner {
         let Self { world, whose, .. } = self;
         match (asked.host(), method) {
             ("plc.example.com", "audit") => Said::json(&world.plc_entry(whose)["operations"]),
-            ("plc.example.com", _) if self.is_gone => not_registered(asked),
-            ("plc.example.com", _) => Said::json(&world.did_document(whose)),
+            ("plc.example.com", _) => match self.of_directory {
+                Some((status, text)) => {
+                    let message = format!("{text}: {}", asked.method());
+                    Said::new(status, json!({ "message": message }).to_string())
+                }
+                None => Said::json(&world.did_document(whose)),
+            },
             (_, "getRepo") => Said::new(200, world.car(whose)),
             (_, "getLatestCommit") => {
                 let head = world.head(whose);
@@ -185,6 +191,28 @@ async fn a_repository_that_is_not_proven_is_tried_again_until_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_disk_of_ours_that_fails_costs_a_repository_no_attempt() {
+    let net = Net::new();
+    let large = padded(net.with(|inner| inner.world.car(&inner.whose)), 6);
+    net.instead(PDS, "getRepo", Said::new(200, large));
+    let made_up = net.made_up();
+    let folder = tempfile::tempdir().unwrap();
+    let spool = folder.path().join("spool");
+    let mut asker = Asker::spooling(&made_up, spool.clone());
+    asker.asking.ask(Request::Repo { did: net.did(), held: None, attempt: 3, not_before: 0 });
+    for _ in 0..20 {
+        let Input::Postponed { did, postponed } = asker.hear().await else { panic!("it is put off") };
+        assert_eq!((did, postponed.attempt), (net.did(), 3));
+        let pause = Duration::from_micros(postponed.until - made_up.now());
+        assert!(pause > secs(60) && pause <= secs(300), "{pause:?}");
+    }
+    std::fs::create_dir(&spool).unwrap();
+    let Answer::Repo { repo, .. } = asker.answer().await else { panic!("a repository") };
+    assert!(repo.is_file());
+    assert_eq!(repo.head(), net.head());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_account_is_as_its_present_host_says() {
     for (said, hosting) in [
         (
@@ -204,20 +232,44 @@ async fn an_account_is_as_its_present_host_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whom_a_directory_calls_gone_is_deleted_and_no_host_is_asked() {
-    for request in [
+async fn whom_a_directory_does_not_know_is_hidden_and_only_who_is_tombstoned_is_deleted() {
+    for (status, text, expected) in [
+        (404, "DID not registered", Hosting::Inactive),
+        (404, "DID not available", Hosting::Deleted),
+        (410, "DID not available", Hosting::Deleted),
+    ] {
+        for request in about_an_account() {
+            let net = Net::new();
+            net.with(|inner| inner.of_directory = Some((status, text)));
+            let (made_up, mut asker) = net.asker();
+            asker.asking.ask(request(net.did(), net.head()));
+            let Answer::Hosting { hosting, .. } = asker.answer().await else { panic!("an answer") };
+            assert_eq!(hosting, expected, "{status} {text}");
+            assert_eq!(made_up.asked().len(), 1);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_did_web_whose_host_has_lost_its_document_is_hidden_and_not_deleted() {
+    for status in [404, 410] {
+        for request in about_an_account() {
+            let made_up = MadeUp::new(move |_| Said::new(status, "<html>nothing here</html>"));
+            let mut asker = Asker::new(&made_up);
+            asker.asking.ask(request("did:web:ada.example.com".parse().unwrap(), Net::new().head()));
+            let Answer::Hosting { hosting, .. } = asker.answer().await else { panic!("an answer") };
+            assert_eq!(hosting, Hosting::Inactive);
+        }
+    }
+}
+
+/// The questions that may be answered with how an account is hosted.
+fn about_an_account() -> [fn(Did, RepoHead) -> Request; 3] {
+    [
         |did, _| Request::Repo { did, held: None, attempt: 0, not_before: 0 },
         |did, _| Request::Hosting { did },
         |did, held| Request::Audit { did, held },
-    ] {
-        let net = Net::new();
-        net.with(|inner| inner.is_gone = true);
-        let (made_up, mut asker) = net.asker();
-        asker.asking.ask(request(net.did(), net.head()));
-        let Answer::Hosting { hosting, .. } = asker.answer().await else { panic!("an answer") };
-        assert_eq!(hosting, Hosting::Deleted);
-        assert_eq!(made_up.asked().len(), 1);
-    }
+    ]
 }
 
 #[tokio::test(start_paused = true)]

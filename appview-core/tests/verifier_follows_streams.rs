@@ -143,6 +143,29 @@ fn a_cursor_that_is_out_of_date_has_every_repository_proven_again() {
 }
 
 #[test]
+fn what_a_service_leaves_out_after_it_said_so_is_made_up_for_once() {
+    let (mut listener, account) = Listener::following(6);
+    listener.verifier.handle_connected(listener.stream);
+    let info = listener.world.info("OutdatedCursor");
+    assert_eq!(listener.hear(&info), ["notice OutdatedCursor", "gap", "desynchronized", "fetch"]);
+    listener.settle();
+    listener.world.skip_seq(5_000);
+    let frame = listener.world.commit(&account, vec![friend("a")]);
+    assert_eq!(listener.hear(&frame), ["commit +dev.cocore.account.friend/a"]);
+    assert_eq!(listener.watermark(), Some(listener.world.seq() as i64));
+    listener.world.advance(61_000_000);
+    listener.verifier.tick(listener.world.now_micros());
+    assert!(listener.said().is_empty());
+}
+
+#[test]
+fn what_a_service_says_of_itself_is_cut_short() {
+    let (mut listener, _) = Listener::following(6);
+    let info = listener.world.info(&"x".repeat(100_000));
+    assert_eq!(listener.hear(&info), [format!("notice {}", "x".repeat(200))]);
+}
+
+#[test]
 fn a_stream_that_begins_with_what_comes_next_has_what_was_proven_before_it_proven_again() {
     let (mut listener, account) = Listener::following(6);
     let late = listener.verifier.add_stream("wss://late.test", None);

@@ -138,10 +138,12 @@ fn a_deletion_erases_only_when_the_pds_confirms_it() {
 fn whom_nobody_knows_and_nothing_was_shown_of_leaves_no_trace() {
     let mut listener = Listener::new(15);
     let ghost = listener.world.create_account(fixtures::KeyKind::K256);
-    listener.verifier.track(did(&ghost));
-    assert_eq!(listener.said(), ["desynchronized", "fetch"]);
-    assert_eq!(listener.confirm(&ghost, Hosting::Deleted), ["forget"]);
-    assert_eq!(listener.verifier.tracked(), 0);
+    for said in [Hosting::Deleted, Hosting::Inactive] {
+        listener.verifier.track(did(&ghost));
+        assert_eq!(listener.said(), ["desynchronized", "fetch"]);
+        assert_eq!(listener.confirm(&ghost, said), ["forget"]);
+        assert_eq!(listener.verifier.tracked(), 0);
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ use appview_core::sync::{
     Followed, Hosting, Output, Postponed, Proof, RepoHead, RepoState, Scope, Verifier, Watch,
 };
 use appview_core::syntax::Did;
+use fixtures::KeyKind;
 use support::{Listener, did, friend, identity};
 
 const SECOND: u64 = 1_000_000;
@@ -315,4 +316,74 @@ fn a_repository_that_is_left_out_from_the_start_is_forgotten_by_the_index() {
         Some(appview_core::sync::Output::Apply(appview_core::sync::Change::Forget { .. }))
     ));
     assert_eq!(verifier.tracked(), 0);
+}
+
+#[test]
+fn what_an_operator_has_fetched_anew_while_it_is_being_fetched_is_asked_for_again() {
+    let (mut listener, account) = Listener::following(21);
+    listener.verifier.handle_gap();
+    assert_eq!(listener.said(), ["desynchronized", "fetch"]);
+    let before = held(&listener, &account);
+    listener.verifier.doubt(&did(&account));
+    assert_eq!(listener.said(), ["fetch"]);
+    // The answer to the first question says nothing of what is doubted.
+    let (identity, now) = (Arc::new(identity(&listener.world, &account)), listener.world.now_micros());
+    listener.verifier.handle_current(&did(&account), before, identity, now);
+    assert_eq!(listener.said(), ["fetch"]);
+    listener.settle();
+    assert_eq!(listener.state(&account).proof, Proof::Full);
+    assert_eq!(listener.verifier.waiting().count(), 0);
+}
+
+#[test]
+fn a_hidden_account_that_is_doubted_is_asked_about_and_erased_in_its_time() {
+    let (mut listener, account) = Listener::following(22);
+    listener.verifier.set_pace(Pace { keep_hidden: 30 * DAY, ..Pace::default() });
+    let frame = listener.world.account(&account, false, Some("takendown"));
+    listener.hear(&frame);
+    listener.verifier.doubt(&did(&account));
+    assert_eq!(listener.said(), ["confirm hosting"]);
+    let words = pass(&mut listener, 31 * DAY);
+    assert!(words.contains(&"erase".to_owned()), "{words:?}");
+}
+
+#[test]
+fn an_export_that_was_asked_for_before_a_gap_does_not_end_the_doubt() {
+    let (mut listener, account) = Listener::following(23);
+    listener.verifier.handle_gap();
+    assert_eq!(listener.said(), ["desynchronized", "fetch"]);
+    let early = listener.world.car(&account);
+    listener.world.commit(&account, vec![friend("unheard")]);
+    listener.verifier.handle_gap();
+    assert!(listener.said().is_empty(), "it is on its way already");
+    assert_eq!(listener.fetch_car(&account, early), ["repo full 1", "desynchronized", "fetch"]);
+    listener.settle();
+    assert_eq!(listener.shown(&account), listener.truth(&account));
+}
+
+#[test]
+fn the_word_that_what_is_held_is_current_from_before_a_gap_does_not_end_the_doubt() {
+    let (mut listener, account) = Listener::following(24);
+    listener.verifier.handle_gap();
+    listener.verifier.handle_gap();
+    assert_eq!(listener.said(), ["desynchronized", "fetch"]);
+    assert_eq!(answer(&mut listener, &account), ["fetch"]);
+    assert_eq!(answer(&mut listener, &account), ["current"]);
+}
+
+#[test]
+fn what_is_provisional_is_not_counted_as_proven() {
+    let (mut listener, account) = Listener::following(25);
+    pass(&mut listener, SECOND);
+    assert_eq!(listener.verifier.standing().proven, 1);
+    listener.world.advance(MINUTE);
+    listener.world.migrate(&account, "https://new.example");
+    listener.world.rotate_key(&account, KeyKind::P256);
+    let identity = listener.world.identity(&account);
+    listener.hear(&identity);
+    listener.settle();
+    assert_eq!(listener.state(&account).proof, Proof::Provisional);
+    pass(&mut listener, MINUTE);
+    assert_eq!(listener.verifier.standing().proven, 0);
+    assert!(listener.verifier.standing().proven_share() < 1.0);
 }

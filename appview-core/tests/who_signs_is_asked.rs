@@ -97,7 +97,38 @@ async fn only_a_directory_that_names_the_did_can_say_that_it_is_gone() {
         Said::new(410, json!({"message": format!("DID not available: {}", asked.method())}).to_string())
     };
     let made_up = MadeUp::new(tombstone);
-    assert!(directory(&made_up).resolve(&did(0), Cached).await.unwrap_err().is_gone());
+    let error = directory(&made_up).resolve(&did(0), Cached).await.unwrap_err();
+    assert!(error.is_gone() && matches!(error, ResolveError::Tombstoned { .. }), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_plc_directory_can_say_that_a_did_has_been_ended_for_good() {
+    let says = |status, text: &'static str| {
+        MadeUp::new(move |asked| {
+            let whose =
+                if asked.host() == "plc.example.com" { asked.method() } else { "did:web:ada.example.com" };
+            Said::new(status, json!({"message": format!("{text}: {whose}")}).to_string())
+        })
+    };
+    let web: Did = "did:web:ada.example.com".parse().unwrap();
+    for (status, text, is_tombstone) in [
+        (410, "DID not available", true),
+        // As the reference implementation has it.
+        (404, "DID not available", true),
+        (410, "Gone", true),
+        (404, "DID not registered", false),
+    ] {
+        let made_up = says(status, text);
+        let error = directory(&made_up).resolve(&did(0), Cached).await.unwrap_err();
+        assert!(error.is_gone(), "{status} {text}: {error}");
+        assert_eq!(
+            matches!(error, ResolveError::Tombstoned { .. }),
+            is_tombstone,
+            "{status} {text}: {error}"
+        );
+        let error = directory(&made_up).resolve(&web, Cached).await.unwrap_err();
+        assert!(matches!(error, ResolveError::Gone { .. }), "{status} {text}: {error}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

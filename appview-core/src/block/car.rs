@@ -213,6 +213,11 @@ impl Place {
 }
 
 impl Archive {
+    /// Bytes of memory that it takes for each block, at most: its place, and its share of where places start.
+    pub const BYTES_PER_BLOCK: usize = size_of::<Place>() + size_of::<u32>();
+    /// Bytes of a CAR that a block takes at the very least: a length and a CID.
+    pub const SMALLEST_BLOCK: u64 = Cid::BYTES as u64 + 1;
+
     /// Opens a CAR that is in memory.
     ///
     /// # Errors
@@ -347,6 +352,8 @@ impl Archive {
 impl Places {
     fn new(mut sorted: Vec<Place>) -> Self {
         sorted.sort_unstable_by_key(|place| place.prefix);
+        // Twice as much is reserved while it grows, and it is kept for longer than that.
+        sorted.shrink_to_fit();
         // At least one bit, since a shift of 64 is none.
         let bits = sorted.len().checked_ilog2().unwrap_or(0).max(1);
         let shift = u64::BITS.saturating_sub(bits);

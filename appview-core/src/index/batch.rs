@@ -150,7 +150,7 @@ impl Batch<'_> {
             return Ok(());
         }
         let mut repo = self.found_or_followed(known, did)?;
-        repo.state.prove(head, verified.proof());
+        self.prove(&mut repo, head, verified.proof());
         self.merge(&repo, verified)?;
         self.set_state(&repo)
     }

@@ -30,9 +30,18 @@ pub enum ResolveError {
         /// The DID.
         did: Did,
     },
-    /// Whoever knows says that there is no such DID, or no longer.
+    /// Whoever knows says that there is no such DID. A host may have lost a file, and a directory may lag behind another, so
+    /// that this may not be so tomorrow.
     #[error("{did}: there is no such did: {said}")]
     Gone {
+        /// The DID.
+        did: Did,
+        /// The answer.
+        said: HttpError,
+    },
+    /// The PLC directory says that there was one, which its owner has ended for good.
+    #[error("{did}: the did has been tombstoned: {said}")]
+    Tombstoned {
         /// The DID.
         did: Did,
         /// The answer.
@@ -51,7 +60,7 @@ impl ResolveError {
     #[must_use]
     pub const fn is_final(&self) -> bool {
         match self {
-            Self::Method { .. } | Self::Gone { .. } | Self::Identity(_) => true,
+            Self::Method { .. } | Self::Gone { .. } | Self::Tombstoned { .. } | Self::Identity(_) => true,
             Self::Http(_) => false,
         }
     }
@@ -59,7 +68,7 @@ impl ResolveError {
     /// Whether there is no such DID, or no longer.
     #[must_use]
     pub const fn is_gone(&self) -> bool {
-        matches!(self, Self::Gone { .. })
+        matches!(self, Self::Gone { .. } | Self::Tombstoned { .. })
     }
 }
 
@@ -178,10 +187,10 @@ impl Directory {
         let asked = self.moment();
         let found = match question.json(limits::DID_DOCUMENT_BYTES).await {
             Ok(document) => Identity::from_document(did, &document).map(Arc::new).map_err(Into::into),
-            Err(error) if says_gone(did, &knows, &error) => {
-                Err(ResolveError::Gone { did: did.clone(), said: error })
-            }
-            Err(error) => return Err(error.into()),
+            Err(error) => match refused(did, &knows, error) {
+                ResolveError::Http(error) => return Err(error.into()),
+                refused => Err(refused),
+            },
         };
         self.kept().put(did, found.clone(), asked, self.0.clock.now());
         count(found, "asked")
@@ -216,15 +225,18 @@ impl Directory {
     }
 }
 
-/// Whether the answer is about the DID, rather than about a URL that leads nowhere: a directory set to the wrong address
-/// must not pass for one in which everybody is gone.
-fn says_gone(did: &Did, knows: &Knows, error: &HttpError) -> bool {
-    match (error, knows) {
-        (HttpError::Status { status: 404 | 410, .. }, Knows::Host(_)) => true,
-        (HttpError::Status { status: 404 | 410, message: Some(message), .. }, Knows::Plc(_)) => {
-            message.contains(did.as_str())
-        }
-        _ => false,
+/// What an answer that is no document says about the DID, if it is not about a URL that leads nowhere: a directory set to the
+/// wrong address must not pass for one in which everybody is gone. A tombstone is told from a DID that nobody has heard of by
+/// its status in the directory's description, and by its words at the reference implementation, which says 404 to both.
+fn refused(did: &Did, knows: &Knows, said: HttpError) -> ResolveError {
+    let HttpError::Status { status: status @ (404 | 410), message, .. } = &said else { return said.into() };
+    let names_it = message.as_ref().is_some_and(|message| message.contains(did.as_str()));
+    let is_over = *status == 410 || message.as_ref().is_some_and(|message| message.contains("not available"));
+    let did = did.clone();
+    match knows {
+        Knows::Plc(_) if !names_it => said.into(),
+        Knows::Plc(_) if is_over => ResolveError::Tombstoned { did, said },
+        Knows::Plc(_) | Knows::Host(_) => ResolveError::Gone { did, said },
     }
 }
 

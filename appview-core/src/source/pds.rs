@@ -7,6 +7,7 @@
 //!
 //! The shapes of requests and answers are `atrium-api`'s. Follows [`com.atproto.sync`](https://docs.bsky.app/docs/category/http-reference).
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ use crate::sync::Hosting;
 use crate::syntax::{Did, Nsid, RepoPath, Tid};
 
 /// Exports up to this many bytes stay in memory.
-const IN_MEMORY: usize = 4 << 20;
+const IN_MEMORY: usize = 1 << 20;
 /// Exports that are asked for, or wait for a place to arrive in, at once.
 const ASKED_AT_ONCE: usize = 32;
 /// Exports that arrive, or wait for room in the queue to the pump, at once.
@@ -67,6 +68,14 @@ pub enum PdsError {
     /// The host says that it does not serve the account.
     #[error("the host says that the account is {0}")]
     Inactive(Hosting),
+    /// The disk that exports are spooled to fails, or is full. No fault of the host's.
+    #[error("cannot spool an export in {}: {said}", folder.display())]
+    Disk {
+        /// The folder that they are spooled to.
+        folder: PathBuf,
+        /// What the system says.
+        said: String,
+    },
     /// There is no room for it on disk beside the others.
     #[error("the export has no room beside the others")]
     NoRoom,
@@ -83,6 +92,7 @@ impl PdsError {
             Self::Http(error) => error.label(),
             Self::Block(_) => "not-a-car",
             Self::Inactive(_) => "inactive",
+            Self::Disk { .. } => "disk",
             Self::NoRoom => "no-room",
             Self::Slow => "slow",
         }
@@ -221,11 +231,14 @@ impl Hosts {
         metrics::counter!("appview_export_bytes_total").increment(bytes);
         metrics::histogram!("appview_export_seconds").record(stream.elapsed());
         drop(stream);
-        let opened = in_place_or_beside(bytes, move || match spooled {
-            Some(file) => file.open(),
-            None => Archive::from_bytes(memory),
-        });
-        Ok(Export { archive: opened.await?, place })
+        let archive = match spooled {
+            Some(file) => {
+                let whole = file.whole().await;
+                in_place_or_beside(bytes, move || whole.open()).await?
+            }
+            None => in_place_or_beside(bytes, move || Archive::from_bytes(memory)).await?,
+        };
+        Ok(Export { archive, place })
     }
 
     /// Fetches the proof of one record, or of its absence: a CAR.

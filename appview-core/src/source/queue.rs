@@ -193,6 +193,7 @@ impl Room {
         let bytes = match received {
             Received::Input(Input::Frames { burst, .. }) => burst.bytes(),
             Received::Input(Input::Answer(Answer::Repo { repo, .. })) => repo.memory_bytes(),
+            Received::Input(Input::Answer(Answer::Record { record, .. })) => record.change().bytes(),
             Received::Input(_) | Received::Resume { .. } => 0,
         };
         u32::try_from(bytes).unwrap_or(BYTES).clamp(self.least, BYTES)

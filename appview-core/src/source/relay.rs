@@ -34,8 +34,11 @@ const IDLE: Duration = Duration::from_secs(45);
 const STALL: Duration = Duration::from_secs(90);
 /// How many events of others show that a quiet stream stands still.
 const STALL_EVENTS: u64 = 100;
-/// How long a stream that was resumed from a cursor may bring no event at all.
+/// How long a stream may bring no event before it is asked for its newest one again. A service on which nothing happens pays
+/// one connection and one event for that; one that has forgotten whom it serves shows no other sign of it.
 const MUTE: Duration = Duration::from_secs(5 * 60);
+/// How long one may that has no newest event: to be connected without a cursor has every repository proven again.
+const MUTE_FROM_THE_START: Duration = Duration::from_secs(60 * 60);
 /// How long a Jetstream keeps events at least, in microseconds: an older cursor leads to the oldest of them, and it says
 /// nothing about that.
 const JETSTREAM_KEEPS: u64 = 20 * 60 * 60 * 1_000_000;
@@ -142,6 +145,9 @@ pub enum ConnectionEnd {
     /// It was resumed from a cursor and brought no event: the cursor may lie in a future that never comes.
     #[error("no event for {} s after a cursor", MUTE.as_secs())]
     Mute,
+    /// It brings no events any more, or has brought none from the start: nothing may happen there, or it may hang.
+    #[error("no event for {} s", .0.as_secs())]
+    Quiet(Duration),
     /// Text where the protocol has binary messages, or the other way round.
     #[error("expected {expected} messages, found {found}")]
     Form {
@@ -197,8 +203,8 @@ pub struct Line {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Belief {
     Full,
-    /// The last connection brought no event. The next one asks for the newest known event once more, which a service that has
-    /// come as far sends again.
+    /// The last connection brought no event, or no more. The next one asks for the newest known event once more, which a service
+    /// that has come as far sends again.
     Doubtful,
 }
 
@@ -239,6 +245,7 @@ impl Line {
                     continue;
                 }
                 ConnectionEnd::Mute if belief == Belief::Full => belief = Belief::Doubtful,
+                ConnectionEnd::Quiet(_) => belief = Belief::Doubtful,
                 ConnectionEnd::Mute => {
                     tracing::warn!(endpoint = %self.url, ?cursor, "the cursor lies in a future that does not come");
                     belief = Belief::Full;
@@ -255,12 +262,17 @@ impl Line {
             if started.elapsed() >= STEADY {
                 pause = FIRST_PAUSE;
             }
+            metrics::counter!("appview_stream_reconnects_total", "endpoint" => self.url.0.clone())
+                .increment(1);
+            if matches!(end, ConnectionEnd::Quiet(_)) {
+                // It has not failed: it need not be spared, and whoever asks whether anything is followed is to see no gap.
+                tracing::info!(endpoint = %self.url, reason = %end, "asking for the newest event again");
+                continue;
+            }
             let wait = self.outside.clock.jitter(pause);
             tracing::warn!(
                 endpoint = %self.url, reason = %end, wait_ms = wait.as_millis(), "the stream ended; connecting again"
             );
-            metrics::counter!("appview_stream_reconnects_total", "endpoint" => self.url.0.clone())
-                .increment(1);
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = self.output.closed() => return,
@@ -295,9 +307,7 @@ impl Line {
         if self.output.send(Received::Input(Input::Connected(self.stream))).await.is_err() {
             return ConnectionEnd::Stopped;
         }
-        // A filtered stream may well be quiet for hours.
-        let is_resumed = from.is_some() && self.dialect == Dialect::Frames;
-        let mut quiet = Quiet::new(is_resumed, self.traffic.count());
+        let mut quiet = Quiet::new(&self.dialect, from, self.traffic.count());
         // What ended the last burst without being part of it.
         let mut ahead = None;
         loop {
@@ -357,14 +367,14 @@ impl Line {
                     continue;
                 }
             };
-            quiet.heard_event(self.traffic.add(events));
+            let traffic = self.traffic.add(events);
             if let Some(input) = input
                 && self.output.send(Received::Input(input)).await.is_err()
             {
                 return ConnectionEnd::Stopped;
             }
-            // A slow index is no silence of the relay's.
-            quiet.heard();
+            // Not before: a slow index is no silence of the relay's.
+            quiet.heard_event(traffic);
         }
     }
 }
@@ -426,8 +436,21 @@ struct Quiet {
     looked: Instant,
     /// What had come over all lines at its last event.
     traffic: u64,
-    /// It was resumed from a cursor and has brought nothing yet.
-    is_mute: bool,
+    /// What its bringing no event leads to.
+    patience: Patience,
+}
+
+/// How long a connection may bring no event, and what that shows.
+#[derive(Clone, Copy)]
+enum Patience {
+    /// For ever: a filtered stream may well be quiet for hours.
+    Endless,
+    /// It began at what comes next, and nothing has come yet.
+    Beginning,
+    /// It was resumed from a cursor, and has brought nothing yet.
+    Resumed,
+    /// It has brought events.
+    Lively,
 }
 
 /// What follows from how quiet it is.
@@ -438,9 +461,14 @@ enum Look {
 }
 
 impl Quiet {
-    fn new(is_resumed: bool, traffic: u64) -> Self {
+    fn new(dialect: &Dialect, cursor: Option<i64>, traffic: u64) -> Self {
+        let patience = match (dialect, cursor) {
+            (Dialect::Hints { .. }, _) => Patience::Endless,
+            (Dialect::Frames, None) => Patience::Beginning,
+            (Dialect::Frames, Some(_)) => Patience::Resumed,
+        };
         let now = Instant::now();
-        Self { heard: now, is_asked: false, event: now, looked: now, traffic, is_mute: is_resumed }
+        Self { heard: now, is_asked: false, event: now, looked: now, traffic, patience }
     }
 
     fn heard(&mut self) {
@@ -448,7 +476,11 @@ impl Quiet {
     }
 
     fn heard_event(&mut self, traffic: u64) {
-        (self.event, self.traffic, self.is_mute) = (Instant::now(), traffic, false);
+        self.heard();
+        (self.event, self.traffic) = (self.heard, traffic);
+        if let Patience::Beginning | Patience::Resumed = self.patience {
+            self.patience = Patience::Lively;
+        }
     }
 
     /// When to look next, whatever is heard before but events: a relay that only pings is to be looked at all the same.
@@ -469,8 +501,13 @@ impl Quiet {
         if eventless >= STALL && traffic.saturating_sub(self.traffic) >= STALL_EVENTS {
             return Look::End(ConnectionEnd::Stalled);
         }
-        if eventless >= MUTE && self.is_mute {
-            return Look::End(ConnectionEnd::Mute);
+        match self.patience {
+            Patience::Resumed if eventless >= MUTE => return Look::End(ConnectionEnd::Mute),
+            Patience::Lively if eventless >= MUTE => return Look::End(ConnectionEnd::Quiet(MUTE)),
+            Patience::Beginning if eventless >= MUTE_FROM_THE_START => {
+                return Look::End(ConnectionEnd::Quiet(MUTE_FROM_THE_START));
+            }
+            _ => {}
         }
         if silent >= IDLE && !self.is_asked {
             self.is_asked = true;

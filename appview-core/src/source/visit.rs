@@ -27,6 +27,9 @@ use crate::syntax::{Did, RepoPath};
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 /// Longest pause before trying again.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
+/// Pause before trying again what our own disk has kept from succeeding: time for somebody to make room, and no more of
+/// a host's bandwidth for nothing than need be.
+const DISK_PAUSE: Duration = Duration::from_secs(5 * 60);
 /// How often an identity or a hosting is tried before it is left at that.
 const TRIES: u32 = 3;
 /// How often an audit is tried before the next has to do.
@@ -77,6 +80,11 @@ impl Failure {
             Self::Verify(_) => "unproven",
             Self::NoPds => "no-pds",
         }
+    }
+
+    /// Whether it is our own disk that failed, so that it says nothing about the host, nor about the repository.
+    const fn is_of_disk(&self) -> bool {
+        matches!(self, Self::Pds(PdsError::Disk { .. }))
     }
 }
 
@@ -142,9 +150,16 @@ impl Desk {
     }
 
     async fn unresolved(&self, errand: Errand, error: ResolveError) -> Ended {
-        if error.is_gone() && !matches!(errand.what, What::Identity | What::Record { .. }) {
-            // Without a DID there is no account.
-            return self.hosted(errand, Hosting::Deleted).await;
+        let hosting = match error {
+            ResolveError::Tombstoned { .. } => Some(Hosting::Deleted),
+            // Without a DID there is no account; but whoever does not know it may be wrong, and what is erased is lost.
+            ResolveError::Gone { .. } => Some(Hosting::Inactive),
+            _ => None,
+        };
+        if let Some(hosting) = hosting
+            && !matches!(errand.what, What::Identity | What::Record { .. })
+        {
+            return self.hosted(errand, hosting).await;
         }
         match errand.what {
             What::Identity if error.is_final() => {
@@ -247,13 +262,19 @@ impl Desk {
             Err(failure) => failure,
         };
         count("appview_fetches_total", failure.label());
-        errand.attempt = errand.attempt.saturating_add(1);
-        let (attempt, until) = (errand.attempt, pause(&self.network.clock, errand.attempt));
-        let (did, postponed) = (errand.did.clone(), Postponed { attempt, until });
-        // None before it is known who signs.
-        let identity = errand.identity.take();
-        let host = identity.as_ref().and_then(|identity| identity.pds());
-        tracing::info!(%did, host, %failure, attempt, "a repository cannot be proven now");
+        let (did, identity) = (errand.did.clone(), errand.identity.take());
+        let clock = &self.network.clock;
+        let until = if failure.is_of_disk() {
+            tracing::error!(%did, %failure, "a repository cannot be proven now; make room, or mend the folder");
+            clock.now().saturating_add(micros(clock.jitter(DISK_PAUSE)))
+        } else {
+            errand.attempt = errand.attempt.saturating_add(1);
+            // None before it is known who signs.
+            let host = identity.as_ref().and_then(|identity| identity.pds());
+            tracing::info!(%did, host, %failure, attempt = errand.attempt, "a repository cannot be proven now");
+            pause(clock, errand.attempt)
+        };
+        let postponed = Postponed { attempt: errand.attempt, until };
         let _ = self.inbox.send(Received::Input(Input::Postponed { did, postponed })).await;
         Ended::Again(errand, until)
     }

@@ -63,6 +63,8 @@ pub(super) struct Stream {
     epoch: u32,
     /// Frames in a row that came before the newest.
     repeats: u32,
+    /// The service has said on this connection that it cannot begin where we asked it to.
+    is_gap_told: bool,
     /// Something may have been missed that the index has not been told of: no cursor beyond it may be saved.
     is_doubted: bool,
 }
@@ -79,6 +81,7 @@ impl Stream {
             held: BTreeSet::new(),
             epoch: 0,
             repeats: 0,
+            is_gap_told: false,
             is_doubted: false,
         }
     }
@@ -137,6 +140,12 @@ impl Stream {
     pub(super) fn connect(&mut self) {
         self.is_connected = true;
         self.connection = None;
+        self.is_gap_told = false;
+    }
+
+    /// Notes that the service said so itself that it begins after the cursor: what it leaves out then is no news.
+    pub(super) const fn expect_gap(&mut self) {
+        self.is_gap_told = true;
     }
 
     pub(super) fn disconnect(&mut self) {
@@ -151,9 +160,12 @@ impl Stream {
                 return Order::Repeated;
             }
             (Some(last), _) if seq <= last => Order::Rewound,
+            // Where the newest event was asked for once more, a service may begin with the one before it, as if the cursor were
+            // to be answered too.
+            (None, Some(newest)) if seq.saturating_add(1) == newest => return Order::Repeated,
             // A cursor inside the window may bring its own event once more, nothing older.
             (None, Some(newest)) if seq < newest => Order::Rewound,
-            (None, Some(newest)) if seq > newest.saturating_add(1) => Order::Skipped,
+            (None, Some(newest)) if seq > newest.saturating_add(1) && !self.is_gap_told => Order::Skipped,
             (Some(last), _) if seq > last.saturating_add(LEAP) => Order::Skipped,
             _ => Order::Next,
         };
@@ -224,6 +236,16 @@ mod tests {
         stream.connect();
         assert_eq!(stream.begin(7), Order::Rewound);
         assert_eq!(stream.watermark().unwrap().seq, 7);
+    }
+
+    #[test]
+    fn a_service_that_is_asked_for_the_newest_event_again_may_begin_with_the_one_before_it() {
+        let mut stream = Stream::new("wss://relay".to_owned(), Some(100));
+        assert_eq!(stream.begin(99), Order::Repeated);
+        assert_eq!(stream.begin(100), Order::Next);
+        assert_eq!(stream.begin(101), Order::Next);
+        stream.connect();
+        assert_eq!(stream.begin(99), Order::Rewound, "what is older still shows that it counts anew");
     }
 
     #[test]

@@ -87,6 +87,8 @@ fn e4_a_repeated_number_is_passed_over_and_a_service_that_counts_anew_is_a_gap()
     let frame = listener.world.commit(&account, vec![rename("Grace")]);
     listener.hear(&frame);
     refuses(&mut listener, &account, &frame, dropped("repeated-seq"));
+    let next = listener.world.commit(&account, vec![rename("Hedy")]);
+    listener.hear(&next);
     listener.verifier.handle_connected(listener.stream);
     let watermark = listener.watermark();
     assert_eq!(listener.hear(&frame)[..2], ["gap", "desynchronized"].map(str::to_owned));

@@ -10,9 +10,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use appview_core::block::Cid;
 use appview_core::source::clock::Clock;
 use appview_core::source::network::{Asking, Network};
 use appview_core::source::orders::Orders;
@@ -265,6 +267,18 @@ pub fn not_registered(asked: &Asked) -> Said {
     Said::new(404, json!({ "message": message }).to_string())
 }
 
+/// An export with so many bytes more, in sections of a mebibyte that nothing refers to: it may carry more than its tree.
+pub fn padded(mut car: Vec<u8>, mebibytes: u8) -> Vec<u8> {
+    for number in 0..mebibytes {
+        let block = vec![number; 1 << 20];
+        let cid = Cid::of(&block).to_bytes();
+        car.extend_from_slice(&fixtures::car::varint((cid.len() + block.len()) as u64));
+        car.extend_from_slice(&cid);
+        car.extend_from_slice(&block);
+    }
+    car
+}
+
 /// Whoever asks the network, and hears its answers.
 pub struct Asker {
     pub asking: Asking,
@@ -280,8 +294,17 @@ impl Asker {
     }
 
     pub fn politely(made_up: &MadeUp, politeness: Politeness) -> Self {
+        Self::with(made_up, std::env::temp_dir(), politeness)
+    }
+
+    /// One that spools large exports to a folder.
+    pub fn spooling(made_up: &MadeUp, folder: PathBuf) -> Self {
+        Self::with(made_up, folder, Politeness::default())
+    }
+
+    fn with(made_up: &MadeUp, spool: PathBuf, politeness: Politeness) -> Self {
         let outside = made_up.outside();
-        let network = Network::politely(&outside, PLC, std::env::temp_dir(), Scope::default(), politeness);
+        let network = Network::politely(&outside, PLC, spool, Scope::default(), politeness);
         let (outbox, inbox) = queue();
         let orders = Orders::default();
         let (asking, work) = network.clone().start(outbox, orders.clone());

@@ -213,7 +213,7 @@ fn count(Followed { state, watch, .. }: &Followed, now: u64, standing: &mut Stan
     let is_current = !is_waiting && watch.proven_at.is_some_and(|at| now.saturating_sub(at) <= recent);
     add(&mut standing.followed, true);
     add(&mut standing.hosted, is_hosted);
-    add(&mut standing.proven, is_held && is_current);
+    add(&mut standing.proven, is_held && state.proof == Proof::Full && is_current);
     add(&mut standing.waiting, is_waiting);
     add(&mut standing.unproven, is_hosted && state.head.is_none());
     if is_held {

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod anew;
+pub mod bundle;
 pub mod check;
 pub mod demo;
 pub mod export;
@@ -13,6 +14,7 @@ pub mod rebuild;
 pub mod record;
 pub mod replay;
 pub mod serve;
+pub mod verify;
 
 use std::net::SocketAddr;
 use std::path::Path;

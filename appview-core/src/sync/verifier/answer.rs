@@ -90,7 +90,7 @@ impl Verifier {
         if forgotten.is_some_and(|rev| rev > head.rev) {
             self.desynchronize(&did);
         } else {
-            self.replay_parked(&did, now);
+            self.go_on(&did, now);
         }
         if let Some(tracked) = self.repos.get_mut(&did)
             && tracked.phase == Phase::Ready
@@ -127,12 +127,11 @@ impl Verifier {
             });
             return;
         }
+        let is_stranger = self.repos.get(did).is_some_and(Tracked::is_stranger);
         match hosting {
+            // That is also what is said of a DID that nobody knows.
+            Hosting::Deleted | Hosting::Inactive if is_stranger => self.exclude_nobody(did),
             Hosting::Deleted => {
-                if self.repos.get(did).is_some_and(Tracked::is_stranger) {
-                    self.exclude_nobody(did);
-                    return;
-                }
                 let erased = RepoState::erased(hosting);
                 if let Some(tracked) = self.repos.get_mut(did)
                     && !(tracked.state == erased && tracked.written)
@@ -171,11 +170,13 @@ impl Verifier {
         self.now = self.now.max(now);
         let Some(tracked) = self.repos.get_mut(did) else { return };
         tracked.is_audited = false;
-        if tracked.state.head != Some(head) || !tracked.state.hosting.is_hosted() {
+        if !tracked.state.hosting.is_hosted() {
             return;
         }
+        let is_held = tracked.state.head == Some(head);
         match tracked.phase {
             Phase::Resolving(_) => return,
+            Phase::Ready if !is_held => return,
             Phase::Ready => {
                 self.tally.audits = self.tally.audits.saturating_add(1);
                 tracked.prove(now);
@@ -185,7 +186,17 @@ impl Verifier {
             }
             Phase::Fetching => {}
         }
-        let Some(proof) = tracked.proven.filter(|_| !tracked.shows_newer_than(head)) else {
+        if is_held && std::mem::take(&mut tracked.is_outdated) {
+            let fetch = Output::FetchRepo {
+                did: did.clone(),
+                held: Some(head),
+                attempt: tracked.attempt,
+                not_before: 0,
+            };
+            self.outputs.push_back(fetch);
+            return;
+        }
+        let Some(proof) = tracked.proven.filter(|_| is_held && !tracked.shows_newer_than(head)) else {
             let attempt = tracked.attempt;
             let fetch = Output::FetchRepo { did: did.clone(), held: None, attempt, not_before: 0 };
             self.outputs.push_back(fetch);

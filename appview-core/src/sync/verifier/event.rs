@@ -162,7 +162,7 @@ impl Verifier {
                     self.outputs.push_back(Output::Apply(Change::Head(head)));
                 }
                 self.reappear(&did);
-                self.replay_parked(&did, now);
+                self.go_on(&did, now);
                 Handled::Done
             }
             Err(_) if tracked.phase == Phase::Fetching => self.park(&did, ticket, frame, Some(event.rev)),

@@ -42,6 +42,9 @@ const REFRESH_PAUSE: u64 = 60_000_000;
 /// How soon after one gap everything may be doubted again, in microseconds.
 const GAP_PAUSE: u64 = 60_000_000;
 
+/// How much is told of the words that a stream uses for itself, in characters.
+const NOTICE_CHARACTERS: usize = 200;
+
 /// How often one frame may have its repository fetched. An export may lag behind the stream, hence twice; a frame that
 /// the second one does not explain either would have us fetch for ever.
 const FETCHES_PER_FRAME: u8 = 2;
@@ -284,12 +287,23 @@ impl Verifier {
 
     /// Has a repository that is followed fetched and proven again, whatever its PDS says about what is held: the index
     /// may hold something else.
+    ///
+    /// Of an account that is hidden its PDS is asked, and nothing else can be.
     pub fn doubt(&mut self, did: &Did) {
-        if let Some(tracked) = self.repos.get_mut(did) {
-            tracked.state.head = None;
-            tracked.written = true;
+        let Some(tracked) = self.repos.get_mut(did) else { return };
+        if !tracked.state.hosting.is_hosted() {
+            self.outputs.push_back(Output::ConfirmHosting { did: did.clone() });
+            return;
         }
-        self.desynchronize(did);
+        tracked.state.head = None;
+        tracked.written = true;
+        if tracked.phase == Phase::Fetching {
+            // What is on its way may be no more than the word that what was held is current.
+            let fetch = Output::FetchRepo { did: did.clone(), held: None, attempt: 0, not_before: 0 };
+            self.outputs.push_back(fetch);
+        } else {
+            self.desynchronize(did);
+        }
     }
 
     /// Has every repository that is followed proven again, because events may have been lost. Accounts that were hidden may be
@@ -298,8 +312,11 @@ impl Verifier {
         let mut dids: Vec<Did> = self.repos.keys().cloned().collect();
         dids.sort();
         for did in dids {
-            if self.repos.get(&did).is_some_and(|tracked| !tracked.state.hosting.is_hosted()) {
+            let Some(tracked) = self.repos.get_mut(&did) else { continue };
+            if !tracked.state.hosting.is_hosted() {
                 self.outputs.push_back(Output::ConfirmHosting { did });
+            } else if tracked.phase == Phase::Fetching {
+                tracked.is_outdated = true;
             } else {
                 self.desynchronize(&did);
             }
@@ -370,10 +387,16 @@ impl Verifier {
     }
 
     fn notice(&mut self, stream: StreamId, name: &str, message: Option<&str>, closing: Closing) {
-        let message = message.map(str::to_owned);
-        self.outputs.push_back(Output::Notice { stream, name: name.to_owned(), message, closing });
+        let short = |text: &str| text.chars().take(NOTICE_CHARACTERS).collect::<String>();
+        let (told, message) = (short(name), message.map(short));
+        self.outputs.push_back(Output::Notice { stream, name: told, message, closing });
         match name {
-            "OutdatedCursor" => self.doubt_all(stream),
+            "OutdatedCursor" => {
+                if let Some(stream) = self.streams.get_mut(stream.0) {
+                    stream.expect_gap();
+                }
+                self.doubt_all(stream);
+            }
             // Of a stream that was not resumed it says nothing. Of one that was, the service counts anew.
             "FutureCursor" if self.newest(stream).is_some() => self.lose_cursor(stream),
             _ => {}

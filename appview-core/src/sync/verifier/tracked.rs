@@ -27,6 +27,8 @@ pub(super) struct Tracked {
     pub(super) attempt: u32,
     /// Its DID document was announced to have changed while an older one, or an export, was on its way.
     pub(super) announced: bool,
+    /// What is on its way was asked for before events may have been lost: it proves what it brings, and ends no doubt.
+    pub(super) is_outdated: bool,
     /// The index has been told of it, and would not forget it with us.
     pub(super) written: bool,
     /// What is remembered by the clock.
@@ -80,6 +82,16 @@ impl Verifier {
                 Ok(_) => Handled::Rejected,
                 Err(error) => self.reject_frame(&error),
             };
+        }
+    }
+
+    /// Goes on with what is parked, now that the repository is proven; or with another proof, if this one was asked for too
+    /// early.
+    pub(super) fn go_on(&mut self, did: &Did, now: u64) {
+        if self.repos.get_mut(did).is_some_and(|tracked| std::mem::take(&mut tracked.is_outdated)) {
+            self.desynchronize(did);
+        } else {
+            self.replay_parked(did, now);
         }
     }
 
@@ -205,6 +217,7 @@ impl Verifier {
     pub(super) fn settle(&mut self, did: &Did) {
         if let Some(tracked) = self.repos.get_mut(did) {
             tracked.phase = Phase::Ready;
+            tracked.is_outdated = false;
             tracked.park.take_forgotten();
             self.parked_bytes = self.parked_bytes.saturating_sub(tracked.park.bytes());
             let tickets: Vec<Ticket> = tracked.park.drain().map(|parked| parked.ticket).collect();
@@ -259,6 +272,7 @@ impl Tracked {
             proven: state.proven,
             attempt: watch.postponed.map_or(0, |postponed| postponed.attempt),
             announced: false,
+            is_outdated: false,
             written: true,
             watch,
             asked_at: 0,

@@ -6,7 +6,7 @@
 //! not take the turns of others. Deliberately absent: how hosts are
 //! asked, and how politely.
 
-use super::super::change::{Change, RepoState};
+use super::super::change::{Change, Proof, RepoState};
 use super::Verifier;
 use super::output::{Output, Standing};
 use super::tracked::{Phase, Tracked};
@@ -149,7 +149,7 @@ fn count(tracked: &Tracked, audit: u64, now: u64, standing: &mut Standing) {
     let is_current = tracked.phase != Phase::Fetching && tracked.watch.proven_at.is_some_and(is_recent);
     add(&mut standing.followed, true);
     add(&mut standing.hosted, is_hosted);
-    add(&mut standing.proven, is_proven && is_current);
+    add(&mut standing.proven, is_proven && tracked.state.proof == Proof::Full && is_current);
     add(&mut standing.waiting, tracked.phase == Phase::Fetching);
     add(&mut standing.unproven, is_hosted && tracked.state.head.is_none());
     if is_proven {

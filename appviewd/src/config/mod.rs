@@ -1,10 +1,10 @@
 //! The command line as it is typed. Values are parsed into types that cannot be wrong, so that commands check nothing.
 
 mod access;
-mod judge;
-mod upstream;
 mod account;
+mod judge;
 mod sign_in;
+mod upstream;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -18,10 +18,10 @@ use appview_core::syntax::{Did, Nsid};
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 pub use access::{Access, AddressRange, PublicUrl};
-pub use judge::{Bundling, Documents, Judging, Verify};
-pub use upstream::{DirectoryUrl, DirectoryUrlError, NetworkAccess, Upstream};
 pub use account::{Account, AccountDb, Accounts, Key, SessionKey};
+pub use judge::{Bundling, Documents, Judging, Verify};
 pub use sign_in::{ClientId, SignIn};
+pub use upstream::{DirectoryUrl, DirectoryUrlError, NetworkAccess, Upstream};
 
 use crate::http::Terms;
 

@@ -14,8 +14,8 @@ pub mod rebuild;
 pub mod record;
 pub mod replay;
 pub mod serve;
-pub mod verify;
 pub mod sign_in;
+pub mod verify;
 pub mod wipe;
 
 use std::net::SocketAddr;

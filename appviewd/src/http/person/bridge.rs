@@ -5,7 +5,7 @@
 
 use appview_core::query::Limit;
 use appview_core::record::{Collection, NAMESPACE};
-use appview_core::syntax::{AtUri, Did};
+use appview_core::syntax::AtUri;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};

@@ -5,28 +5,8 @@ mod network;
 
 use appview_core::index::{Index, IndexError};
 use appview_core::sync::{Change, Hosting};
-use network::{Business, Scratch, catalog, cursor, see};
+use network::{Business, Scratch, catalog, cursor, interleaved, see};
 use proptest::prelude::*;
-
-/// Takes the next change of one of the repositories, as `choices` say, until none is left.
-fn interleaved(told: Vec<Change>, choices: &[u8]) -> Vec<Change> {
-    let mut queues: Vec<(String, Vec<Change>)> = Vec::new();
-    for change in told {
-        let did = change.did().to_string();
-        match queues.iter_mut().find(|(known, _)| *known == did) {
-            Some((_, queue)) => queue.insert(0, change),
-            None => queues.push((did, vec![change])),
-        }
-    }
-    let mut order = Vec::new();
-    let mut choices = choices.iter().cycle();
-    while !queues.is_empty() {
-        let choice = usize::from(*choices.next().unwrap()) % queues.len();
-        order.extend(queues[choice].1.pop());
-        queues.retain(|(_, queue)| !queue.is_empty());
-    }
-    order
-}
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]

@@ -17,8 +17,7 @@ use appview_core::trust::{
 };
 use serde_json::{Value as Json, json};
 use verdict::deal::{
-    BROKER, Deal, EXCHANGE, PROVIDER, REQUESTER, at, cid, exhibit, link, money, now, sign_as_exchange,
-    sign_record, terms, witness,
+    BROKER, Deal, EXCHANGE, PROVIDER, REQUESTER, at, cid, exhibit, link, money, now, sign_as_exchange, terms,
 };
 use verdict::{cases, evidence, instant, vectors};
 
@@ -87,21 +86,6 @@ fn a_good_deal_has_nothing_to_be_found() {
     }
 }
 
-/// A second receipt of the same provider for the same job, a second earlier.
-fn second_receipt(deal: &mut Deal, nonce: Option<&str>) -> String {
-    deal.sign();
-    let mut second = deal.receipt.clone();
-    second.as_object_mut().unwrap().remove("enclaveSignature");
-    second["completedAt"] = "2026-08-20T10:00:04Z".into();
-    sign_record(&mut second, "enclaveSignature", &deal.keys.machine);
-    if let Some(nonce) = nonce {
-        witness(&mut second, &deal.keys.broker, nonce);
-    }
-    let uri = at(PROVIDER, "receipt", "3mtiuzembxw2a");
-    deal.others.push((uri.clone(), second));
-    uri
-}
-
 fn receipts() -> Vec<(Code, Vec<Code>)> {
     let strangers_job = |deal: &mut Deal| {
         // A reference to a record of another kind, which happens to read like a job.
@@ -129,7 +113,7 @@ fn receipts() -> Vec<(Code, Vec<Code>)> {
     let witnessed_twice = |deal: &mut Deal| {
         deal.is_witnessed = true;
         let nonce = "0123456789abcdef0123456789abcdef";
-        second_receipt(deal, Some(nonce));
+        deal.second_receipt(Some(nonce));
         // It is not about the order of the two.
         deal.others.last_mut().unwrap().1["completedAt"] = "2026-08-20T10:00:06Z".into();
     };
@@ -163,7 +147,7 @@ fn receipts() -> Vec<(Code, Vec<Code>)> {
     vec![
         (Code::XJobRefInvalid, found(strangers_job, receive)),
         (Code::XAttestationRefInvalid, found(strangers_attestation, receive)),
-        (Code::XDuplicateJobReceipt, found(|deal| drop(second_receipt(deal, None)), receive)),
+        (Code::XDuplicateJobReceipt, found(|deal| drop(deal.second_receipt(None)), receive)),
         (Code::XJobNonceReused, found(same_nonce, receive)),
         (Code::XWitnessNonceReused, found(witnessed_twice, receive)),
         (Code::XOwnerTombstoned, found(|_| (), inactive)),
@@ -226,7 +210,7 @@ fn charges() -> Vec<(Code, Vec<Code>)> {
         let mut deal = Deal::new();
         deal.authorization["scope"] = scope.into();
         deal.authorization["sessionBudget"] = money(200);
-        let first = second_receipt(&mut deal, None);
+        let first = deal.second_receipt(None);
         let evidence = deal.evidence();
         let mut books = Books::default();
         books.enter(&first, &offer(&evidence, &first, &books));

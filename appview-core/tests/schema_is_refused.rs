@@ -177,7 +177,10 @@ fn a_check_finds_what_a_stray_hand_did() {
     let untold = tamper(&format!("update record set seq = null where id = {one}"));
     assert!(matches!(&untold[..], [Damage::Served { .. }]), "{untold:?}");
     let untyped = tamper(&format!("delete from receipt where record = {one}"));
-    assert!(matches!(&untyped[..], [Damage::Typed { .. }]), "{untyped:?}");
+    assert!(
+        matches!(&untyped[..], [Damage::Typed { .. }, rest @ ..] if rest.iter().all(|damage| matches!(damage, Damage::Derived { .. }))),
+        "{untyped:?}"
+    );
     let moved = tamper(&format!("update record set rkey = 'elsewhere' where id = {one}"));
     assert!(moved.iter().any(|damage| matches!(damage, Damage::Sum { .. })), "{moved:?}");
 
@@ -190,4 +193,29 @@ fn a_check_finds_what_a_stray_hand_did() {
     assert_eq!(*expected, found + 2);
     let told = format!("all collections: expected {expected} marked records, found {found}");
     assert_eq!(damage.to_string(), told);
+
+    for (table, what) in [
+        ("total", "update total set records = records + 1 where kind = 0"),
+        ("total", "update total set tokens_in = tokens_in + 1 where kind = 1"),
+        ("total", "update total set hours = x'00010203' where kind = 2 and a = 0"),
+        ("total", "delete from total where kind = 3"),
+        ("total", "update total set week = week + 1 where kind = 4"),
+        ("total", "update total set records = 2 where kind = 5"),
+        ("total", "insert into total values (6, 0, 7, 0, 1, 0, 0, x'')"),
+        ("total", "update total set b = 2 where kind = 7"),
+        ("latency", "update latency set p95 = p95 + 1 where kind = 2"),
+        ("latency", "delete from latency where kind = 1"),
+        ("service", "update service set newest = newest - 1 where provider = 0"),
+        ("service", "insert into service select model, 1000, newest from service limit 1"),
+        ("trust", "update trust set created = 'yesterday'"),
+        ("trust", "delete from trust"),
+        ("directory", "update directory set names = names || 'x'"),
+        ("directory", "insert into directory values (1000, '')"),
+        ("repo", "update repo set recent = recent + 1"),
+    ] {
+        let found = tamper(what);
+        let begin = format!("{table}: ");
+        assert!(found.iter().any(|damage| damage.to_string().starts_with(&begin)), "{what}: {found:?}");
+        assert!(found.iter().all(|damage| matches!(damage, Damage::Derived { .. })), "{what}: {found:?}");
+    }
 }

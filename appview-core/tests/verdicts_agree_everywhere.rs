@@ -17,6 +17,7 @@ use appview_core::trust::{
 use fixtures::{KeyKind, Write, value};
 use network::{Network, Scratch, did};
 use serde_json::Value as Json;
+use verdict::deal::{Deal, REQUESTER, at};
 use verdict::{cases, evidence, instant, terms, text, vectors};
 
 /// What is said of a case's record: a verdict of either kind, as it is told.
@@ -102,6 +103,56 @@ fn two_indexes_and_their_bundles_say_what_the_published_evidence_says() {
         }
         println!("{name}: {} of {} cases through two indexes and four bundles", possible.len(), all.len());
         assert!(possible.len() * 10 > all.len() * 9, "nearly all can stand in repositories");
+    }
+}
+
+#[test]
+fn an_index_finds_the_company_of_a_receipt() {
+    let nonce = "0123456789abcdef0123456789abcdef";
+    let twice = |deal: &mut Deal| drop(deal.second_receipt(None));
+    let same_nonce = |deal: &mut Deal| {
+        deal.sign();
+        let mut other = deal.job.clone();
+        other["model"] = "another".into();
+        deal.others.push((at(REQUESTER, "job", "3mtiuzelsiy2a"), other));
+    };
+    let witnessed_twice = |deal: &mut Deal| {
+        deal.is_witnessed = true;
+        drop(deal.second_receipt(Some(nonce)));
+    };
+    type Change<'c> = &'c dyn Fn(&mut Deal);
+    let changes: [(Change<'_>, &[Code]); 4] = [
+        (&|_| (), &[]),
+        (&twice, &[Code::XDuplicateJobReceipt]),
+        (&same_nonce, &[Code::XJobNonceReused]),
+        (&witnessed_twice, &[Code::XDuplicateJobReceipt, Code::XWitnessNonceReused]),
+    ];
+    for (change, expected) in changes {
+        let mut deal = Deal::new();
+        change(&mut deal);
+        let whole = deal.evidence();
+        let mut network = Network::new(91);
+        let mut told = Vec::new();
+        for exhibit in whole.exhibits() {
+            if !network.world.dids().any(|did| **did == *exhibit.repo()) {
+                network.world.create_account_of(KeyKind::K256, exhibit.repo());
+            }
+            let rkey = exhibit.uri().rkey().unwrap();
+            let write = Write::create_block(exhibit.collection(), rkey, exhibit.block().to_vec());
+            told.push(network.commit(exhibit.repo(), vec![write]));
+        }
+        let mut gathered = gather(&Scratch::told(&told).reader(), &Deal::receipt_uri());
+        for (did, document) in whole.documents() {
+            gathered.put_document(did.clone(), document.cloned());
+        }
+        let verdict = verify_receipt(
+            &gathered,
+            &Deal::receipt_uri(),
+            &verdict::deal::terms(),
+            Profile::Strict,
+            verdict::deal::now(),
+        );
+        assert_eq!(codes(&verdict.unwrap().findings), expected);
     }
 }
 

@@ -12,7 +12,6 @@ use appview_core::sync::{
     Followed, Hosting, Output, Postponed, Proof, RepoHead, RepoState, Scope, Verifier, Watch,
 };
 use appview_core::syntax::Did;
-use fixtures::KeyKind;
 use support::{Listener, did, friend, identity};
 
 const SECOND: u64 = 1_000_000;
@@ -376,13 +375,7 @@ fn what_is_provisional_is_not_counted_as_proven() {
     let (mut listener, account) = Listener::following(25);
     pass(&mut listener, SECOND);
     assert_eq!(listener.verifier.standing().proven, 1);
-    listener.world.advance(MINUTE);
-    listener.world.migrate(&account, "https://new.example");
-    listener.world.rotate_key(&account, KeyKind::P256);
-    let identity = listener.world.identity(&account);
-    listener.hear(&identity);
-    listener.settle();
-    assert_eq!(listener.state(&account).proof, Proof::Provisional);
+    listener.moved(&account);
     pass(&mut listener, MINUTE);
     assert_eq!(listener.verifier.standing().proven, 0);
     assert!(listener.verifier.standing().proven_share() < 1.0);

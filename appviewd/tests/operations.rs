@@ -43,11 +43,38 @@ impl Running {
     }
 
     async fn start_told(upto: usize) -> Self {
+        Self::start_with(upto, &[]).await
+    }
+
+    async fn start_with(upto: usize, more: &[&str]) -> Self {
         let relay =
             Relay::start(recording::frames_live().into_iter().map(<[u8]>::to_vec).collect(), upto).await;
         let scenario = Scenario::new();
-        let process = serve(&scenario, &relay, &[]);
+        let process = serve(&scenario, &relay, more);
         Self { scenario, relay, process }
+    }
+
+    /// One that has received frames which it cannot write, because somebody else has the file locked, and that somebody.
+    async fn stuck(more: &[&str]) -> (Self, rusqlite::Connection) {
+        let running = Self::start_with(100, more).await;
+        running.stored(100).await;
+        let file = rusqlite::Connection::open(running.scenario.path("appview-data/index.db")).unwrap();
+        file.execute_batch("begin immediate").unwrap();
+        running.relay.tell(216);
+        // How many frames wait together is by chance; some of them do.
+        eventually(async || get(running.address(), "/healthz").await["frames"].as_u64() > Some(100)).await;
+        (running, file)
+    }
+
+    /// Starts it again after it has ended, and sees that nothing is missing.
+    async fn ends_whole(self) {
+        let Self { scenario, relay, process } = self;
+        drop(process);
+        let process = serve(&scenario, &relay, &[]);
+        let running = Self { scenario, relay, process };
+        running.stored(216).await;
+        let told = running.scenario.succeed(&["fingerprint"]);
+        assert!(told.contains(&fingerprint(listed().values())), "{told}");
     }
 
     async fn followed() -> Self {
@@ -316,59 +343,25 @@ async fn a_client_that_hangs_does_not_hold_a_stop() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_that_takes_too_long_ends_says_so_and_loses_nothing() {
-    let frames = recording::frames_live().into_iter().map(<[u8]>::to_vec).collect();
-    let relay = Relay::start(frames, 100).await;
-    let scenario = Scenario::new();
-    let process = serve(&scenario, &relay, &["--stop-within", "1"]);
-    let mut running = Running { scenario, relay, process };
-    running.stored(100).await;
-    // Somebody else has the file locked: nothing can be written.
-    let file = rusqlite::Connection::open(running.scenario.path("appview-data/index.db")).unwrap();
-    file.execute_batch("begin immediate").unwrap();
-    running.relay.tell(216);
-    // How many frames wait together is by chance; some of them do.
-    eventually(async || get(running.address(), "/healthz").await["frames"].as_u64() > Some(100)).await;
+    let (mut running, file) = Running::stuck(&["--stop-within", "1"]).await;
     running.process.terminate();
     assert_eq!(running.process.wait(), Some(1));
     eventually(async || running.process.told().contains("stopped without writing everything within 1 s"))
         .await;
     drop(file);
-
-    let Running { scenario, relay, process } = running;
-    drop(process);
-    let process = serve(&scenario, &relay, &[]);
-    let running = Running { scenario, relay, process };
-    running.stored(216).await;
-    let told = running.scenario.succeed(&["fingerprint"]);
-    assert!(told.contains(&fingerprint(listed().values())), "{told}");
+    running.ends_whole().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_interrupt_ends_it_at_once_and_loses_nothing() {
-    let frames = recording::frames_live().into_iter().map(<[u8]>::to_vec).collect();
-    let relay = Relay::start(frames, 100).await;
-    let scenario = Scenario::new();
-    let process = serve(&scenario, &relay, &["--stop-within", "3600"]);
-    let mut running = Running { scenario, relay, process };
-    running.stored(100).await;
-    let file = rusqlite::Connection::open(running.scenario.path("appview-data/index.db")).unwrap();
-    file.execute_batch("begin immediate").unwrap();
-    running.relay.tell(216);
-    eventually(async || get(running.address(), "/healthz").await["frames"].as_u64() > Some(100)).await;
+    let (mut running, file) = Running::stuck(&["--stop-within", "3600"]).await;
     running.process.terminate();
     running.process.hear("stopping: writing what was received; interrupt again to leave at once");
     running.process.terminate();
     running.process.hear("leaving at once; what was not written is received again at the next start");
     assert_eq!(running.process.wait(), Some(130));
     drop(file);
-
-    let Running { scenario, relay, process } = running;
-    drop(process);
-    let process = serve(&scenario, &relay, &[]);
-    let running = Running { scenario, relay, process };
-    running.stored(216).await;
-    let told = running.scenario.succeed(&["fingerprint"]);
-    assert!(told.contains(&fingerprint(listed().values())), "{told}");
+    running.ends_whole().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 //! [`Slice`] is a CAR in memory, borrowed: the `blocks` of a message. [`Reader`] streams a CAR of any length through one
 //! buffer, and [`Archive`] keeps what is needed to read its blocks again in any order: 20 bytes of memory for each
 //! block, so that a 300 MB export fits a small process. Each of them hashes every block before anyone sees it.
-//! [`write`] makes one. Deliberately absent: what the roots mean, and any network. Rejected alternative: `iroh-car`, which does not compare
+//! [`write()`] makes one. Deliberately absent: what the roots mean, and any network. Rejected alternative: `iroh-car`, which does not compare
 //! a block with its CID.
 //!
 //! Follows [CAR v1](https://ipld.io/specs/transport/car/carv1/); as the repository specification asks, blocks may come

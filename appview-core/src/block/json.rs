@@ -106,23 +106,35 @@ fn write_item(out: &mut String, reader: &mut Reader<'_>, depth: usize) -> Result
 }
 
 fn write_integer(out: &mut String, integer: i64) {
-    use std::fmt::Write as _;
-    // Writing to a `String` cannot fail.
-    let _ = write!(out, "{integer}");
+    // The longest is that of the least integer, with its sign.
+    let mut text = [0; 20];
+    let mut start = text.len();
+    let mut rest = integer.unsigned_abs();
+    for place in text.iter_mut().rev() {
+        *place = b'0' + (rest % 10) as u8;
+        start -= 1;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if integer < 0 {
+        out.push('-');
+    }
+    out.push_str(text.get(start..).and_then(|digits| std::str::from_utf8(digits).ok()).unwrap_or_default());
 }
 
 /// Appends `text` to `out` as a JSON string with its quotes.
 pub fn write_text(out: &mut String, text: &str) {
     use std::fmt::Write as _;
     out.push('"');
-    let mut plain = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
-        }
-        // `at` is the place of an ASCII byte, hence a boundary of characters.
-        out.push_str(text.get(plain..at).unwrap_or_default());
-        plain = at + 1;
+    let mut rest = text;
+    while let Some(at) = first_special(rest.as_bytes()) {
+        // It is ASCII, hence a boundary of characters.
+        let (plain, special) = rest.split_at(at);
+        out.push_str(plain);
+        let byte = special.as_bytes().first().copied().unwrap_or_default();
+        rest = special.get(1..).unwrap_or_default();
         match byte {
             b'"' => out.push_str("\\\""),
             b'\\' => out.push_str("\\\\"),
@@ -136,8 +148,32 @@ pub fn write_text(out: &mut String, text: &str) {
             }
         }
     }
-    out.push_str(text.get(plain..).unwrap_or_default());
+    out.push_str(rest);
     out.push('"');
+}
+
+/// Where the first byte is that JSON text can't hold as it is. Looks at eight at a time, since most texts have none.
+fn first_special(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    /// Whether one of the bytes is zero; a false alarm only costs a second look.
+    const fn has_zero(word: u64) -> bool {
+        word.wrapping_sub(ONES) & !word & HIGH != 0
+    }
+    let is_special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let number = u64::from_ne_bytes(*word);
+        let below_space = number.wrapping_sub(ONES * 0x20) & !number & HIGH != 0;
+        let is_quote = has_zero(number ^ (ONES * b'"' as u64));
+        let is_backslash = has_zero(number ^ (ONES * b'\\' as u64));
+        if (below_space || is_quote || is_backslash)
+            && let Some(within) = word.iter().position(is_special)
+        {
+            return Some(at * 8 + within);
+        }
+    }
+    rest.iter().position(is_special).map(|within| words.len() * 8 + within)
 }
 
 /// Turns parsed JSON into a canonical block.
@@ -271,6 +307,25 @@ mod tests {
         let block = json_to_cbor(&json).unwrap();
         let back: serde_json::Value = serde_json::from_str(&to_json(&block).unwrap()).unwrap();
         assert_eq!(back, json);
+    }
+
+    #[test]
+    fn text_and_integers_are_written_as_serde_writes_them() {
+        for length in 0..20 {
+            for special in ["", "\"", "\\", "\n", "\u{1f}", "\u{7f}", "é", "\u{8}\u{c}\r\t"] {
+                for at in 0..=length {
+                    let text = format!("{}{special}{}", "x".repeat(at), " ".repeat(length - at));
+                    let mut out = String::new();
+                    write_text(&mut out, &text);
+                    assert_eq!(out, serde_json::to_string(&text).unwrap());
+                }
+            }
+        }
+        for integer in [0, 1, -1, 9, 10, 99, 100, i64::MAX, i64::MIN] {
+            let mut out = String::new();
+            write_integer(&mut out, integer);
+            assert_eq!(out, integer.to_string());
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! wrote: a member that is missing, of another type or senselessly long is null. Deliberately absent: any judgement of the
 //! record.
 
-use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
+use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
 use super::Fault;
 use super::intern::Interned;
@@ -229,19 +229,19 @@ fn add_receipt(
         tokens_in: tokens("in"),
         tokens_out: tokens("out"),
     };
-    conn.prepare_cached(ADD_RECEIPT)?.execute(named_params! {
-        ":record": place.record,
-        ":provider": work.provider,
-        ":rkey": place.rkey,
-        ":time": work.time,
-        ":millis": work.millis,
-        ":requester": work.requester,
-        ":job": link(record, "job"),
-        ":model": work.model,
-        ":tier": tier(record),
-        ":tokens_in": work.tokens_in,
-        ":tokens_out": work.tokens_out,
-    })?;
+    conn.prepare_cached(ADD_RECEIPT)?.execute(params![
+        place.record,
+        work.provider,
+        place.rkey,
+        work.time,
+        work.millis,
+        work.requester,
+        link(record, "job"),
+        work.model,
+        tier(record),
+        work.tokens_in,
+        work.tokens_out,
+    ])?;
     Ok(Adds::Work(work))
 }
 

@@ -33,14 +33,14 @@ impl IndexReader {
     /// Failing input.
     pub fn refresh(&mut self) -> Result<(), IndexError> {
         if !self.conn.is_autocommit() {
-            self.query(|conn| Ok(conn.execute_batch("commit")?))?;
+            self.end()?;
         }
         self.begin()
     }
 
     /// Gives up the snapshot; [`IndexReader::refresh`] takes another.
     pub(super) fn release(self) -> Result<Self, IndexError> {
-        self.query(|conn| Ok(conn.execute_batch("commit")?))?;
+        self.end()?;
         Ok(self)
     }
 
@@ -89,7 +89,15 @@ impl IndexReader {
     /// A read transaction takes its snapshot at its first read.
     fn begin(&self) -> Result<(), IndexError> {
         self.query(|conn| {
-            conn.execute_batch("begin; select 1 from judged;")?;
+            conn.prepare_cached("begin")?.execute([])?;
+            conn.prepare_cached("select 1 from judged")?.exists([])?;
+            Ok(())
+        })
+    }
+
+    fn end(&self) -> Result<(), IndexError> {
+        self.query(|conn| {
+            conn.prepare_cached("commit")?.execute([])?;
             Ok(())
         })
     }

@@ -3,15 +3,12 @@
 //! A record is judged, stored, counted and, if it is served, copied into its typed table and added to the sums of whoever it
 //! names; each of these can be undone from the rows alone.
 
-use rusqlite::named_params;
+use rusqlite::{named_params, params};
 
 use super::batch::{Batch, Repo};
-use super::project::{self, Adds, Place};
-use super::single_use;
-use super::total::{Group, Sum};
-use super::{Fault, number_of, state};
+use super::{Fault, state};
 use crate::block::{Cid, Value};
-use crate::record::{self, Collection, Finding, Judgement, Reading, Verdict};
+use crate::record::{self, Finding, Judgement, Reading, Verdict};
 use crate::syntax::{Nsid, RecordKey, RepoPath};
 
 const FIND_RECORD: &str = "
@@ -114,18 +111,18 @@ impl Batch<'_> {
         let id = match stored {
             None => {
                 self.applied.created += 1;
-                self.conn.prepare_cached(ADD_RECORD)?.insert(named_params! {
-                    ":repo": repo.id,
-                    ":collection": collection.id,
-                    ":rkey": rkey.as_str(),
-                    ":cid": cid.to_bytes(),
-                    ":verdict": verdict.code(),
-                    ":served": served,
-                    ":seq": seq,
-                    ":rev": repo.rev(),
-                    ":time": time,
-                    ":body": block,
-                })?
+                self.conn.prepare_cached(ADD_RECORD)?.insert(params![
+                    repo.id,
+                    collection.id,
+                    rkey.as_str(),
+                    cid.to_bytes(),
+                    verdict.code(),
+                    served,
+                    seq,
+                    repo.rev(),
+                    time,
+                    block,
+                ])?
             }
             Some(stored) => {
                 self.applied.updated += 1;
@@ -275,76 +272,6 @@ impl Batch<'_> {
         }
     }
 
-    /// Copies a record that is served from here on into its typed table, and adds it to the sums that it belongs to.
-    pub(super) fn serve(
-        &mut self,
-        place: Place<'_>,
-        collection: InCollection<'_>,
-        value: Option<&Value<'_>>,
-    ) -> Result<(), Fault> {
-        let adds = match (Collection::from_nsid(collection.nsid), value.and_then(Value::as_map)) {
-            (Some(known), Some(members)) => {
-                single_use::add(self.conn, known, place, members)?;
-                project::add(self.conn, self.interned, known, place, members)?
-            }
-            _ => Adds::Nothing,
-        };
-        self.add_up(place.repo, collection, place.time, &adds, 1)
-    }
-
-    /// The inverse of [`Batch::serve`]; nothing for a record that was not served though its repository is shown.
-    pub(super) fn unserve(
-        &mut self,
-        repo: i64,
-        collection: InCollection<'_>,
-        stored: Stored,
-    ) -> Result<(), Fault> {
-        if stored.verdict == Verdict::Quarantined {
-            return Ok(());
-        }
-        let adds = match Collection::from_nsid(collection.nsid) {
-            Some(known) => {
-                single_use::remove(self.conn, known, stored.id)?;
-                project::remove(self.conn, known, stored.id)?
-            }
-            None => Adds::Nothing,
-        };
-        self.add_up(repo, collection, stored.time, &adds, -1)
-    }
-
-    /// Adds a record to whatever it belongs to (`step` is 1), or takes it away again (-1).
-    fn add_up(
-        &mut self,
-        repo: i64,
-        collection: InCollection<'_>,
-        time: i64,
-        adds: &Adds,
-        step: i64,
-    ) -> Result<(), Fault> {
-        let is_offer = collection.id == number_of(Collection::Provider);
-        self.standing.account(repo, time, is_offer, step);
-        each_sum(repo, collection.id, adds, |group, sum, has_hours| {
-            let sum = if step > 0 { sum } else { sum.negative() };
-            match has_hours {
-                true => self.totals.add_hour(group, time, sum),
-                false => self.totals.add(group, time, sum),
-            }
-        });
-        match adds {
-            Adds::Work(work) => self.standing.work(work, step),
-            Adds::Trust(subject) => self.standing.trust(*subject, repo),
-            Adds::Nothing => {}
-        }
-        if self.totals.is_full() || self.standing.is_full() { self.settle() } else { Ok(()) }
-    }
-
-    /// Writes what was added up so far, and what follows from it.
-    pub(super) fn settle(&mut self) -> Result<(), Fault> {
-        self.totals.flush(self.conn)?;
-        self.standing.settle(self.conn, self.totals)?;
-        self.totals.flush(self.conn)
-    }
-
     pub(super) fn add_findings(&self, record: i64, findings: &[Finding]) -> Result<(), Fault> {
         for (ordinal, finding) in findings.iter().enumerate() {
             self.conn.prepare_cached(ADD_FINDING)?.execute(named_params! {
@@ -391,11 +318,7 @@ impl Batch<'_> {
         rkey: &RecordKey,
     ) -> Result<Option<Stored>, Fault> {
         let mut statement = self.conn.prepare_cached(FIND_RECORD)?;
-        let mut rows = statement.query(named_params! {
-            ":repo": repo.id,
-            ":collection": collection.id,
-            ":rkey": rkey.as_str(),
-        })?;
+        let mut rows = statement.query(params![repo.id, collection.id, rkey.as_str()])?;
         rows.next()?.map(Stored::read).transpose()
     }
 }
@@ -415,31 +338,6 @@ impl Stored {
             verdict: verdict(row.get("verdict")?)?,
             time: row.get("time")?,
         })
-    }
-}
-
-/// Each group that a served record belongs to, what it adds there, and whether hours are told apart.
-pub(super) fn each_sum(repo: i64, collection: i64, adds: &Adds, mut add: impl FnMut(Group, Sum, bool)) {
-    let records = Group::records(repo, collection);
-    match adds {
-        Adds::Nothing => add(records, Sum::ONE, false),
-        Adds::Trust(subject) => {
-            add(records, Sum::ONE, false);
-            add(Group::trust(*subject), Sum::ONE, false);
-        }
-        Adds::Work(work) => {
-            let sum = Sum { records: 1, tokens_in: work.tokens_in, tokens_out: work.tokens_out };
-            let mut add = |group| add(group, sum, true);
-            add(records);
-            add(Group::ALL);
-            if let Some(requester) = work.requester {
-                add(Group::requester(requester));
-            }
-            if let Some(model) = work.model {
-                add(Group::model(model));
-                add(Group::model_of(work.provider, model));
-            }
-        }
     }
 }
 

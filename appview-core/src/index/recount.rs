@@ -7,13 +7,13 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, named_params};
 
 use super::project::Adds;
-use super::record::each_sum;
+use super::serve::each_sum;
 use super::standing::{self, LatencyOf};
 use super::total::{Group, Hours, Sum, hour_of, week_of};
 use super::{Damage, Fault, number_of};
 use crate::record::Collection;
 
-const LIST_TOTALS: &str = "select kind, a, b, week, records, tokens_in, tokens_out, hours from total";
+const LIST_TOTALS: &str = "select records, tokens_in, tokens_out, kind, a, b, week, hours from total";
 
 const LIST_REPOS: &str = "
     select id, did, hosting, proof, shown, offers, first, latest, joined, recent, coalesce(rev, 0) >> 10 as head
@@ -89,6 +89,7 @@ impl Recount {
         self.check_trust(conn, &mut tell)?;
         check_latency(conn, &mut tell)?;
         check_services(conn, &mut tell)?;
+        check_directory(conn, &mut tell)?;
         for (table, stored, expected) in COUNTS {
             let count = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, i64>(0));
             if count(stored)? != count(expected)? {
@@ -198,6 +199,21 @@ fn weigh_totals(conn: &Connection) -> Result<Recount, Fault> {
         }
     }
     Ok(stored)
+}
+
+fn check_directory(conn: &Connection, tell: &mut impl FnMut(Damage)) -> Result<(), Fault> {
+    let mut parts: i64 = 0;
+    standing::each_part(conn, |part| {
+        parts += 1;
+        if standing::stored(conn, part)?.as_deref() != Some(&*standing::names(conn, part)?) {
+            tell(derived("directory", "the names of some accounts"));
+        }
+        Ok(())
+    })?;
+    if parts != conn.query_row("select count(*) from directory", [], |row| row.get::<_, i64>(0))? {
+        tell(derived("directory", "the number of its rows"));
+    }
+    Ok(())
 }
 
 fn check_latency(conn: &Connection, tell: &mut impl FnMut(Damage)) -> Result<(), Fault> {

@@ -352,13 +352,22 @@ create table trust (
 ) strict, without rowid;
 
 -- Who was the last to trust this account?
-create index trust_subject on trust (subject, declared);
+create index trust_subject on trust (subject, declared, created);
 
 -- Who was the last to trust anybody else?
-create index trust_declared on trust (declared) where subject <> friender;
+create index trust_declared on trust (declared, created) where subject <> friender;
 
 -- Whom does this account trust?
 create index trust_friender on trust (friender);
+
+-- One row: what accounts with a served record are searched by, for those whose number divided by 64 is `part`. For each, in
+-- the order of their numbers: a line's end, a character that tells which of the 64 it is and whether it has a machine on
+-- offer, the DID, a tab, and the handle of its profile, all in lower case (`index/directory.rs`). A search reads all of
+-- them, which takes a hundredth of the time that it takes to look at account by account.
+create table directory (
+    part  integer primary key,
+    names text not null
+) strict;
 
 -- One row: the records of all active repositories in one collection, or in all of them in the row 0: the sum behind the
 -- fingerprint, and their number by verdict. Quarantined records count: they are records of the repository.

@@ -1,6 +1,6 @@
 //! What the index remembers of repositories and streams: where the verifier starts from.
 
-use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
+use rusqlite::{Connection, OptionalExtension as _, Row, RowIndex, named_params};
 
 use super::{Fault, IndexError};
 use crate::block::Cid;
@@ -24,7 +24,7 @@ const LIST_CURSORS: &str = "select endpoint, seq from cursor order by endpoint";
 pub(super) fn find(conn: &Connection, did: &str) -> Result<Option<(i64, RepoState, Watch)>, Fault> {
     conn.prepare_cached(FIND_STATE)?
         .query_row(named_params! {":did": did}, |row| {
-            Ok(state(row).and_then(|state| Ok((row.get("id")?, state, watch(row)?))))
+            Ok(state(row).and_then(|state| Ok((row.get(0)?, state, watch(row)?))))
         })
         .optional()?
         .transpose()
@@ -38,32 +38,32 @@ pub(super) fn cursors(conn: &Connection) -> Result<Vec<StreamCursor>, Fault> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Reads the state from a row's `rev`, `data`, `hosting`, `proof` and `proven`.
+/// Reads the state from a row, by the places that columns have in both statements.
 fn state(row: &Row<'_>) -> Result<RepoState, Fault> {
-    let rev: Option<i64> = row.get("rev")?;
+    let rev: Option<i64> = row.get(2)?;
     let head = match rev {
         None => None,
-        Some(rev) => Some(RepoHead { rev: tid(rev)?, data: cid(row, "data")? }),
+        Some(rev) => Some(RepoHead { rev: tid(rev)?, data: cid(row, 3)? }),
     };
     Ok(RepoState {
         head,
-        hosting: hosting(row.get("hosting")?)?,
-        proof: proof(row.get("proof")?)?,
-        proven: row.get::<_, Option<i64>>("proven")?.map(proof).transpose()?,
+        hosting: hosting(row.get(4)?)?,
+        proof: proof(row.get(5)?)?,
+        proven: row.get::<_, Option<i64>>(6)?.map(proof).transpose()?,
     })
 }
 
-/// Reads what the index remembers for itself from a row's `proven_at`, `hidden_at`, `attempt` and `retry_at`.
+/// Reads what the index remembers for itself.
 fn watch(row: &Row<'_>) -> Result<Watch, Fault> {
-    let moment = |column| {
+    let moment = |column: usize| {
         let micros: Option<i64> = row.get(column)?;
         micros.map(|micros| u64::try_from(micros).map_err(|_| Fault::Row("a moment before 1970"))).transpose()
     };
-    let attempt: Option<u32> = row.get("attempt")?;
-    let postponed = attempt.zip(moment("retry_at")?);
+    let attempt: Option<u32> = row.get(9)?;
+    let postponed = attempt.zip(moment(10)?);
     Ok(Watch {
-        proven_at: moment("proven_at")?,
-        hidden_at: moment("hidden_at")?,
+        proven_at: moment(7)?,
+        hidden_at: moment(8)?,
         postponed: postponed.map(|(attempt, until)| Postponed { attempt, until }),
     })
 }
@@ -89,7 +89,7 @@ pub(crate) fn hosting(code: i64) -> Result<Hosting, Fault> {
 }
 
 /// Reads a binary CID.
-pub(super) fn cid(row: &Row<'_>, column: &str) -> Result<Cid, Fault> {
+pub(super) fn cid(row: &Row<'_>, column: impl RowIndex) -> Result<Cid, Fault> {
     let bytes = row.get_ref(column)?;
     bytes.as_blob().ok().and_then(|bytes| Cid::decode(bytes).ok()).ok_or(Fault::Row("a cid that is none"))
 }

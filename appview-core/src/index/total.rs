@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use rusqlite::{Connection, Row, named_params};
+use rusqlite::{Connection, Row, params};
 
 use super::{Fault, number_of};
 use crate::record::Collection;
@@ -33,8 +33,8 @@ const FIND_WEEK: &str = "
      where kind = :kind and a = :a and b = :b and week = :week";
 
 const ADD_WEEK: &str = "
-    insert into total (kind, a, b, week, records, tokens_in, tokens_out, hours)
-    values (:kind, :a, :b, :week, :records, :tokens_in, :tokens_out, :hours)";
+    insert into total (records, tokens_in, tokens_out, hours, kind, a, b, week)
+    values (:records, :tokens_in, :tokens_out, :hours, :kind, :a, :b, :week)";
 
 const SET_WEEK: &str = "
     update total set records = :records, tokens_in = :tokens_in, tokens_out = :tokens_out, hours = :hours
@@ -129,13 +129,9 @@ impl Sum {
     /// One record without tokens.
     pub(crate) const ONE: Self = Self { records: 1, tokens_in: 0, tokens_out: 0 };
 
-    /// Reads a row's `records`, `tokens_in` and `tokens_out`.
+    /// Reads `records`, `tokens_in` and `tokens_out`, which every statement for sums gives first and in this order.
     pub(crate) fn read(row: &Row<'_>) -> Result<Self, Fault> {
-        Ok(Self {
-            records: row.get("records")?,
-            tokens_in: row.get("tokens_in")?,
-            tokens_out: row.get("tokens_out")?,
-        })
+        Ok(Self { records: row.get(0)?, tokens_in: row.get(1)?, tokens_out: row.get(2)? })
     }
 
     pub(crate) const fn add(&mut self, other: Self) {
@@ -159,7 +155,7 @@ pub(super) struct Week {
 }
 
 impl Week {
-    /// Reads a row's `records`, `tokens_in`, `tokens_out` and `hours`.
+    /// Reads a sum, and `hours`.
     pub(super) fn read(row: &Row<'_>) -> Result<Self, Fault> {
         let hours = row.get_ref("hours")?.as_blob().map_err(|_| Fault::Row("hours that are none"))?;
         Ok(Self { sum: Sum::read(row)?, hours: Hours::of(hours).collect::<Result<_, _>>()? })
@@ -246,7 +242,7 @@ impl Totals {
 
 fn find(conn: &Connection, (Group { kind, a, b }, week): Key) -> Result<Week, Fault> {
     let mut statement = conn.prepare_cached(FIND_WEEK)?;
-    let mut rows = statement.query(named_params! {":kind": kind, ":a": a, ":b": b, ":week": week})?;
+    let mut rows = statement.query(params![kind, a, b, week])?;
     rows.next()?.map_or(Ok(Week::default()), Week::read)
 }
 
@@ -259,23 +255,15 @@ fn write(
     let sql = match (is_stored, *total == Week::default()) {
         (false, true) => return Ok(()),
         (true, true) => {
-            let key = named_params! {":kind": kind, ":a": a, ":b": b, ":week": week};
-            conn.prepare_cached(REMOVE_WEEK)?.execute(key)?;
+            conn.prepare_cached(REMOVE_WEEK)?.execute(params![kind, a, b, week])?;
             return Ok(());
         }
         (false, false) => ADD_WEEK,
         (true, false) => SET_WEEK,
     };
-    conn.prepare_cached(sql)?.execute(named_params! {
-        ":kind": kind,
-        ":a": a,
-        ":b": b,
-        ":week": week,
-        ":records": total.sum.records,
-        ":tokens_in": total.sum.tokens_in,
-        ":tokens_out": total.sum.tokens_out,
-        ":hours": encode(&total.hours),
-    })?;
+    let Sum { records, tokens_in, tokens_out } = total.sum;
+    let hours = encode(&total.hours);
+    conn.prepare_cached(sql)?.execute(params![records, tokens_in, tokens_out, hours, kind, a, b, week])?;
     Ok(())
 }
 

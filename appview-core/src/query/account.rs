@@ -1,43 +1,44 @@
 //! The directory of accounts.
 
-use rusqlite::{Connection, Row, ToSql, named_params};
+use std::collections::HashSet;
+
+use rusqlite::{Connection, Row, named_params};
 use serde::Serialize;
 
 use super::page::TOP;
 use super::profile::moment;
 use super::record::{did_id, parsed};
 use super::{Limit, PageCursor, QueryError};
-use crate::index::{Fault, IndexReader};
+use crate::index::{Fault, IndexReader, found_in};
 use crate::syntax::{Datetime, Did};
 
-/// The accounts of a part of the index, whoever is left out.
-macro_rules! listed {
-    ($part:literal) => {
+/// What an account's line is made of, in an order.
+macro_rules! accounts {
+    ($time:literal, $part:literal) => {
         concat!(
-            $part,
-            " and (:viewer is null or repo.id <> :viewer)
-              and (:friends_of is null
-                   or not exists (select 1 from trust where subject = repo.id and friender = :friends_of))
-              and (:q is null or instr(lower(did.did), :q) > 0 or instr(lower(handle), :q) > 0)"
+            "select repo.id, did.did as did, ",
+            $time,
+            " as time, joined, recent, offers
+               from repo cross join did on did.id = repo.id
+              where ",
+            $part
         )
     };
 }
 
+/// Those of a part of the index that come after a place, whoever is left out.
 macro_rules! page {
     ($time:literal, $part:literal) => {
         concat!(
-            "select did.did as did, ",
-            $time,
-            " as time, joined, recent, offers, handle, display_name, avatar_url
-               from repo
-               cross join did on did.id = repo.id
-               left join profile on profile.did = did.did
-              where ",
+            accounts!($time, $part),
+            " and ",
             $time,
             " <= :time and (",
             $time,
-            " < :time or did.did < :did) and ",
-            listed!($part)
+            " < :time or did.did < :did)
+              and (:viewer is null or repo.id <> :viewer)
+              and (:friends_of is null
+                   or not exists (select 1 from trust where subject = repo.id and friender = :friends_of))"
         )
     };
 }
@@ -65,6 +66,19 @@ pub(super) const LIST_RECENT_PROVIDERS: &str = providers!("recent");
 pub(super) const LIST_NEWEST: &str = all!("joined");
 pub(super) const LIST_NEWEST_PROVIDERS: &str = providers!("joined");
 
+const FIND_RECENT: &str = accounts!("recent", "repo.id = :id");
+const FIND_NEWEST: &str = accounts!("joined", "repo.id = :id");
+
+pub(super) const FIND_NAMES: &str = "select handle, display_name, avatar_url from profile where did = :did";
+
+const LIST_DIRECTORY: &str = "select part, names from directory";
+
+const LIST_FRIENDS: &str = "select subject from trust where friender = :friends_of";
+
+/// Up to so many accounts that a search has found are looked up and put in order; of more, whichever come first are met by
+/// walking over all accounts in their order.
+const LOOKED_UP: usize = 1_024;
+
 /// How many accounts there are of a kind.
 const COUNT_KIND: &str = "select coalesce(sum(records), 0) from total where kind = 6 and a = :kind";
 
@@ -73,16 +87,6 @@ const COUNT_LEFT_OUT: &str = "
     select (select count(*) from repo where id = :viewer and shown > 0 and offers >= :offers)
          + (select count(*) from trust cross join repo on repo.id = trust.subject
              where friender = :friends_of and repo.id <> :viewer and shown > 0 and offers >= :offers)";
-
-/// How many match a search. Looks at every account.
-const COUNT_FOUND: &str = concat!(
-    "select count(*)
-       from repo
-       cross join did on did.id = repo.id
-       left join profile on profile.did = did.did
-      where shown > 0 and offers >= :offers and ",
-    listed!("true")
-);
 
 /// In which order accounts are listed. Among equals the greater DID comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
@@ -230,40 +234,26 @@ impl Below {
     }
 }
 
-/// Who is left out, and what is looked for, in the index's terms.
-struct Only {
+/// Who is left out, in the index's terms.
+struct LeftOut {
     viewer: Option<i64>,
     friends_of: Option<i64>,
-    q: Option<String>,
-    offers: i64,
 }
 
-impl Only {
-    fn of(conn: &Connection, filter: &AccountFilter) -> Result<Self, Fault> {
-        let viewer = match &filter.viewer {
-            Viewer::Anyone => None,
-            Viewer::Account(did) | Viewer::AccountAndFriends(did) => did_id(conn, did)?,
+impl LeftOut {
+    fn of(conn: &Connection, viewer: &Viewer) -> Result<Self, Fault> {
+        let (viewer, with_friends) = match viewer {
+            Viewer::Anyone => (None, false),
+            Viewer::Account(did) => (did_id(conn, did)?, false),
+            Viewer::AccountAndFriends(did) => (did_id(conn, did)?, true),
         };
-        let with_friends = matches!(filter.viewer, Viewer::AccountAndFriends(_));
-        let q = (!filter.q.is_empty()).then(|| filter.q.to_ascii_lowercase());
-        let offers = i64::from(filter.kind == AccountKind::Providers);
-        Ok(Self { viewer, friends_of: viewer.filter(|_| with_friends), q, offers })
+        Ok(Self { viewer, friends_of: viewer.filter(|_| with_friends) })
     }
 
-    fn parameters(&self) -> [(&'static str, &dyn ToSql); 3] {
-        [(":viewer", &self.viewer), (":friends_of", &self.friends_of), (":q", &self.q)]
-    }
-
-    /// How many accounts match.
-    fn count(&self, conn: &Connection) -> Result<i64, Fault> {
-        if self.q.is_some() {
-            let mut parameters = self.parameters().to_vec();
-            parameters.push((":offers", &self.offers));
-            let mut statement = conn.prepare_cached(COUNT_FOUND)?;
-            return Ok(statement.query_row(parameters.as_slice(), |row| row.get(0))?);
-        }
+    /// How many accounts of a kind are left.
+    fn count(&self, conn: &Connection, kind: AccountKind) -> Result<i64, Fault> {
         let mut statement = conn.prepare_cached(COUNT_KIND)?;
-        let all: i64 = statement.query_row(named_params! {":kind": self.offers}, |row| row.get(0))?;
+        let all: i64 = statement.query_row(named_params! {":kind": kind.number()}, |row| row.get(0))?;
         if self.viewer.is_none() {
             return Ok(all);
         }
@@ -271,11 +261,55 @@ impl Only {
         let parameters = named_params! {
             ":viewer": self.viewer,
             ":friends_of": self.friends_of,
-            ":offers": self.offers,
+            ":offers": kind.number(),
         };
         let left_out: i64 = statement.query_row(parameters, |row| row.get(0))?;
         Ok(all - left_out)
     }
+
+    /// The accounts of a kind whose names have `q` in them and that are left.
+    fn search(&self, conn: &Connection, kind: AccountKind, q: &str) -> Result<HashSet<i64>, Fault> {
+        let q = q.to_ascii_lowercase();
+        let mut found = HashSet::new();
+        let mut statement = conn.prepare_cached(LIST_DIRECTORY)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let names = row.get_ref(1)?.as_str().map_err(|_| Fault::Row("names that are none"))?;
+            found_in(row.get(0)?, names, &q, |id, is_offering| {
+                if is_offering || kind == AccountKind::All {
+                    found.insert(id);
+                }
+            });
+        }
+        if let Some(viewer) = self.viewer {
+            found.remove(&viewer);
+        }
+        if self.friends_of.is_some() {
+            let mut statement = conn.prepare_cached(LIST_FRIENDS)?;
+            let friends =
+                statement.query_map(named_params! {":friends_of": self.friends_of}, |row| row.get(0))?;
+            for friend in friends {
+                found.remove(&friend?);
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl AccountKind {
+    /// The number of its group, and the least number of machines on offer.
+    const fn number(self) -> i64 {
+        match self {
+            Self::All => 0,
+            Self::Providers => 1,
+        }
+    }
+}
+
+/// An account, and the time that gives it its place.
+struct Placed {
+    time: i64,
+    account: Account,
 }
 
 fn list(
@@ -284,49 +318,126 @@ fn list(
     limit: Limit<100>,
     below: &Below,
 ) -> Result<Accounts, Fault> {
-    let only = Only::of(conn, filter)?;
-    let total = only.count(conn)?;
+    let left_out = LeftOut::of(conn, &filter.viewer)?;
+    let found = match filter.q.as_str() {
+        "" => None,
+        q => Some(left_out.search(conn, filter.kind, q)?),
+    };
+    let total = match &found {
+        None => left_out.count(conn, filter.kind)?,
+        Some(found) => found.len() as i64,
+    };
+    let mut placed = match found {
+        Some(found) if found.len() <= LOOKED_UP => look_up(conn, filter.order, &found, below)?,
+        found => walk(conn, filter, &left_out, found.as_ref(), below, limit)?,
+    };
+    let limit = limit.get() as usize;
+    let follows = placed.len() > limit;
+    placed.truncate(limit);
+    let order = filter.order.name();
+    let last =
+        placed.last().map(|last| PageCursor::after(format!("{order} {} {}", last.time, last.account.did)));
+    let mut accounts: Vec<Account> = placed.into_iter().map(|placed| placed.account).collect();
+    accounts.iter_mut().try_for_each(|account| account.name(conn))?;
+    Ok(Accounts { accounts, total: u64::try_from(total).unwrap_or(0), cursor: last.filter(|_| follows) })
+}
+
+/// The accounts after a place, one more than asked for if there are as many. Where a search has found some, only those.
+fn walk(
+    conn: &Connection,
+    filter: &AccountFilter,
+    left_out: &LeftOut,
+    found: Option<&HashSet<i64>>,
+    below: &Below,
+    limit: Limit<100>,
+) -> Result<Vec<Placed>, Fault> {
     let sql = match (filter.order, filter.kind) {
         (AccountOrder::Recent, AccountKind::All) => LIST_RECENT,
         (AccountOrder::Recent, AccountKind::Providers) => LIST_RECENT_PROVIDERS,
         (AccountOrder::Newest, AccountKind::All) => LIST_NEWEST,
         (AccountOrder::Newest, AccountKind::Providers) => LIST_NEWEST_PROVIDERS,
     };
-    // One more than asked for tells whether another page follows.
-    let most = limit.get() + 1;
-    let mut parameters: Vec<(&str, &dyn ToSql)> = only.parameters().to_vec();
-    parameters.extend([(":time", &below.time as &dyn ToSql), (":did", &below.did)]);
-    parameters.extend([(":limit", &most as &dyn ToSql), (":offset", &below.offset)]);
+    let most = limit.get() as usize + 1;
+    // To SQLite, a limit below zero is none.
+    let (at_once, mut passed_over) = match found {
+        None => (most as i64, 0),
+        Some(_) => (-1, below.offset),
+    };
+    let offset = if found.is_none() { below.offset } else { 0 };
     let mut statement = conn.prepare_cached(sql)?;
-    let mut rows = statement.query(parameters.as_slice())?;
-    let mut page = Accounts { accounts: Vec::new(), total: u64::try_from(total).unwrap_or(0), cursor: None };
-    let mut last = None;
-    while let Some(row) = rows.next()? {
-        if page.accounts.len() == limit.get() as usize {
-            page.cursor = last;
-            break;
+    let mut rows = statement.query(named_params! {
+        ":viewer": left_out.viewer,
+        ":friends_of": left_out.friends_of,
+        ":time": below.time,
+        ":did": below.did,
+        ":limit": at_once,
+        ":offset": offset,
+    })?;
+    let mut placed = Vec::with_capacity(most);
+    while placed.len() < most
+        && let Some(row) = rows.next()?
+    {
+        if let Some(found) = found {
+            if !found.contains(&row.get(0)?) {
+                continue;
+            }
+            if passed_over > 0 {
+                passed_over -= 1;
+                continue;
+            }
         }
-        let account = Account::read(row)?;
-        let (order, time): (_, i64) = (filter.order.name(), row.get("time")?);
-        last = Some(PageCursor::after(format!("{order} {time} {}", account.did)));
-        page.accounts.push(account);
+        placed.push(Placed::read(row)?);
     }
-    Ok(page)
+    Ok(placed)
+}
+
+/// The accounts that were found, those after a place, in order.
+fn look_up(
+    conn: &Connection,
+    order: AccountOrder,
+    found: &HashSet<i64>,
+    below: &Below,
+) -> Result<Vec<Placed>, Fault> {
+    let mut statement = conn.prepare_cached(match order {
+        AccountOrder::Recent => FIND_RECENT,
+        AccountOrder::Newest => FIND_NEWEST,
+    })?;
+    let mut placed = Vec::with_capacity(found.len());
+    for id in found {
+        placed.push(statement.query_row(named_params! {":id": id}, |row| Ok(Placed::read(row)))??);
+    }
+    placed.retain(|placed| (placed.time, placed.account.did.as_str()) < (below.time, below.did.as_str()));
+    placed.sort_unstable_by(|a, b| (b.time, b.account.did.as_str()).cmp(&(a.time, a.account.did.as_str())));
+    placed.drain(..placed.len().min(below.offset as usize));
+    Ok(placed)
+}
+
+impl Placed {
+    fn read(row: &Row<'_>) -> Result<Self, Fault> {
+        let did = row.get_ref(1)?.as_str();
+        let provider_count = u64::try_from(row.get::<_, i64>(5)?).unwrap_or(0);
+        let account = Account {
+            did: parsed(did.ok()).ok_or(Fault::Row("a did that is none"))?,
+            handle: None,
+            display_name: None,
+            avatar_url: None,
+            joined_at: moment(row.get(3)?),
+            last_activity_at: moment(row.get(4)?),
+            provider_count,
+            is_provider: provider_count > 0,
+        };
+        Ok(Self { time: row.get(2)?, account })
+    }
 }
 
 impl Account {
-    fn read(row: &Row<'_>) -> Result<Self, Fault> {
-        let did = row.get_ref("did")?.as_str();
-        let provider_count = u64::try_from(row.get::<_, i64>("offers")?).unwrap_or(0);
-        Ok(Self {
-            did: parsed(did.ok()).ok_or(Fault::Row("a did that is none"))?,
-            handle: row.get("handle")?,
-            display_name: row.get("display_name")?,
-            avatar_url: row.get("avatar_url")?,
-            joined_at: moment(row.get("joined")?),
-            last_activity_at: moment(row.get("recent")?),
-            provider_count,
-            is_provider: provider_count > 0,
-        })
+    /// Adds what its profile says.
+    fn name(&mut self, conn: &Connection) -> Result<(), Fault> {
+        let mut statement = conn.prepare_cached(FIND_NAMES)?;
+        let mut rows = statement.query(named_params! {":did": self.did.as_str()})?;
+        if let Some(row) = rows.next()? {
+            (self.handle, self.display_name, self.avatar_url) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        }
+        Ok(())
     }
 }

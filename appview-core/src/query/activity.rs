@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::page::TOP;
 use super::record::parsed;
-use super::sums::{self, Of};
-use super::{Limit, PageCursor, QueryError};
+use super::sums::{Adder, Of};
+use super::{Limit, Page, PageCursor, QueryError};
 use crate::index::{Fault, HOUR, IndexReader, Sum};
 use crate::syntax::{Datetime, Did};
 
@@ -21,6 +21,9 @@ pub(super) const LIST_PROVIDERS: &str = "
       from service cross join did on did.id = service.provider
      where model = :model and provider <> 0
      order by newest desc, did desc limit :limit";
+
+/// Providers that the models of a page share.
+const SHARED: i64 = 250;
 
 /// How much was asked of a model in one window of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -81,7 +84,8 @@ pub struct ModelActivity {
 
 impl IndexReader {
     /// How much each model was used in the time before `now` (microseconds since 1970), and by at most `providers`
-    /// providers of each.
+    /// providers of each. Without a number, 250 of them are shared evenly among the models of a page, at least one for each:
+    /// a model may have thousands.
     ///
     /// # Errors
     ///
@@ -89,11 +93,11 @@ impl IndexReader {
     pub fn model_activity(
         &self,
         now: u64,
-        providers: Limit<1_000>,
+        providers: Option<Limit<1_000>>,
         limit: Limit<1_000>,
         cursor: Option<&PageCursor>,
     ) -> Result<ModelActivity, QueryError> {
-        let (newest, name) = match cursor {
+        let below = match cursor {
             None => (i64::MAX, TOP.to_owned()),
             Some(cursor) => {
                 let (newest, name) = cursor.item().split_once(' ').ok_or(QueryError::Cursor)?;
@@ -101,34 +105,48 @@ impl IndexReader {
             }
         };
         let now = i64::try_from(now).unwrap_or(i64::MAX);
-        let mut cursor = None;
-        let models = self.query(|conn| {
-            let mut models = Vec::new();
-            let mut statement = conn.prepare_cached(LIST_MODELS)?;
-            let mut rows = statement
-                .query(named_params! {":newest": newest, ":name": name, ":limit": limit.get() + 1})?;
-            let mut last = None;
-            while let Some(row) = rows.next()? {
-                if models.len() == limit.get() as usize {
-                    cursor = last;
-                    break;
-                }
-                let (model, model_id): (i64, String) = (row.get("id")?, row.get("name")?);
-                last = Some(PageCursor::after(format!("{} {model_id}", row.get::<_, i64>("newest")?)));
-                models.push(ModelUse {
-                    model_id,
-                    totals: windows(conn, Of::Model(model), now)?,
-                    by_provider: by_provider(conn, model, now, providers)?,
-                });
-            }
-            Ok(models)
+        let (models, cursor) = self.query(|conn| {
+            let Page { items, cursor } = models(conn, below, limit)?;
+            let share = SHARED.checked_div(items.len() as i64).unwrap_or(SHARED).max(1);
+            let providers = providers.unwrap_or(Limit::clamp(share));
+            let mut adder = Adder::new(conn)?;
+            let uses = items.into_iter().map(|model| {
+                Ok(ModelUse {
+                    totals: windows(&mut adder, Of::Model(model.id), now)?,
+                    by_provider: by_provider(conn, &mut adder, model.id, now, providers)?,
+                    model_id: model.name,
+                })
+            });
+            Ok((uses.collect::<Result<_, Fault>>()?, cursor))
         })?;
         Ok(ModelActivity { generated_at: Datetime::saturating(now), models, cursor })
     }
 }
 
+/// A model, and when it was last used.
+struct Model {
+    id: i64,
+    name: String,
+    newest: i64,
+}
+
+fn models(
+    conn: &Connection,
+    (newest, name): (i64, String),
+    limit: Limit<1_000>,
+) -> Result<Page<Model>, Fault> {
+    let mut statement = conn.prepare_cached(LIST_MODELS)?;
+    // One more than asked for tells whether another page follows.
+    let below = named_params! {":newest": newest, ":name": name, ":limit": limit.get() + 1};
+    let rows = statement
+        .query_map(below, |row| Ok(Model { id: row.get(0)?, name: row.get(1)?, newest: row.get(2)? }))?;
+    let models = rows.collect::<Result<_, _>>()?;
+    Ok(Page::cut(models, limit.get(), |last| PageCursor::after(format!("{} {}", last.newest, last.name))))
+}
+
 fn by_provider(
     conn: &Connection,
+    adder: &mut Adder<'_>,
     model: i64,
     now: i64,
     limit: Limit<1_000>,
@@ -137,19 +155,20 @@ fn by_provider(
     let mut rows = statement.query(named_params! {":model": model, ":limit": limit.get()})?;
     let mut providers = Vec::new();
     while let Some(row) = rows.next()? {
-        let did = row.get_ref("did")?.as_str();
+        let did = row.get_ref(1)?.as_str();
         providers.push(ProviderActivity {
             did: parsed(did.ok()).ok_or(Fault::Row("a did that is none"))?,
-            stats: windows(conn, Of::ModelOf { provider: row.get("id")?, model }, now)?,
+            stats: windows(adder, Of::ProviderModel { provider: row.get(0)?, model }, now)?,
         });
     }
     Ok(providers)
 }
 
-fn windows(conn: &Connection, of: Of, now: i64) -> Result<ActivityWindows, Fault> {
+fn windows(adder: &mut Adder<'_>, of: Of, now: i64) -> Result<ActivityWindows, Fault> {
     let within = |hours: i64| (now.saturating_sub(hours * HOUR), i64::MAX);
     let spans = [within(1), within(24), within(7 * 24), within(30 * 24)];
-    let [hour, day, week, month] = sums::within(conn, of, spans)?
+    let [hour, day, week, month] = adder
+        .within(of, spans)?
         .map(|sum: Sum| Activity { requests: sum.records, tokens: sum.tokens_in + sum.tokens_out });
     Ok(ActivityWindows { hour, day, week, month })
 }

@@ -17,36 +17,36 @@ use crate::trust::{Evidence, Exhibit};
 
 /// One repository's provider records, malformed ones too, newest key first.
 pub(super) const LIST_OFFERS: &str = "
-    select :did as did, :nsid as nsid, rkey, cid, verdict, time, body
+    select :did as did, rkey, cid, verdict, time, body, :nsid as nsid
       from record
      where repo = :repo and collection = :collection
      order by rkey desc limit :limit";
 
-/// The receipts for a job, oldest first.
+/// The other receipts for a job, oldest first.
 pub(super) const LIST_OF_JOB: &str = "
-    select did, :nsid as nsid, record.rkey, cid, verdict, record.time as time, body
+    select did, record.rkey, cid, verdict, record.time as time, body, :nsid as nsid
       from receipt
       cross join record on record.id = receipt.record
       cross join did on did.id = receipt.provider
-     where job = :job
+     where job = :job and (receipt.rkey <> :but_rkey or did <> :but_did)
      order by receipt.time, receipt.rkey, did limit :limit";
 
 /// One exchange's settlements for a receipt. There is one, and refunds perhaps; those of others are passed over.
 pub(super) const LIST_SETTLED: &str = "
-    select :did as did, :nsid as nsid, record.rkey, cid, verdict, record.time as time, body
+    select :did as did, record.rkey, cid, verdict, record.time as time, body, :nsid as nsid
       from settlement
       cross join record on record.id = settlement.record and record.repo = :repo
      where receipt = :receipt
      order by settlement.rkey limit :limit";
 
-/// Who uses what should be used once, oldest key first.
+/// Who else uses what should be used once, oldest key first.
 pub(super) const LIST_SHARING: &str = "
-    select did, nsid, record.rkey, cid, verdict, record.time as time, body
+    select did, record.rkey, cid, verdict, record.time as time, body, nsid
       from single_use
       cross join record on record.id = single_use.record
       cross join collection on collection.id = record.collection
       cross join did on did.id = record.repo
-     where mark = :mark
+     where mark = :mark and (single_use.rkey <> :but_rkey or did <> :but_did)
      order by single_use.rkey, did limit :limit";
 
 pub(super) const FIND_HOSTING: &str =
@@ -120,7 +120,7 @@ impl Gathering<'_> {
             self.sharing(Collection::Job, &job)?;
         }
         if let Some(job) = job {
-            self.same_job(&job)?;
+            self.same_job(&job, &receipt)?;
         }
         self.sharing(Collection::Receipt, &receipt)
     }
@@ -193,14 +193,16 @@ impl Gathering<'_> {
         Ok(())
     }
 
-    /// Puts the receipts for one job among the evidence, with the attestations that they name.
-    fn same_job(&mut self, job: &str) -> Result<(), Fault> {
+    /// Puts the other receipts for one job among the evidence, with the attestations that they name.
+    fn same_job(&mut self, job: &str, but: &Exhibit) -> Result<(), Fault> {
         let receipts = self.read(
             LIST_OF_JOB,
             named_params! {
                 ":nsid": Collection::Receipt.nsid(),
                 ":job": link_key(job),
-                ":limit": limits::EVIDENCE_RECEIPTS + 1,
+                ":but_did": but.repo(),
+                ":but_rkey": but.uri().rkey(),
+                ":limit": limits::EVIDENCE_RECEIPTS,
             },
         )?;
         for receipt in receipts {
@@ -227,12 +229,19 @@ impl Gathering<'_> {
         Ok(())
     }
 
-    /// Puts the records among the evidence that use what a record uses and should be used once.
-    fn sharing(&mut self, collection: Collection, exhibit: &Exhibit) -> Result<(), Fault> {
-        let mark = exhibit.read(|body| Some(SingleUse::of(collection, exhibit.repo(), body)?.mark()));
+    /// Puts the other records among the evidence that use what a record uses and should be used once.
+    fn sharing(&mut self, collection: Collection, but: &Exhibit) -> Result<(), Fault> {
+        let mark = but.read(|body| Some(SingleUse::of(collection, but.repo(), body)?.mark()));
         let Some(mark) = mark else { return Ok(()) };
-        let sharing =
-            self.read(LIST_SHARING, named_params! {":mark": mark, ":limit": limits::EVIDENCE_SHARED})?;
+        let sharing = self.read(
+            LIST_SHARING,
+            named_params! {
+                ":mark": mark,
+                ":but_did": but.repo(),
+                ":but_rkey": but.uri().rkey(),
+                ":limit": limits::EVIDENCE_SHARED,
+            },
+        )?;
         sharing.into_iter().for_each(|other| self.evidence.put(other));
         Ok(())
     }

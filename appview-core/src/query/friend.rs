@@ -30,7 +30,7 @@ pub(super) const LIST_INCOMING: &str = "
      order by declared desc, did desc limit :limit";
 
 pub(super) const LIST_EDGES: &str = "
-    select friender.did as did, subject.did as subject, declared, created
+    select friender.did as did, declared, created, subject.did as subject
       from trust
       cross join did as friender on friender.id = trust.friender
       cross join did as subject on subject.id = trust.subject
@@ -126,7 +126,7 @@ impl IndexReader {
                 ":limit": limit.get() + 1,
             })?;
             edges(rows, |row| {
-                let subject = row.get_ref("subject")?.as_str();
+                let subject = row.get_ref(3)?.as_str();
                 parsed(subject.ok()).ok_or(Fault::Row("a did that is none"))
             })
         })?;
@@ -191,9 +191,9 @@ fn edges(
 ) -> Result<Vec<Declared>, Fault> {
     let mut edges = Vec::new();
     while let Some(row) = rows.next()? {
-        let at: i64 = row.get("declared")?;
-        let created: Option<String> = row.get("created")?;
-        let friender = row.get_ref("did")?.as_str();
+        let at: i64 = row.get(1)?;
+        let created: Option<String> = row.get(2)?;
+        let friender = row.get_ref(0)?.as_str();
         let edge = FriendEdge {
             friender: parsed(friender.ok()).ok_or(Fault::Row("a did that is none"))?,
             subject: subject(row)?,

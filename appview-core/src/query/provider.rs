@@ -2,9 +2,9 @@
 
 use rusqlite::{Connection, OptionalExtension as _, ToSql, named_params};
 
-use super::job::of_repo;
+use super::exchange::of_one_or_all;
 use super::page::within;
-use super::record::{Filled, Filling, Part, did_id, model_id, nsid_of};
+use super::record::{Filled, Filling, Part, did_id, model_id, nsid_of, record_of};
 use super::{Limit, Page, PageCursor, QueryError, RecordView, Span};
 use crate::index::{Fault, IndexReader, number_of};
 use crate::record::Collection;
@@ -20,40 +20,31 @@ pub(super) const LIST_OF_COLLECTION: &str = concat!(
     " order by rkey desc, did desc limit :limit"
 );
 
-pub(super) const LIST_BY_MODEL: &str = concat!(
-    "select record, did, rkey
-       from provider_model
-       cross join did on did.id = provider_model.owner
-      where model = :model and ",
-    within!("rkey"),
-    " order by rkey desc, did desc"
-);
+/// Machines of a table with one claim in common, in order.
+macro_rules! offers {
+    ($table:literal, $condition:literal) => {
+        concat!(
+            "select record, did, rkey from ",
+            $table,
+            " cross join did on did.id = owner where ",
+            $condition,
+            " and ",
+            within!("rkey"),
+            " order by rkey desc, did desc"
+        )
+    };
+}
 
-pub(super) const LIST_BY_TRUST_LEVEL: &str = concat!(
-    "select record, did, rkey
-       from provider
-       cross join did on did.id = provider.owner
-      where trust_level = :trust_level and ",
-    within!("rkey"),
-    " order by rkey desc, did desc"
-);
+pub(super) const LIST_BY_MODEL: &str = offers!("provider_model", "model = :model");
 
-pub(super) const LIST_BY_TIER: &str = concat!(
-    "select record, did, rkey
-       from provider
-       cross join did on did.id = provider.owner
-      where tier = :tier and ",
-    within!("rkey"),
-    " order by rkey desc, did desc"
-);
+pub(super) const LIST_BY_TRUST_LEVEL: &str = offers!("provider", "trust_level = :trust_level");
+
+pub(super) const LIST_BY_TIER: &str = offers!("provider", "tier = :tier");
 
 const FIND_OFFER: &str = "
     select owner, trust_level, tier,
            :model is null or exists (select 1 from provider_model where record = :record and model = :model)
       from provider where record = :record";
-
-pub(super) const READ_RECORD: &str = "
-    select :did as did, rkey, cid, verdict, time, body from record where id = :record";
 
 /// Which machines; all of what is given must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -90,10 +81,7 @@ impl IndexReader {
 fn list(conn: &Connection, filter: &ProviderFilter, part: &Part) -> Result<Page<RecordView>, Fault> {
     let ProviderFilter { owner, model, trust_level, tier, during: _ } = filter;
     if model.is_none() && trust_level.is_none() && tier.is_none() {
-        return match owner {
-            Some(owner) => of_repo(conn, Collection::Provider, owner, part),
-            None => of_collection(conn, Collection::Provider, part),
-        };
+        return of_one_or_all(conn, Collection::Provider, owner.as_ref(), part);
     }
     let (Some(owner), Some(model)) = (
         known(owner.as_ref(), |did| did_id(conn, did))?,
@@ -133,10 +121,7 @@ impl Offers<'_> {
             let record: i64 = row.get("record")?;
             if self.wants(record)? {
                 let did = row.get_ref("did")?.as_str().map_err(|_| Fault::Row("a did that is none"))?;
-                let mut read = self.conn.prepare_cached(READ_RECORD)?;
-                let mut found = read.query(named_params! {":record": record, ":did": did})?;
-                let found = found.next()?.ok_or(Fault::Row("a typed row without its record"))?;
-                if filling.add(RecordView::read_in(found, nsid.clone())?) == Filled::Over {
+                if filling.add(record_of(self.conn, record, did, nsid.clone())?) == Filled::Over {
                     break;
                 }
             }

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use rusqlite::{Connection, Row, ToSql, named_params};
 
 use super::page::TOP;
-use super::provider::{READ_RECORD, known};
-use super::record::{Filled, Filling, did_id, model_id, nsid_of, page_of};
+use super::provider::known;
+use super::record::{Filled, Filling, did_id, model_id, nsid_of, page_of, record_of};
 use super::{Limit, Page, PageCursor, QueryError, RecordView, Span};
 use crate::index::{Fault, IndexReader, link_key};
 use crate::record::Collection;
@@ -282,14 +282,8 @@ fn look(
         looked_at += 1;
         let is_wanted = also.wants(row)? && claims.hold(row.get("provider")?)?;
         let did = row.get_ref("did")?.as_str().map_err(|_| Fault::Row("a did that is none"))?;
-        if is_wanted {
-            let mut read = conn.prepare_cached(READ_RECORD)?;
-            let record: i64 = row.get("record")?;
-            let mut found = read.query(named_params! {":record": record, ":did": did})?;
-            let found = found.next()?.ok_or(Fault::Row("a typed row without its record"))?;
-            if filling.add(RecordView::read_in(found, nsid.clone())?) == Filled::Over {
-                break;
-            }
+        if is_wanted && filling.add(record_of(conn, row.get("record")?, did, nsid.clone())?) == Filled::Over {
+            break;
         }
         if looked_at == LOOKED_AT {
             let (time, rkey): (i64, String) = (row.get("time")?, row.get("rkey")?);

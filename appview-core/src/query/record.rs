@@ -11,7 +11,7 @@ use crate::record::{Collection, Verdict};
 use crate::syntax::{AtUri, Did, Nsid, RecordKey};
 
 pub(super) const FIND_RECORD: &str = "
-    select did, nsid, rkey, cid, verdict, time, body
+    select did, rkey, cid, verdict, time, body, nsid
       from did
       cross join repo on repo.id = did.id and repo.hosting = 0
       cross join collection on nsid = :nsid
@@ -29,6 +29,9 @@ const LIST_FINDINGS: &str = "
       cross join finding on finding.record = record.id
      where did = :did
      order by ordinal";
+
+const READ_RECORD: &str = "
+    select :did as did, rkey, cid, verdict, time, body from record where id = :record";
 
 const FIND_DID: &str = "select id from did where did = :did";
 
@@ -80,17 +83,19 @@ impl RecordView {
     }
 
     pub(super) fn read(row: &Row<'_>) -> Result<Self, Fault> {
-        let nsid = row.get_ref("nsid")?.as_str();
+        let nsid = row.get_ref(6)?.as_str();
         let collection = nsid.ok().and_then(|nsid| nsid.parse().ok());
         Self::read_in(row, collection.ok_or(Fault::Row("a collection that is none"))?)
     }
 
+    /// Reads `did`, `rkey`, `cid`, `verdict`, `time` and `body`, which every statement for records gives first and in this
+    /// order: names would be looked for in every row.
     pub(super) fn read_in(row: &Row<'_>, collection: Nsid) -> Result<Self, Fault> {
-        let did = row.get_ref("did")?.as_str();
-        let rkey = row.get_ref("rkey")?.as_str();
-        let cid = row.get_ref("cid")?.as_blob();
-        let body = row.get_ref("body")?.as_blob();
-        let verdict = Verdict::from_code(row.get("verdict")?);
+        let did = row.get_ref(0)?.as_str();
+        let rkey = row.get_ref(1)?.as_str();
+        let cid = row.get_ref(2)?.as_blob();
+        let verdict = Verdict::from_code(row.get(3)?);
+        let body = row.get_ref(5)?.as_blob();
         Ok(Self {
             repo: parsed(did.ok()).ok_or(Fault::Row("a did that is none"))?,
             collection,
@@ -98,7 +103,7 @@ impl RecordView {
             cid: cid.ok().and_then(|cid| Cid::decode(cid).ok()).ok_or(Fault::Row("a cid that is none"))?,
             verdict: verdict.ok_or(Fault::Row("a verdict that has no meaning"))?,
             block: body.map_err(|_| Fault::Row("a body that is no blob"))?.into(),
-            time: row.get("time")?,
+            time: row.get(4)?,
         })
     }
 
@@ -262,6 +267,19 @@ impl Filling {
     pub(super) fn page(self, cursor: impl Fn(&RecordView) -> PageCursor) -> Page<RecordView> {
         Page::cut(self.items, self.limit, cursor)
     }
+}
+
+/// The record of a typed row, in the repository and collection that the row tells.
+pub(super) fn record_of(
+    conn: &Connection,
+    record: i64,
+    did: &str,
+    collection: Nsid,
+) -> Result<RecordView, Fault> {
+    let mut statement = conn.prepare_cached(READ_RECORD)?;
+    let mut rows = statement.query(named_params! {":record": record, ":did": did})?;
+    let row = rows.next()?.ok_or(Fault::Row("a typed row without its record"))?;
+    RecordView::read_in(row, collection)
 }
 
 /// The NSID of a collection.

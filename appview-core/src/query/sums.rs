@@ -3,12 +3,12 @@
 //! Weeks are added as they are stored, the hours at their ends one by one, and of the hours at the very ends the receipts
 //! themselves. So an answer is exact, and costs some rows for each week.
 
-use rusqlite::{Connection, named_params};
+use rusqlite::{CachedStatement, Connection, ToSql, params};
 
 use crate::index::{Fault, Group, HOUR, Hours, Sum, WEEK, start_of, week_of};
 
 pub(super) const LIST_WEEKS: &str = "
-    select week, records, tokens_in, tokens_out, hours from total
+    select records, tokens_in, tokens_out, week, hours from total
      where kind = :kind and a = :a and b = :b and week between :first and :last";
 
 /// What a receipt adds, for a condition.
@@ -55,7 +55,7 @@ pub(super) enum Of {
     Requester(i64),
     Provider(i64),
     Model(i64),
-    ModelOf { provider: i64, model: i64 },
+    ProviderModel { provider: i64, model: i64 },
 }
 
 impl Of {
@@ -65,7 +65,7 @@ impl Of {
             Self::Requester(did) => Group::requester(did),
             Self::Provider(did) => Group::receipts(did),
             Self::Model(model) => Group::model(model),
-            Self::ModelOf { provider, model } => Group::model_of(provider, model),
+            Self::ProviderModel { provider, model } => Group::model_of(provider, model),
         }
     }
 }
@@ -73,58 +73,59 @@ impl Of {
 /// From a moment on, and before another. Open ends are the extremes of the type.
 pub(super) type Bounds = (i64, i64);
 
-/// The sum within each of the spans, in one pass over the weeks of all.
-pub(super) fn within<const N: usize>(
-    conn: &Connection,
-    of: Of,
-    spans: [Bounds; N],
-) -> Result<[Sum; N], Fault> {
-    let mut sums = [Sum::default(); N];
-    let first = spans.iter().map(|(since, _)| *since).min().unwrap_or(0).max(0);
-    let last = spans.iter().map(|(_, until)| *until).max().unwrap_or(0).saturating_sub(1);
-    if last < first {
-        return Ok(sums);
+/// Adds up what is asked for, of one group after the other.
+pub(super) struct Adder<'c> {
+    conn: &'c Connection,
+    weeks: CachedStatement<'c>,
+}
+
+impl<'c> Adder<'c> {
+    pub(super) fn new(conn: &'c Connection) -> Result<Self, Fault> {
+        Ok(Self { conn, weeks: conn.prepare_cached(LIST_WEEKS)? })
     }
-    let Group { kind, a, b } = of.group();
-    let mut statement = conn.prepare_cached(LIST_WEEKS)?;
-    let mut rows = statement.query(named_params! {
-        ":kind": kind,
-        ":a": a,
-        ":b": b,
-        ":first": week_of(first),
-        ":last": week_of(last.min(LAST)),
-    })?;
-    while let Some(row) = rows.next()? {
-        let start = start_of(row.get("week")?);
-        let week = Sum::read(row)?;
-        let mut partial = [false; N];
-        for ((sum, span), partial) in sums.iter_mut().zip(spans).zip(&mut partial) {
-            match overlap(span, start, WEEK) {
-                Overlap::Whole => sum.add(week),
-                Overlap::Part => *partial = true,
-                Overlap::None => {}
+
+    /// The sum within each of the spans, in one pass over the weeks of all.
+    pub(super) fn within<const N: usize>(&mut self, of: Of, spans: [Bounds; N]) -> Result<[Sum; N], Fault> {
+        let mut sums = [Sum::default(); N];
+        let first = spans.iter().map(|(since, _)| *since).min().unwrap_or(0).max(0);
+        let last = spans.iter().map(|(_, until)| *until).max().unwrap_or(0).saturating_sub(1);
+        if last < first {
+            return Ok(sums);
+        }
+        let Group { kind, a, b } = of.group();
+        let mut rows = self.weeks.query(params![kind, a, b, week_of(first), week_of(last.min(LAST))])?;
+        while let Some(row) = rows.next()? {
+            let start = start_of(row.get(3)?);
+            let week = Sum::read(row)?;
+            let mut partial = [false; N];
+            for ((sum, span), partial) in sums.iter_mut().zip(spans).zip(&mut partial) {
+                match overlap(span, start, WEEK) {
+                    Overlap::Whole => sum.add(week),
+                    Overlap::Part => *partial = true,
+                    Overlap::None => {}
+                }
             }
-        }
-        if !partial.contains(&true) {
-            continue;
-        }
-        let hours = row.get_ref("hours")?.as_blob().map_err(|_| Fault::Row("hours that are none"))?;
-        for hour in Hours::of(hours) {
-            let (hour, added) = hour?;
-            let start = start + i64::from(hour) * HOUR;
-            for ((sum, span), partial) in sums.iter_mut().zip(spans).zip(&partial) {
-                match overlap(span, start, HOUR) {
-                    Overlap::Whole if *partial => sum.add(added),
-                    Overlap::Part if *partial => {
-                        let (since, until) = span;
-                        sum.add(receipts(conn, of, since.max(start), until.min(start + HOUR))?);
+            if !partial.contains(&true) {
+                continue;
+            }
+            let hours = row.get_ref(4)?.as_blob().map_err(|_| Fault::Row("hours that are none"))?;
+            for hour in Hours::of(hours) {
+                let (hour, added) = hour?;
+                let start = start + i64::from(hour) * HOUR;
+                for ((sum, span), partial) in sums.iter_mut().zip(spans).zip(&partial) {
+                    match overlap(span, start, HOUR) {
+                        Overlap::Whole if *partial => sum.add(added),
+                        Overlap::Part if *partial => {
+                            let (since, until) = span;
+                            sum.add(receipts(self.conn, of, since.max(start), until.min(start + HOUR))?);
+                        }
+                        _ => {}
                     }
-                    _ => {}
                 }
             }
         }
+        Ok(sums)
     }
-    Ok(sums)
 }
 
 /// Beyond every time that a record may have.
@@ -150,14 +151,14 @@ const fn overlap((since, until): Bounds, start: i64, length: i64) -> Overlap {
 
 /// Adds up receipts one by one.
 fn receipts(conn: &Connection, of: Of, from: i64, until: i64) -> Result<Sum, Fault> {
-    let (sql, who): (_, Vec<(&str, &dyn rusqlite::ToSql)>) = match &of {
-        Of::All => (ADD_UP_ALL, Vec::new()),
-        Of::Requester(did) => (ADD_UP_REQUESTER, vec![(":of", did)]),
-        Of::Provider(did) => (ADD_UP_PROVIDER, vec![(":of", did)]),
-        Of::Model(model) => (ADD_UP_MODEL, vec![(":of", model)]),
-        Of::ModelOf { provider, model } => (ADD_UP_MODEL_OF, vec![(":of", provider), (":model", model)]),
+    let (sql, who): (_, &[(&str, &dyn ToSql)]) = match &of {
+        Of::All => (ADD_UP_ALL, &[]),
+        Of::Requester(did) => (ADD_UP_REQUESTER, &[(":of", did)]),
+        Of::Provider(did) => (ADD_UP_PROVIDER, &[(":of", did)]),
+        Of::Model(model) => (ADD_UP_MODEL, &[(":of", model)]),
+        Of::ProviderModel { provider, model } => (ADD_UP_MODEL_OF, &[(":of", provider), (":model", model)]),
     };
-    let mut parameters: Vec<(&str, &dyn rusqlite::ToSql)> = vec![(":from", &from), (":until", &until)];
+    let mut parameters: Vec<(&str, &dyn ToSql)> = vec![(":from", &from), (":until", &until)];
     parameters.extend(who);
     let mut statement = conn.prepare_cached(sql)?;
     let mut rows = statement.query(parameters.as_slice())?;

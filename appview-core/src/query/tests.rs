@@ -36,6 +36,7 @@ fn plans() -> String {
         ("recent providers", account::LIST_RECENT_PROVIDERS),
         ("newest accounts", account::LIST_NEWEST),
         ("newest providers", account::LIST_NEWEST_PROVIDERS),
+        ("names of an account", account::FIND_NAMES),
         ("latency of providers", latency::LIST_PROVIDERS),
         ("latency of models", latency::LIST_MODELS),
         ("models in use", activity::LIST_MODELS),

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::record::{did_id, model_id};
-use super::sums::{self, Of};
+use super::sums::{Adder, Of};
 use super::{QueryError, Span};
 use crate::index::IndexReader;
 use crate::syntax::Did;
@@ -59,10 +59,10 @@ impl IndexReader {
                 TotalsOf::Model(model) => model_id(conn, model)?.map(Of::Model),
                 TotalsOf::ModelOf { model, provider } => {
                     let both = did(provider)?.zip(model_id(conn, model)?);
-                    both.map(|(provider, model)| Of::ModelOf { provider, model })
+                    both.map(|(provider, model)| Of::ProviderModel { provider, model })
                 }
             };
-            of.map_or(Ok(Default::default()), |of| sums::within(conn, of, [span]))
+            of.map_or(Ok(Default::default()), |of| Adder::new(conn)?.within(of, [span]))
         })?;
         Ok(Totals { requests: sum.records, tokens_in: sum.tokens_in, tokens_out: sum.tokens_out })
     }

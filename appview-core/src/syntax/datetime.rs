@@ -36,30 +36,31 @@ impl Datetime {
     /// A moment in UTC with milliseconds, such as `2026-11-22T14:57:26.019Z`; none outside the years 0 to 9999.
     #[must_use]
     pub fn from_unix_micros(unix_micros: i64) -> Option<Self> {
-        let (mut days, in_day) =
-            (unix_micros.div_euclid(MICROS_PER_DAY), unix_micros.rem_euclid(MICROS_PER_DAY));
-        days += DAYS_BEFORE_1970;
+        let (days, in_day) = (unix_micros.div_euclid(MICROS_PER_DAY), unix_micros.rem_euclid(MICROS_PER_DAY));
+        let days = days + DAYS_BEFORE_1970;
         if !(0..days_since_year_zero(10_000, 1, 1)).contains(&days) {
             return None;
         }
-        // A first guess that is never too late: no year is longer.
-        let mut year = days / 366;
-        while days_since_year_zero(year + 1, 1, 1) <= days {
-            year += 1;
-        }
-        let mut day = days - days_since_year_zero(year, 1, 1);
-        let mut month = 1;
-        while day >= days_in_month(year, month) {
-            day -= days_in_month(year, month);
-            month += 1;
-        }
+        let (year, month, day) = date(days);
         let millis = in_day / 1_000;
         let (hour, minute, second) = (millis / 3_600_000, millis / 60_000 % 60, millis / 1_000 % 60);
-        let text = format!(
-            "{year:04}-{month:02}-{:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z",
-            day + 1,
-            millis % 1_000
-        );
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        for (place, digits, number) in [
+            (0, 4, year),
+            (5, 2, month),
+            (8, 2, day),
+            (11, 2, hour),
+            (14, 2, minute),
+            (17, 2, second),
+            (20, 3, millis % 1_000),
+        ] {
+            let mut rest = number;
+            for digit in text.iter_mut().skip(place).take(digits).rev() {
+                *digit += (rest % 10) as u8;
+                rest /= 10;
+            }
+        }
+        let text = std::str::from_utf8(&text).unwrap_or(EPOCH);
         Some(Self { unix_micros: unix_micros.div_euclid(1_000) * 1_000, text: text.into() })
     }
 
@@ -192,6 +193,19 @@ fn days_since_year_zero(year: i64, month: i64, day: i64) -> i64 {
     let leap_years = (year + 3) / 4 - (year + 99) / 100 + (year + 399) / 400;
     let months: i64 = (1..month).map(|earlier| days_in_month(year, earlier)).sum();
     year * 365 + leap_years + months + day - 1
+}
+
+/// Year, month and day of a day, counted from the first of the year 0. Years are counted from March, so that the leap day is
+/// the last of its year, and each month begins after 153 days for five months.
+fn date(days: i64) -> (i64, i64, i64) {
+    let from_march = days - 60 + 146_097;
+    let (era, day_of_era) = (from_march / 146_097 - 1, from_march % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
 }
 
 /// What is left to read.
@@ -360,6 +374,8 @@ mod tests {
             }
             let text = format!("{year:04}-{month:02}-{:02}T00:00:00Z", left + 1);
             prop_assert_eq!(micros(&text), (day - DAYS_BEFORE_1970) * 86_400_000_000);
+            let written = Datetime::from_unix_micros(micros(&text)).unwrap();
+            prop_assert_eq!(written.as_str(), text.replace('Z', ".000Z"));
         }
 
         #[test]

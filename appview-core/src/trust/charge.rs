@@ -13,7 +13,7 @@ use super::encoding::Octets;
 use super::evidence::Evidence;
 use super::exhibit::Exhibit;
 use super::ledger::{Dealing, Terms as FeeTerms};
-use super::receipt::{Setting, attest, follow};
+use super::receipt::{Setting, attest, find, follow};
 use super::reference::Reference;
 use super::signature::{ReceiptSignature, SelfSignature, verify_receipt_signature};
 use super::verdict::Missing;
@@ -94,13 +94,12 @@ pub fn verify_charge(
     exchange: &Exchange<'_>,
     now: Instant,
 ) -> Result<ChargeVerdict, Missing> {
-    let missing = |role, uri: &str| Missing { role, uri: uri.to_owned() };
-    let found = evidence.find(receipt).filter(|exhibit| exhibit.is_in(Collection::Receipt));
-    let found = found.ok_or_else(|| missing(Role::Receipt, receipt))?;
+    let found = find(evidence, receipt, Collection::Receipt, Role::Receipt)?;
     let body = Body::of(found);
     let (_, job) = follow(evidence, &body, "job", Role::Job)?;
     let (_, attestation) = follow(evidence, &body, "attestation", Role::Attestation)?;
-    let granted = evidence.find(authorization).ok_or_else(|| missing(Role::Authorization, authorization))?;
+    let missing = || Missing { role: Role::Authorization, uri: authorization.to_owned() };
+    let granted = evidence.find(authorization).ok_or_else(missing)?;
     let mut charge = Charge {
         receipt: found,
         body,

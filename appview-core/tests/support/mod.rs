@@ -13,7 +13,7 @@ use appview_core::repo::Identity;
 use appview_core::sync::verifier::{Closing, Freshness, Handled, Output, Scope, Unresolved, Verifier};
 use appview_core::sync::verify::{verify_commit, verify_repo};
 use appview_core::sync::{
-    Change, CommitEvent, Event, Followed, Hosting, RecordChange, RepoHead, RepoState, StreamId,
+    Change, CommitEvent, Event, Followed, Hosting, Proof, RecordChange, RepoHead, RepoState, StreamId,
     VerifiedCommit, VerifiedRepo, VerifyError,
 };
 use appview_core::syntax::{Did, Tid};
@@ -79,6 +79,17 @@ impl Listener {
         let mut listener = Self::new(seed);
         let account = listener.newcomer();
         (listener, account)
+    }
+
+    /// Has an account move to another host with another key, says so, and proves what the former host has signed.
+    pub fn moved(&mut self, account: &str) {
+        self.world.advance(60_000_000);
+        self.world.migrate(account, "https://new.example");
+        self.world.rotate_key(account, KeyKind::P256);
+        let identity = self.world.identity(account);
+        self.hear(&identity);
+        self.settle();
+        assert_eq!(self.state(account).proof, Proof::Provisional, "its commit is the former host's");
     }
 
     /// Adds an account, and hears and proves its first record.

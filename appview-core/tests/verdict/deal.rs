@@ -165,6 +165,21 @@ impl Deal {
         sign_as_exchange(&mut self.settlement, &self.keys.exchange);
     }
 
+    /// Adds a second receipt of the same provider for the same job, a second earlier.
+    pub(crate) fn second_receipt(&mut self, nonce: Option<&str>) -> String {
+        self.sign();
+        let mut second = self.receipt.clone();
+        second.as_object_mut().unwrap().remove("enclaveSignature");
+        second["completedAt"] = "2026-08-20T10:00:04Z".into();
+        sign_record(&mut second, "enclaveSignature", &self.keys.machine);
+        if let Some(nonce) = nonce {
+            witness(&mut second, &self.keys.broker, nonce);
+        }
+        let uri = at(PROVIDER, "receipt", "3mtiuzembxw2a");
+        self.others.push((uri.clone(), second));
+        uri
+    }
+
     /// Everything, signed.
     pub(crate) fn evidence(mut self) -> Evidence {
         self.sign();

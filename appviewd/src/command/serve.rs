@@ -9,7 +9,6 @@ use appview_core::record::Catalog;
 use appview_core::source::follow::{Answers, Following, Source, follow};
 use appview_core::source::wire::Outside;
 use appview_core::sync::verifier::Pace;
-use appview_core::trust::Terms;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
@@ -205,7 +204,7 @@ pub async fn serve(
         Answers::Network { network, .. } => Some(network.clone()),
         Answers::Upstream(_) => None,
     };
-    let terms = Terms { brokerages: limits.access.broker.clone(), ..Terms::builtin()? };
+    let terms = super::verify::terms(&limits.access.brokers.broker)?;
     let clock = following.outside.clock.clone();
     let how = Answering {
         ready_lag: limits.ready_lag,

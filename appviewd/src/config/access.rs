@@ -4,8 +4,9 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use appview_core::syntax::Did;
-use appview_core::trust::brokerage::DEFAULT_BROKER;
 use clap::Args;
+
+use super::Brokers;
 
 /// How `serve` meets whoever asks.
 #[derive(Debug, Clone, Args)]
@@ -32,9 +33,9 @@ pub struct Access {
     /// once.
     #[arg(long, value_name = "RANGE", value_delimiter = ',', env = "APPVIEWD_PROXY")]
     pub proxy: Vec<AddressRange>,
-    /// Broker whose countersignature makes a receipt confidential; may be given more than once.
-    #[arg(long, value_name = "DID", default_value = DEFAULT_BROKER, value_delimiter = ',', env = "APPVIEWD_BROKER")]
-    pub broker: Vec<Did>,
+    /// Who is trusted as a broker.
+    #[command(flatten)]
+    pub brokers: Brokers,
     /// The service's own DID, told at /.well-known/did.json if it is a did:web.
     #[arg(long, value_name = "DID", env = "APPVIEWD_SERVICE_DID")]
     pub service_did: Option<Did>,
@@ -62,7 +63,7 @@ impl Default for Access {
             max_queries: Self::QUERIES,
             spare: Self::SPARE.iter().filter_map(|range| range.parse().ok()).collect(),
             proxy: Vec::new(),
-            broker: DEFAULT_BROKER.parse().into_iter().collect(),
+            brokers: Brokers::default(),
             service_did: None,
             public_url: None,
             bluesky_api: None,

@@ -31,6 +31,26 @@ pub enum Verify {
     },
 }
 
+/// Who is trusted as a broker, wherever receipts are judged.
+#[derive(Debug, Clone, Args)]
+pub struct Brokers {
+    /// Broker whose countersignature makes a receipt confidential; may be given more than once.
+    #[arg(
+        long,
+        value_name = "DID",
+        default_value = DEFAULT_BROKER,
+        value_delimiter = ',',
+        env = "APPVIEWD_BROKER"
+    )]
+    pub broker: Vec<Did>,
+}
+
+impl Default for Brokers {
+    fn default() -> Self {
+        Self { broker: DEFAULT_BROKER.parse().into_iter().collect() }
+    }
+}
+
 /// By what `verify` judges.
 #[derive(Debug, Clone, Args)]
 pub struct Judging {
@@ -44,15 +64,9 @@ pub struct Judging {
     /// expired since it was used.
     #[arg(long, value_name = "TIME")]
     pub at: Option<Datetime>,
-    /// Broker whose countersignature makes a receipt confidential; may be given more than once.
-    #[arg(
-        long,
-        value_name = "DID",
-        default_value = DEFAULT_BROKER,
-        value_delimiter = ',',
-        env = "APPVIEWD_BROKER"
-    )]
-    pub broker: Vec<Did>,
+    /// Who is trusted as a broker.
+    #[command(flatten)]
+    pub brokers: Brokers,
     /// Where the evidence is, unless there is a bundle.
     #[command(flatten)]
     pub index: DataDir,

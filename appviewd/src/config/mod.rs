@@ -19,7 +19,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 pub use access::{Access, AddressRange, PublicUrl};
 pub use account::{Account, AccountDb, Accounts, Key, SessionKey};
-pub use judge::{Bundling, Documents, Judging, Verify};
+pub use judge::{Brokers, Bundling, Documents, Judging, Verify};
 pub use sign_in::{ClientId, SignIn};
 pub use upstream::{DirectoryUrl, DirectoryUrlError, NetworkAccess, Upstream};
 

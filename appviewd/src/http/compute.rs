@@ -126,7 +126,7 @@ pub(super) async fn list_attestations(
 
 /// `dev.cocore.compute.latency`, `dev.cocore.appview.getLatency`
 pub(super) async fn latency(State(app): State<Arc<App>>, parameters: Parameters) -> Result<Json, XrpcError> {
-    let (limit, cursor) = parameters.part(Limit::MAX)?;
+    let (limit, cursor) = parameters.part(Limit::clamp(500))?;
     let now = app.clock.now();
     app.read(move |index| Json::of(&index.latency(now, limit, cursor.as_ref())?)).await
 }
@@ -136,8 +136,8 @@ pub(super) async fn model_activity(
     State(app): State<Arc<App>>,
     parameters: Parameters,
 ) -> Result<Json, XrpcError> {
-    let providers = parameters.limit("providers", Limit::MAX);
-    let (limit, cursor) = parameters.part(Limit::MAX)?;
+    let providers = parameters.integer("providers").map(Limit::clamp);
+    let (limit, cursor) = parameters.part(Limit::default())?;
     let now = app.clock.now();
     app.read(move |index| Json::of(&index.model_activity(now, providers, limit, cursor.as_ref())?)).await
 }

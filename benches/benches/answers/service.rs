@@ -69,7 +69,7 @@ pub(crate) fn run(path: &Path, keys: &Path) {
     let (mut frame, mut batch) = (Vec::new(), Vec::new());
     while recording.next_frame(&mut frame).unwrap() {
         let (Event::Commit(event), _) = Event::decode(&frame).unwrap() else { panic!("a commit") };
-        let (identity, held) = accounts.get_mut(&*event.repo).unwrap();
+        let (identity, held) = accounts.get_mut(event.repo).unwrap();
         let commit = verify_commit(&event, *held, identity, NAMESPACE, u64::MAX >> 1).unwrap();
         *held = Some(commit.head());
         batch.push(Change::Commit(commit));

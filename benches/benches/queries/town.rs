@@ -119,7 +119,11 @@ fn receipt_template() -> Ipld {
 
 fn provider(number: u64, providers: u64, template: &Ipld) -> Change {
     let mut writes = vec![
-        Write::create(records::PROFILE, "self", profile(&format!("Provider {number}"), START_MICROS)),
+        Write::create(
+            records::PROFILE,
+            "self",
+            profile(&format!("Provider {number}"), START_MICROS + 1_000 * number),
+        ),
         Write::create(records::PROVIDER, &tid(START_MICROS + number, 1), machine(number)),
     ];
     let Ipld::Map(template) = template else { panic!("a record is a map") };

@@ -31,7 +31,7 @@ pub(in crate::query) const LIST_CHANGES: &str = "
     order by seq";
 
 pub(in crate::query) const READ_RECORD: &str = "
-    select :did as did, rkey, cid, verdict, time, rev, updated, body from record where id = :record";
+    select :did as did, rkey, cid, verdict, time, body, rev, updated from record where id = :record";
 
 const NAME_REPO: &str = "select did from did where id = :id";
 

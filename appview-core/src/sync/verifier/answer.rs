@@ -75,7 +75,7 @@ impl Verifier {
         tracked.attempt = if leads_further { 0 } else { tracked.attempt.saturating_add(1) };
         if is_wiped || held.is_some_and(|held| head.rev < held.rev) || tracked.shows_newer_than(head) {
             let attempt = tracked.attempt;
-            self.outputs.push_back(Output::FetchRepo { did, held: None, attempt, not_before: 0 });
+            self.fetch(&did, None, attempt);
             return;
         }
         let forgotten = tracked.park.take_forgotten();
@@ -121,11 +121,13 @@ impl Verifier {
             && asked_at < tracked.turned_at
         {
             let (held, attempt) = (tracked.state.head, tracked.attempt);
-            self.outputs.push_back(match tracked.phase {
+            match tracked.phase {
                 // It may have been the export that was refused.
-                Phase::Fetching => Output::FetchRepo { did: did.clone(), held, attempt, not_before: 0 },
-                Phase::Ready | Phase::Resolving(_) => Output::ConfirmHosting { did: did.clone() },
-            });
+                Phase::Fetching => self.fetch(did, held, attempt),
+                Phase::Ready | Phase::Resolving(_) => {
+                    self.outputs.push_back(Output::ConfirmHosting { did: did.clone() });
+                }
+            }
             return;
         }
         let is_stranger = self.repos.get(did).is_some_and(Tracked::is_stranger);
@@ -187,20 +189,12 @@ impl Verifier {
             }
             Phase::Fetching => {}
         }
-        if is_held && std::mem::take(&mut tracked.is_outdated) {
-            let fetch = Output::FetchRepo {
-                did: did.clone(),
-                held: Some(head),
-                attempt: tracked.attempt,
-                not_before: 0,
-            };
-            self.outputs.push_back(fetch);
-            return;
-        }
-        let Some(proof) = tracked.proven.filter(|_| is_held && !tracked.shows_newer_than(head)) else {
+        // Said to a question of before, it may hold still: the same is worth asking again. Otherwise the export is needed.
+        let is_outdated = is_held && std::mem::take(&mut tracked.is_outdated);
+        let is_the_end = is_held && !is_outdated && !tracked.shows_newer_than(head);
+        let Some(proof) = tracked.proven.filter(|_| is_the_end) else {
             let attempt = tracked.attempt;
-            let fetch = Output::FetchRepo { did: did.clone(), held: None, attempt, not_before: 0 };
-            self.outputs.push_back(fetch);
+            self.fetch(did, is_outdated.then_some(head), attempt);
             return;
         };
         tracked.prove(now);

@@ -22,7 +22,7 @@ mod watch;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::change::{Change, Followed, Hosting, Postponed, Proof, RepoState, StreamCursor, Watch};
+use super::change::{Change, Followed, Hosting, Postponed, Proof, RepoHead, RepoState, StreamCursor, Watch};
 use super::frame::{Event, FrameError, Glance, glance, happened_at};
 use super::stream::{Order, Stream, StreamId, Ticket};
 use crate::repo::Identity;
@@ -251,8 +251,7 @@ impl Verifier {
         tracked.written = true;
         if tracked.phase == Phase::Fetching {
             // What is on its way may be no more than the word that what was held is current.
-            let fetch = Output::FetchRepo { did: did.clone(), held: None, attempt: 0, not_before: 0 };
-            self.outputs.push_back(fetch);
+            self.fetch(did, None, 0);
         } else {
             self.desynchronize(did);
         }
@@ -336,6 +335,11 @@ impl Verifier {
 
     fn resolve(&mut self, did: &Did, freshness: Freshness) {
         self.outputs.push_back(Output::ResolveIdentity { did: did.clone(), freshness });
+    }
+
+    /// Asks for a repository that is being fetched once more, at once: other than what is `held`, if anything is.
+    fn fetch(&mut self, did: &Did, held: Option<RepoHead>, attempt: u32) {
+        self.outputs.push_back(Output::FetchRepo { did: did.clone(), held, attempt, not_before: 0 });
     }
 
     fn notice(&mut self, stream: StreamId, name: &str, message: Option<&str>, closing: Closing) {

@@ -252,7 +252,7 @@ impl Verifier {
                 // It may have left the host that fails, and need not wait for the pause after that.
                 if tracked.watch.postponed.is_some() {
                     let held = tracked.state.head;
-                    self.outputs.push_back(Output::FetchRepo { did, held, attempt: 0, not_before: 0 });
+                    self.fetch(&did, held, 0);
                 }
             }
             // Nobody remembers where it lived: its present PDS is to say what it has.

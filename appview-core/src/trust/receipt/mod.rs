@@ -90,7 +90,8 @@ pub(super) fn judge(
     setting: &Setting<'_>,
 ) -> Result<(ReceiptVerdict, Option<Instant>), Missing> {
     let Setting { terms, profile, now, .. } = *setting;
-    let receipt = Part::read(terms, Collection::Receipt, find(evidence, uri)?);
+    let receipt =
+        Part::read(terms, Collection::Receipt, find(evidence, uri, Collection::Receipt, Role::Receipt)?);
     let (job_reference, job) = follow(evidence, &receipt.body, "job", Role::Job)?;
     let (attestation_reference, attestation) =
         follow(evidence, &receipt.body, "attestation", Role::Attestation)?;
@@ -144,9 +145,15 @@ pub(super) fn judge(
     Ok((verdict, attested.until()))
 }
 
-fn find<'e>(evidence: &'e Evidence, uri: &str) -> Result<&'e Exhibit, Missing> {
-    let found = evidence.find(uri).filter(|exhibit| exhibit.is_in(Collection::Receipt));
-    found.ok_or_else(|| Missing { role: Role::Receipt, uri: uri.to_owned() })
+/// The record that is to be judged, in the collection that it must be of.
+pub(super) fn find<'e>(
+    evidence: &'e Evidence,
+    uri: &str,
+    collection: Collection,
+    role: Role,
+) -> Result<&'e Exhibit, Missing> {
+    let found = evidence.find(uri).filter(|exhibit| exhibit.is_in(collection));
+    found.ok_or_else(|| Missing { role, uri: uri.to_owned() })
 }
 
 /// The record that a strong reference of the receipt leads to, whatever it is.

@@ -12,7 +12,7 @@ mod policy;
 use super::Terms;
 use super::check::{Check, Examination, Profile, Role};
 use super::evidence::Evidence;
-use super::receipt::{self, Part, Setting, follow};
+use super::receipt::{self, Part, Setting, find, follow};
 use super::reference::Reference;
 use super::verdict::{Judged, Missing, SettlementVerdict};
 use super::{Code, Instant};
@@ -100,8 +100,7 @@ pub(super) fn judge(
 
 impl<'e> Case<'e> {
     fn find(evidence: &'e Evidence, uri: &str, terms: &Terms) -> Result<Self, Missing> {
-        let found = evidence.find(uri).filter(|exhibit| exhibit.is_in(Collection::Settlement));
-        let found = found.ok_or_else(|| Missing { role: Role::Settlement, uri: uri.to_owned() })?;
+        let found = find(evidence, uri, Collection::Settlement, Role::Settlement)?;
         let settlement = Part::read(terms, Collection::Settlement, found);
         let (receipt_reference, receipt) = follow(evidence, &settlement.body, "receipt", Role::Receipt)?;
         let (authorization_reference, authorization) =

@@ -84,7 +84,7 @@ impl Question {
         if uri.collection() != Some(collection.nsid()) || uri.rkey().is_none() {
             bail!("expected the address of a {collection}, found {uri}");
         }
-        let terms = terms(&judging.broker)?;
+        let terms = terms(&judging.brokers.broker)?;
         let (evidence, footing) = match &judging.bundle {
             Some(file) => (read(file)?.evidence, Footing::Bundle(file.display().to_string())),
             None => {

@@ -1,11 +1,11 @@
 //! Pages are a function of the records: of equal keys the greater DID comes first, and a cursor outlives what it names.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod network;
 
 use appview_core::query::{FriendFilter, Limit, ProviderFilter, QueryError, ReceiptFilter};
 use appview_core::sync::{Change, Hosting};
-use fixtures::{KeyKind, Write, records};
+use fixtures::{Ipld, KeyKind, Write, records};
 use network::{Business, Network, Scratch, all_pages, did, pages};
 
 #[test]
@@ -117,4 +117,32 @@ fn a_reader_answers_from_one_moment_until_it_is_refreshed() {
     assert_eq!(providers(&reader), 1);
     reader.refresh().unwrap();
     assert_eq!(providers(&reader), 0);
+}
+
+#[test]
+fn a_page_of_large_records_is_short_and_goes_on() {
+    let mut network = Network::new(45);
+    let account = network.world.create_account(KeyKind::K256);
+    let mut told = Vec::new();
+    let mut keys: Vec<String> = Vec::new();
+    for number in 0..12 {
+        let Ipld::Map(mut profile) = records::friend("did:web:subject.example", network.world.now_micros())
+        else {
+            panic!("a record is a map")
+        };
+        profile.insert("unknown".into(), Ipld::String("a".repeat(900_000)));
+        keys.push(format!("3jzfcijpj2z2{}", char::from(b'a' + number)));
+        let record = Ipld::Map(profile);
+        told.push(
+            network.commit(&account, vec![Write::create(records::FRIEND, keys.last().unwrap(), record)]),
+        );
+    }
+    let reader = Scratch::told(&told).reader();
+    let list = |cursor: Option<&_>| reader.list_friends(&FriendFilter::default(), Limit::MAX, cursor);
+    let pages = pages(list);
+    assert!(pages.iter().all(|(page, _)| page.len() <= 5), "five have more than four megabytes");
+    assert!(pages.len() < 5, "and a page is as long as it may be");
+    let listed: Vec<String> = all_pages(list).iter().map(|record| record.rkey.to_string()).collect();
+    keys.reverse();
+    assert_eq!(listed, keys);
 }

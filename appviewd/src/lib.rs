@@ -54,6 +54,8 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
                 }
             }
         }
+        Command::Verify { what } => command::verify::run(&what),
+        Command::Bundle(bundling) => done(command::bundle::run(&bundling)),
         Command::Inspect { what } => done(command::inspect::run(what)),
         Command::Record { relay, frames, cursor } => done(command::record::run(&relay, frames, cursor)),
         Command::Account { what } => done(command::account::run(&what)),

@@ -264,7 +264,7 @@ impl Gathering<'_> {
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
             let view = RecordView::read(row)?;
-            let exhibit = Exhibit::new(view.uri(), view.cid, view.block);
+            let exhibit = Exhibit::hashed(view.uri(), view.cid, view.block);
             found.push(exhibit.map_err(|_| Fault::Row("a record at no record's uri"))?);
         }
         Ok(found)

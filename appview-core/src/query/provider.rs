@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension as _, ToSql, named_params};
 
 use super::job::of_repo;
 use super::page::within;
-use super::record::{Part, did_id, model_id, nsid_of};
+use super::record::{Filled, Filling, Part, did_id, model_id, nsid_of};
 use super::{Limit, Page, PageCursor, QueryError, RecordView, Span};
 use crate::index::{Fault, IndexReader, number_of};
 use crate::record::Collection;
@@ -124,26 +124,24 @@ impl Offers<'_> {
     /// Walks over the machines that a statement gives in order, and keeps those that match in everything else too.
     fn list(&self, sql: &str, driver: (&str, &dyn ToSql)) -> Result<Page<RecordView>, Fault> {
         let nsid = nsid_of(Collection::Provider)?;
-        let limit = self.part.limit as usize;
-        let mut items: Vec<RecordView> = Vec::new();
+        let mut filling = Filling::new(self.part.limit);
         let mut statement = self.conn.prepare_cached(sql)?;
         let mut parameters: Vec<(&str, &dyn ToSql)> = self.part.parameters().to_vec();
         parameters.push(driver);
         let mut rows = statement.query(parameters.as_slice())?;
-        // One more than asked for tells whether another page follows.
-        while items.len() <= limit
-            && let Some(row) = rows.next()?
-        {
+        while let Some(row) = rows.next()? {
             let record: i64 = row.get("record")?;
             if self.wants(record)? {
                 let did = row.get_ref("did")?.as_str().map_err(|_| Fault::Row("a did that is none"))?;
                 let mut read = self.conn.prepare_cached(READ_RECORD)?;
                 let mut found = read.query(named_params! {":record": record, ":did": did})?;
                 let found = found.next()?.ok_or(Fault::Row("a typed row without its record"))?;
-                items.push(RecordView::read_in(found, nsid.clone())?);
+                if filling.add(RecordView::read_in(found, nsid.clone())?) == Filled::Over {
+                    break;
+                }
             }
         }
-        Ok(Page::cut(items, self.part.limit, RecordView::cursor))
+        Ok(filling.page(RecordView::cursor))
     }
 
     fn wants(&self, record: i64) -> Result<bool, Fault> {

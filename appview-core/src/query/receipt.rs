@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row, ToSql, named_params};
 
 use super::page::TOP;
 use super::provider::{READ_RECORD, known};
-use super::record::{did_id, model_id, nsid_of};
+use super::record::{Filled, Filling, did_id, model_id, nsid_of, page_of};
 use super::{Limit, Page, PageCursor, QueryError, RecordView, Span};
 use crate::index::{Fault, IndexReader, link_key};
 use crate::record::Collection;
@@ -254,19 +254,14 @@ fn list(
     let mut parameters: Vec<(&str, &dyn ToSql)> = place.parameters().to_vec();
     parameters.extend(by.parameter());
     if also != Also::default() {
-        return look(conn, candidates, &parameters, &also, limit as usize);
+        return look(conn, candidates, &parameters, &also, limit);
     }
     // One more than asked for tells whether another page follows.
     let most = limit + 1;
     parameters.push((":limit", &most));
-    let nsid = nsid_of(Collection::Receipt)?;
     let mut statement = conn.prepare_cached(pages)?;
-    let mut rows = statement.query(parameters.as_slice())?;
-    let mut items = Vec::with_capacity(most as usize);
-    while let Some(row) = rows.next()? {
-        items.push(RecordView::read_in(row, nsid.clone())?);
-    }
-    Ok(Page::cut(items, limit, cursor))
+    let rows = statement.query(parameters.as_slice())?;
+    page_of(rows, Collection::Receipt, limit, cursor)
 }
 
 /// Walks over receipts in order, and keeps those that match.
@@ -275,36 +270,35 @@ fn look(
     sql: &str,
     parameters: &[(&str, &dyn ToSql)],
     also: &Also<'_>,
-    limit: usize,
+    limit: u32,
 ) -> Result<Page<RecordView>, Fault> {
     let nsid = nsid_of(Collection::Receipt)?;
     let mut claims = Claims { conn, trust_level: also.trust_level, known: HashMap::new() };
-    let mut page = Page { items: Vec::new(), cursor: None };
+    let mut filling = Filling::new(limit);
     let mut statement = conn.prepare_cached(sql)?;
     let mut rows = statement.query(parameters)?;
     let mut looked_at = 0;
     while let Some(row) = rows.next()? {
         looked_at += 1;
         let is_wanted = also.wants(row)? && claims.hold(row.get("provider")?)?;
-        if is_wanted && page.items.len() == limit {
-            page.cursor = page.items.last().map(cursor);
-            return Ok(page);
-        }
         let did = row.get_ref("did")?.as_str().map_err(|_| Fault::Row("a did that is none"))?;
         if is_wanted {
             let mut read = conn.prepare_cached(READ_RECORD)?;
             let record: i64 = row.get("record")?;
             let mut found = read.query(named_params! {":record": record, ":did": did})?;
             let found = found.next()?.ok_or(Fault::Row("a typed row without its record"))?;
-            page.items.push(RecordView::read_in(found, nsid.clone())?);
+            if filling.add(RecordView::read_in(found, nsid.clone())?) == Filled::Over {
+                break;
+            }
         }
         if looked_at == LOOKED_AT {
             let (time, rkey): (i64, String) = (row.get("time")?, row.get("rkey")?);
+            let mut page = filling.page(cursor);
             page.cursor = Some(PageCursor::after(format!("{time} at://{did}/{nsid}/{rkey}")));
             return Ok(page);
         }
     }
-    Ok(page)
+    Ok(filling.page(cursor))
 }
 
 impl Also<'_> {

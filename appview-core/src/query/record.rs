@@ -1,6 +1,6 @@
 //! A record as it is shown, and the lists made of them.
 
-use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, named_params};
+use rusqlite::{Connection, OptionalExtension as _, Row, Rows, ToSql, named_params};
 
 use super::page::Keys;
 use super::{Limit, Page, PageCursor, QueryError, Span};
@@ -33,6 +33,9 @@ const LIST_FINDINGS: &str = "
 const FIND_DID: &str = "select id from did where did = :did";
 
 const FIND_MODEL: &str = "select id from model where name = :name";
+
+/// Bytes of records on one page, unless the first has more. A record may have a megabyte, and a list five hundred of them.
+const PAGE_BYTES: usize = 4 << 20;
 
 /// One record, as it stands in its repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -191,25 +194,73 @@ impl Part {
         sql: &str,
         filter: &[(&str, &dyn ToSql)],
     ) -> Result<Page<RecordView>, Fault> {
-        let nsid = nsid_of(collection)?;
         // One more than asked for tells whether another page follows.
         let limit = self.limit + 1;
         let mut statement = conn.prepare_cached(sql)?;
         let mut parameters: Vec<(&str, &dyn ToSql)> = self.parameters().to_vec();
         parameters.push((":limit", &limit));
         parameters.extend_from_slice(filter);
-        let mut rows = statement.query(parameters.as_slice())?;
-        let mut items = Vec::with_capacity(limit as usize);
-        while let Some(row) = rows.next()? {
-            items.push(RecordView::read_in(row, nsid.clone())?);
-        }
-        Ok(Page::cut(items, self.limit, RecordView::cursor))
+        let rows = statement.query(parameters.as_slice())?;
+        page_of(rows, collection, self.limit, RecordView::cursor)
     }
 
     /// What the condition [`super::page::within`] needs.
     pub(super) fn parameters(&self) -> [(&'static str, &dyn ToSql); 4] {
         let Keys { rkey, did, least, timed } = &self.keys;
         [(":rkey", rkey), (":did", did), (":least", least), (":timed", timed)]
+    }
+}
+
+/// Reads a page of at most `limit` records, of rows that go on beyond it if the list does.
+pub(super) fn page_of(
+    mut rows: Rows<'_>,
+    collection: Collection,
+    limit: u32,
+    cursor: impl Fn(&RecordView) -> PageCursor,
+) -> Result<Page<RecordView>, Fault> {
+    let nsid = nsid_of(collection)?;
+    let mut filling = Filling::new(limit);
+    while let Some(row) = rows.next()? {
+        if filling.add(RecordView::read_in(row, nsid.clone())?) == Filled::Over {
+            break;
+        }
+    }
+    Ok(filling.page(cursor))
+}
+
+/// A page that is being filled with records: `limit` at most, and fewer where they are large.
+#[derive(Debug)]
+pub(super) struct Filling {
+    items: Vec<RecordView>,
+    limit: u32,
+    bytes: usize,
+}
+
+/// Whether a page goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Filled {
+    /// There is room for more.
+    Part,
+    /// It is full, and the record that came last belongs to the next one.
+    Over,
+}
+
+impl Filling {
+    pub(super) fn new(limit: u32) -> Self {
+        Self { items: Vec::with_capacity(limit.min(100) as usize + 1), limit, bytes: 0 }
+    }
+
+    pub(super) fn add(&mut self, record: RecordView) -> Filled {
+        self.bytes = self.bytes.saturating_add(record.block.len());
+        if self.bytes > PAGE_BYTES && !self.items.is_empty() {
+            self.limit = u32::try_from(self.items.len()).unwrap_or(self.limit);
+        }
+        self.items.push(record);
+        if self.items.len() > self.limit as usize { Filled::Over } else { Filled::Part }
+    }
+
+    pub(super) fn page(self, cursor: impl Fn(&RecordView) -> PageCursor) -> Page<RecordView> {
+        Page::cut(self.items, self.limit, cursor)
     }
 }
 

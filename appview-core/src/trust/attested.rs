@@ -11,7 +11,7 @@ use super::canonical::Canonical;
 use super::chain::{ChainError, Deviation};
 use super::check::{Check, Examination};
 use super::encoding::{Encoding, Octets};
-use super::evidence::Exhibit;
+use super::exhibit::Exhibit;
 use super::mda::verify_device_attestation;
 use super::signature::{AttestationForm, SelfSignature, SigScheme, Signer, verify_self_signature};
 use super::{Code, Instant, Terms, TrustLevel};

@@ -6,13 +6,13 @@
 
 use super::Instant;
 use super::canonical::Canonical;
-use super::evidence::Exhibit;
+use super::exhibit::Exhibit;
 use crate::block::cid::sha256;
 use crate::block::{Map, Value};
 use crate::record::{self, Catalog, Collection, Reading, Rule};
 
-/// Most bytes of an author's text that a message repeats.
-const EXCERPT: usize = 64;
+/// Most bytes of an author's text that a message repeats: enough for the URI of a record.
+const EXCERPT: usize = 256;
 
 /// A record's members.
 #[derive(Debug)]
@@ -211,6 +211,6 @@ mod tests {
     #[test]
     fn a_message_repeats_one_short_line_of_what_a_stranger_wrote() {
         assert_eq!(excerpt("a\nb\u{1b}[31m"), "a\u{fffd}b\u{fffd}[31m");
-        assert_eq!(excerpt(&"ä".repeat(100)).chars().count(), 33);
+        assert_eq!(excerpt(&"ä".repeat(200)).chars().count(), 129);
     }
 }

@@ -93,6 +93,8 @@ impl Canonical {
         let mut members = Vec::with_capacity(64);
         members.extend(body.iter().filter(|(key, _)| !without.contains(key)));
         self.text.clear();
+        // Most records are shorter; growing to that by doubling would take eight steps.
+        self.text.reserve(2_048);
         write_members(&mut self.text, 0, &mut members)?;
         Ok(self.text.as_bytes())
     }

@@ -19,6 +19,9 @@ pub(super) struct Countersigned<'e> {
 
 impl<'e> Countersigned<'e> {
     pub(super) fn of(receipt: &Body<'e>, evidence: &'e Evidence, terms: &Terms) -> Self {
+        if !receipt.has("brokerageCountersignature") {
+            return Self { outcome: Countersignature::Absent, document: None };
+        }
         let key_of = |authority: &str| evidence.document(authority)?.broker_key().copied();
         let brokers: Vec<&str> = terms.brokerages.iter().map(Did::as_str).collect();
         let outcome = verify_countersignature(&receipt.map, &brokers, key_of, &mut Canonical::new());

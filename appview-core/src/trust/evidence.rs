@@ -7,157 +7,18 @@
 //! commit, a bundle has only said so.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use ipld_core::ipld::Ipld;
 use serde_json::Value as Json;
 
 use super::Terms;
 use super::body::Body;
 use super::brokerage::authority_of;
 use super::document::{DidDocument, DocumentKey};
-use crate::block::{Cid, Value, cbor};
-use crate::limits;
+use super::exhibit::{Exhibit, Standing};
+use crate::block::Cid;
 use crate::record::Collection;
-use crate::syntax::{AtUri, Did};
-
-/// Whether a record is what its URI leads to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub enum Standing {
-    /// It stands there.
-    #[default]
-    Current,
-    /// It stood there, and has been overwritten or deleted since.
-    Former,
-}
-
-/// A URI at which no record can stand.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{uri}: expected at://, a did, a collection and a record key")]
-pub struct ExhibitError {
-    /// The URI.
-    pub uri: AtUri,
-}
-
-/// One record of the evidence. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Exhibit {
-    uri: AtUri,
-    cid: Cid,
-    block: Arc<[u8]>,
-    standing: Standing,
-    /// The nearest block that can be read, once somebody had to ask for it.
-    nearest: OnceLock<Arc<[u8]>>,
-}
-
-impl PartialEq for Exhibit {
-    fn eq(&self, other: &Self) -> bool {
-        self.order() == other.order() && self.block == other.block
-    }
-}
-
-impl Eq for Exhibit {}
-
-impl Exhibit {
-    /// A record that was found at `uri` under `cid`, which is taken on trust: that the block does not hash to it is for a
-    /// verdict to find.
-    ///
-    /// # Errors
-    ///
-    /// [`ExhibitError`] if `uri` names no record, or has a handle as its authority.
-    pub fn new(uri: AtUri, cid: Cid, block: impl Into<Arc<[u8]>>) -> Result<Self, ExhibitError> {
-        if uri.rkey().is_none() || !uri.authority().starts_with("did:") {
-            return Err(ExhibitError { uri });
-        }
-        let (block, standing) = (block.into(), Standing::Current);
-        Ok(Self { uri, cid, block, standing, nearest: OnceLock::new() })
-    }
-
-    /// The same record, standing as given.
-    #[must_use]
-    pub fn standing_as(mut self, standing: Standing) -> Self {
-        self.standing = standing;
-        self
-    }
-
-    /// Where it was found.
-    #[must_use]
-    pub const fn uri(&self) -> &AtUri {
-        &self.uri
-    }
-
-    /// The repository it was found in, a DID: who answers for it.
-    #[must_use]
-    pub fn repo(&self) -> &str {
-        self.uri.authority()
-    }
-
-    /// The collection it was found in.
-    #[must_use]
-    pub fn collection(&self) -> &str {
-        self.uri.collection().unwrap_or_default()
-    }
-
-    /// Whether it was found in that collection.
-    #[must_use]
-    pub fn is_in(&self, collection: Collection) -> bool {
-        self.collection() == collection.nsid()
-    }
-
-    /// The CID it was found under.
-    #[must_use]
-    pub const fn cid(&self) -> Cid {
-        self.cid
-    }
-
-    /// Its bytes as they were found.
-    #[must_use]
-    pub fn block(&self) -> &[u8] {
-        &self.block
-    }
-
-    /// A block that can be read in the place of one that is not of the data model: the same with null for each fraction
-    /// and each other number that has no place there, or an empty record.
-    pub(super) fn nearest(&self) -> &[u8] {
-        self.nearest.get_or_init(|| {
-            let is_long = self.block.len() > limits::RECORD_BYTES;
-            let tree = serde_ipld_dagcbor::from_slice::<Ipld>(&self.block).ok().filter(|_| !is_long);
-            tree.map_or_else(|| vec![0xa0], |tree| cbor::encode(&of_the_data_model(&tree))).into()
-        })
-    }
-
-    /// Reads its members as a verdict would: none where the block is no record, and null in the place of what has no place
-    /// in the data model.
-    pub fn read<T>(&self, read: impl FnOnce(&cbor::Map<'_>) -> T) -> T {
-        read(&Body::of(self).map)
-    }
-
-    /// Whether it still stands there.
-    #[must_use]
-    pub const fn standing(&self) -> Standing {
-        self.standing
-    }
-
-    /// The order in which evidence is kept: of several versions the present one first.
-    fn order(&self) -> (&AtUri, Standing, Cid) {
-        (&self.uri, self.standing, self.cid)
-    }
-}
-
-fn of_the_data_model(tree: &Ipld) -> Value<'_> {
-    match tree {
-        Ipld::Null | Ipld::Float(_) => Value::Null,
-        Ipld::Bool(bool) => Value::Bool(*bool),
-        Ipld::Integer(integer) => i64::try_from(*integer).map_or(Value::Null, Value::Integer),
-        Ipld::String(text) => Value::Text(text),
-        Ipld::Bytes(bytes) => Value::Bytes(bytes),
-        Ipld::Link(cid) => Cid::try_from(cid).map_or(Value::Null, Value::Link),
-        Ipld::List(items) => Value::List(items.iter().map(of_the_data_model).collect()),
-        Ipld::Map(members) => Value::Map(cbor::Map::from_entries(
-            members.iter().map(|(key, value)| (key.as_str(), of_the_data_model(value))).collect(),
-        )),
-    }
-}
+use crate::syntax::Did;
 
 /// A DID document, with the hash by which it is told from others.
 #[derive(Debug, Clone)]
@@ -294,14 +155,14 @@ impl Evidence {
     #[must_use]
     pub fn find_version(&self, uri: &str, cid: Option<Cid>) -> Option<&Exhibit> {
         let versions = self.versions(uri);
-        versions.iter().find(|version| Some(version.cid) == cid).or(versions.first())
+        versions.iter().find(|version| Some(version.cid()) == cid).or(versions.first())
     }
 
     /// The records of one collection that stand now.
     pub fn of_collection(&self, collection: Collection) -> impl Iterator<Item = &Exhibit> {
         self.exhibits
             .iter()
-            .filter(move |exhibit| exhibit.standing == Standing::Current && exhibit.is_in(collection))
+            .filter(move |exhibit| exhibit.standing() == Standing::Current && exhibit.is_in(collection))
     }
 
     /// Whose documents a verdict wants and this lacks: those of trusted brokers that receipts name as their witnesses, and of
@@ -318,23 +179,24 @@ impl Evidence {
     }
 
     fn versions(&self, uri: &str) -> &[Exhibit] {
-        let from = self.exhibits.partition_point(|held| held.uri.as_str() < uri);
+        let from = self.exhibits.partition_point(|held| held.uri().as_str() < uri);
         let rest = self.exhibits.get(from..).unwrap_or_default();
-        let count = rest.iter().take_while(|held| held.uri.as_str() == uri).count();
+        let count = rest.iter().take_while(|held| held.uri().as_str() == uri).count();
         rest.get(..count).unwrap_or_default()
     }
 
-    /// A hash over everything in it. Blocks are hashed rather than their CIDs, because a CID may lie.
+    /// Hashes everything in it.
     pub(super) fn hash_into(&self, hasher: &mut blake3::Hasher) {
         let mut part = |bytes: &[u8]| {
             hasher.update(&(bytes.len() as u64).to_le_bytes());
             hasher.update(bytes);
         };
         for exhibit in &self.exhibits {
-            part(exhibit.uri.as_str().as_bytes());
-            part(&exhibit.cid.to_bytes());
-            part(&exhibit.block);
-            part(&[u8::from(exhibit.standing == Standing::Former)]);
+            part(exhibit.uri().as_str().as_bytes());
+            part(&exhibit.cid().to_bytes());
+            // A CID that is the block's own stands for it.
+            part(if exhibit.is_its_own() { &[] } else { exhibit.block() });
+            part(&[u8::from(exhibit.standing() == Standing::Former)]);
         }
         part(b"documents");
         for (did, document) in &self.documents {
@@ -345,35 +207,6 @@ impl Evidence {
         for did in &self.inactive {
             part(did.as_str().as_bytes());
         }
-    }
-}
-
-/// A reference of one record to a version of another.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Reference<'a> {
-    /// As it is written.
-    pub(super) uri: &'a str,
-    pub(super) cid: Option<Cid>,
-}
-
-impl<'a> Reference<'a> {
-    /// The strong reference at `key`; nothing if there is no object with a URI.
-    pub(super) fn read(record: &cbor::Map<'a>, key: &str) -> Option<Self> {
-        let link = record.map(key)?;
-        let cid = link.text("cid").and_then(|cid| cid.parse().ok());
-        Some(Self { uri: link.text("uri")?, cid })
-    }
-
-    /// What it leads to.
-    pub(super) fn follow<'e>(&self, evidence: &'e Evidence) -> Option<&'e Exhibit> {
-        evidence.find_version(self.uri, self.cid)
-    }
-
-    /// Whether it names a record of this collection in this repository.
-    pub(super) fn is_to(&self, collection: Collection, repo: &str) -> bool {
-        self.uri.parse::<AtUri>().is_ok_and(|uri| {
-            uri.authority() == repo && uri.collection() == Some(collection.nsid()) && uri.rkey().is_some()
-        })
     }
 }
 
@@ -406,15 +239,6 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_record_is_no_exhibit() {
-        for uri in
-            ["at://did:web:ada.example", "at://did:web:ada.example/a.b.c", "at://ada.example/a.b.c/self"]
-        {
-            assert!(Exhibit::new(uri.parse().unwrap(), Cid::of(b""), []).is_err(), "{uri}");
-        }
-    }
-
-    #[test]
     fn the_hash_tells_all_evidence_apart_and_not_the_order_it_came_in() {
         let did: Did = "did:web:ada.example".parse().unwrap();
         let hash = |evidence: &Evidence| {
@@ -422,27 +246,28 @@ mod tests {
             evidence.hash_into(&mut hasher);
             hasher.finalize()
         };
-        let mut parts: Vec<Box<dyn Fn(&mut Evidence)>> = vec![
-            Box::new(|evidence| evidence.put(exhibit(JOB, &[1]))),
-            Box::new(|evidence| evidence.put(exhibit(JOB, &[2]).standing_as(Standing::Former))),
-        ];
-        let (one, two) = (did.clone(), did.clone());
-        parts.push(Box::new(move |evidence| evidence.put_inactive(one.clone())));
-        parts.push(Box::new(move |evidence| {
-            evidence.put_document(two.clone(), Some(Document::new(json!({"id": "x", "a": [1]}))));
-        }));
+        let put = |evidence: &mut Evidence, part: usize| match part {
+            0 => evidence.put(exhibit(JOB, &[1])),
+            1 => evidence.put(exhibit(JOB, &[2]).standing_as(Standing::Former)),
+            2 => evidence.put(Exhibit::new(JOB.parse().unwrap(), Cid::of(&[9]), [3]).unwrap()),
+            3 => evidence.put_inactive(did.clone()),
+            _ => evidence.put_document(did.clone(), Some(Document::new(json!({"id": "x", "a": [1]})))),
+        };
         let (mut forth, mut back) = (Evidence::default(), Evidence::default());
         let mut hashes = vec![hash(&forth)];
-        for part in &parts {
-            part(&mut forth);
+        for part in 0..5 {
+            put(&mut forth, part);
             hashes.push(hash(&forth));
         }
-        parts.iter().rev().for_each(|part| part(&mut back));
+        (0..5).rev().for_each(|part| put(&mut back, part));
         assert_eq!((hash(&back), &back), (hash(&forth), &forth));
         let mut other = forth.clone();
         other.put_document(did.clone(), Some(Document::new(json!({"id": "x", "a": [2]}))));
         hashes.push(hash(&other));
-        other.put_document(did, None);
+        other.put_document(did.clone(), None);
+        hashes.push(hash(&other));
+        // A block that is not its CID's own counts by itself.
+        other.put(Exhibit::new(JOB.parse().unwrap(), Cid::of(&[9]), [4]).unwrap());
         hashes.push(hash(&other));
         let told_apart: BTreeSet<_> = hashes.iter().map(blake3::Hash::as_bytes).collect();
         assert_eq!(told_apart.len(), hashes.len());

@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::attested::Attested;
 use super::check::{Profile, RULES_VERSION};
-use super::evidence::{Evidence, Exhibit};
+use super::evidence::Evidence;
+use super::exhibit::Exhibit;
 use super::receipt::{self, Setting};
 use super::settlement;
 use super::verdict::{Missing, ReceiptVerdict, SettlementVerdict};
@@ -128,7 +129,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What attestations prove, by the hash of their bytes.
+/// What attestations prove, by the digest of their bytes.
 #[derive(Debug)]
 pub(super) struct Memory {
     attested: Mutex<Kept<[u8; 32], Attested>>,
@@ -136,8 +137,12 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) fn attested(&self, exhibit: &Exhibit, examine: impl FnOnce() -> Attested) -> Arc<Attested> {
-        // The key of a record is no part of its block, and decides nothing here.
-        let key = *blake3::hash(exhibit.block()).as_bytes();
+        // Where it stands decides nothing here. A CID that is not the block's own could be another's.
+        let key = if exhibit.is_its_own() {
+            *exhibit.cid().digest()
+        } else {
+            return Arc::new(examine());
+        };
         if let Some(found) = lock(&self.attested).get(&key) {
             return found;
         }

@@ -6,8 +6,10 @@
 
 use super::body::{Body, excerpt};
 use super::check::{Check, Examination, Profile, Role};
-use super::evidence::{Document, Evidence, Exhibit, Reference};
+use super::evidence::{Document, Evidence};
+use super::exhibit::Exhibit;
 use super::ledger::Patronage;
+use super::reference::Reference;
 use super::signed::{RecordSignature, verify_record_signature};
 use super::verdict::{Judged, Missing, SettlementVerdict};
 use super::{Canonical, Code, Instant};

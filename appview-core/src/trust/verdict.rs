@@ -9,7 +9,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::check::{Checked, Examination, RULES_VERSION, Role};
-use super::evidence::Exhibit;
+use super::exhibit::Exhibit;
 use super::{Finding, Profile};
 use crate::block::Cid;
 use crate::syntax::{AtUri, Did};

@@ -1,6 +1,8 @@
 //! Published cases as evidence: their records, documents, roots and clock.
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub(crate) mod deal;
+
 use std::borrow::Cow;
 use std::fs;
 
@@ -102,4 +104,8 @@ pub(crate) fn found(findings: &[Finding], wanted: impl Fn(&Finding) -> bool) -> 
         wanted.map(|finding| (finding.code.to_string(), finding.severity.to_string())).collect();
     found.sort();
     found
+}
+
+pub(crate) fn base64(text: &Json) -> Vec<u8> {
+    STANDARD.decode(text.as_str().unwrap()).unwrap()
 }

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod anew;
+pub mod bundle;
 pub mod check;
 pub mod demo;
 pub mod export;
@@ -14,6 +15,7 @@ pub mod record;
 pub mod replay;
 pub mod serve;
 pub mod sign_in;
+pub mod verify;
 
 use std::net::SocketAddr;
 use std::path::Path;

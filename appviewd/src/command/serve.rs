@@ -10,6 +10,7 @@ use appview_core::source::follow::{Answers, Following, Source, follow};
 use appview_core::source::wire::Outside;
 use appview_core::sync::verifier::Pace;
 use appview_core::trust::Terms;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
 
@@ -83,6 +84,7 @@ pub fn run(options: &config::Serve) -> Result<ExitCode> {
     let following = following(options, &roster)?;
     let engine = Engine::of(index, &following);
     Meter::global();
+    lift_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         let (_socket, operator) = Socket::bind(&data.socket())?;
@@ -113,6 +115,17 @@ pub fn run(options: &config::Serve) -> Result<ExitCode> {
     // Whatever did not end within its time is not waited for.
     runtime.shutdown_background();
     result.map(|()| ExitCode::SUCCESS)
+}
+
+/// Lets the process have as many files open as the system allows it: what a shell allows of itself, often 1,024, is less than a
+/// full listener takes.
+pub fn lift_file_limit() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+    {
+        tracing::debug!(%error, ?current, "the limit of open files stays");
+    }
 }
 
 /// Turns true at the first interrupt; the second ends the process.

@@ -38,11 +38,11 @@ pub struct Access {
     /// The service's own DID, told at /.well-known/did.json if it is a did:web.
     #[arg(long, value_name = "DID", env = "APPVIEWD_SERVICE_DID")]
     pub service_did: Option<Did>,
-    /// Where the service is reached from outside, like https://appview.example; what the service's DID says if left out.
+    /// Where the service is reached from outside: its scheme and host. What the service's DID says if left out.
     #[arg(long, value_name = "URL", env = "APPVIEWD_PUBLIC_URL")]
     pub public_url: Option<PublicUrl>,
-    /// Where handles and avatars are asked for that profiles lack, like https://public.api.bsky.app. That service learns
-    /// whom people look at: off unless it is named.
+    /// Where handles and avatars are asked for that profiles lack: the public API of Bluesky, at public.api.bsky.app.
+    /// That service learns whom people look at, so that nobody is asked unless it is named.
     #[arg(long, value_name = "URL", env = "APPVIEWD_BLUESKY_API")]
     pub bluesky_api: Option<PublicUrl>,
 }

@@ -2,7 +2,9 @@
 
 mod access;
 mod account;
+mod judge;
 mod sign_in;
+mod upstream;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -17,7 +19,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 pub use access::{Access, AddressRange, PublicUrl};
 pub use account::{Account, AccountDb, Accounts, Key, SessionKey};
+pub use judge::{Bundling, Documents, Judging, Verify};
 pub use sign_in::{ClientId, SignIn};
+pub use upstream::{DirectoryUrl, DirectoryUrlError, NetworkAccess, Upstream};
 
 use crate::http::Terms;
 
@@ -215,6 +219,27 @@ pub enum Command {
         #[command(flatten)]
         format: Format,
     },
+    /// Judge a receipt or a settlement, and show by what.
+    ///
+    /// Prints the chain of records as a tree: who signed what, which check passed, and by which rule (VERIFICATION.md). Exits
+    /// with 0 if the verdict is ok, with 3 if it is not, and with 4 if there is none because a record is missing.
+    #[command(
+        after_help = "Examples:  appviewd verify receipt at://did:plc:…/dev.cocore.compute.receipt/3m…\n           \
+                            appviewd verify settlement at://did:web:…/dev.cocore.compute.settlement/3m… --strict\n           \
+                            appviewd verify receipt at://… --bundle receipt.car --json"
+    )]
+    Verify {
+        #[command(subcommand)]
+        what: Verify,
+    },
+    /// Write everything that a verdict needs into one file, for `verify --bundle` anywhere else.
+    ///
+    /// The records as the index has them, with their CIDs, and the documents of the broker and the exchange. What the file
+    /// cannot show is that the records stand in their repositories: that is known to whoever has the index.
+    #[command(
+        after_help = "Example:  appviewd bundle at://did:plc:…/dev.cocore.compute.receipt/3m… --output receipt.car"
+    )]
+    Bundle(Box<Bundling>),
     /// Show what is in a frame, a CAR or a record.
     ///
     /// Needs no index and no network, and proves nothing: it shows what the bytes say.
@@ -517,43 +542,6 @@ pub struct SavedUpstream {
     pub repos: Option<PathBuf>,
 }
 
-/// Text that names no directory.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected a URL like https://plc.directory, found {found:?}")]
-pub struct DirectoryUrlError {
-    found: String,
-}
-
-/// Where a directory of did:plc answers: an `http` or `https` URL, perhaps with a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DirectoryUrl(String);
-
-impl DirectoryUrl {
-    /// The URL.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for DirectoryUrl {
-    type Err = DirectoryUrlError;
-
-    fn from_str(text: &str) -> Result<Self, DirectoryUrlError> {
-        let error = || DirectoryUrlError { found: text.to_owned() };
-        let (scheme, rest) = text.split_once("://").ok_or_else(error)?;
-        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let is_path = |byte: u8| byte.is_ascii_graphic() && !b"?#".contains(&byte);
-        // A host and its port are written as a relay's are.
-        let is_host = format!("{scheme}://{host}").parse::<RelayUrl>().is_ok();
-        if matches!(scheme, "http" | "https") && is_host && path.bytes().all(is_path) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(error())
-        }
-    }
-}
-
 /// How `serve` tells others what changes, at `/subscribe`.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Feed {
@@ -586,32 +574,6 @@ impl Default for Feed {
     fn default() -> Self {
         Self { max_subscribers: Self::MOST_SUBSCRIBERS, feed_days: Self::DAYS }
     }
-}
-
-/// How the network is asked.
-#[derive(Debug, Clone, Args)]
-pub struct NetworkAccess {
-    /// Directory of did:plc.
-    #[arg(long, value_name = "URL", default_value = "https://plc.directory", env = "APPVIEWD_PLC")]
-    pub plc: DirectoryUrl,
-    /// Let DID documents lead to private and loopback addresses, over plain http too. For a network of your own; on the
-    /// public one it would let strangers make this machine ask its neighbours.
-    #[arg(long, env = "APPVIEWD_ALLOW_PRIVATE_HOSTS")]
-    pub allow_private_hosts: bool,
-}
-
-/// Where `serve` asks about identities and repositories.
-#[derive(Debug, Clone, Args)]
-pub struct Upstream {
-    /// The network itself, unless there are identities.
-    #[command(flatten)]
-    pub network: NetworkAccess,
-    /// Ask nobody: answer about identities from this file (see `replay --help`).
-    #[arg(long, value_name = "FILE", env = "APPVIEWD_IDENTITIES")]
-    pub identities: Option<PathBuf>,
-    /// With --identities: a folder of exports that stand in for every PDS.
-    #[arg(long, value_name = "DIR", requires = "identities", env = "APPVIEWD_REPOS")]
-    pub repos: Option<PathBuf>,
 }
 
 /// Where a new index comes from.

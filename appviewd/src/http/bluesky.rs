@@ -174,17 +174,21 @@ async fn profiles(http: &Http, api: &str, dids: &[Did]) -> HashMap<Did, Face> {
         Serializer::new(String::new()).extend_pairs(dids.iter().map(|did| ("actors", did.as_str()))).finish();
     let url = format!("{api}/xrpc/app.bsky.actor.getProfiles?{actors}");
     let asked = async { http.operator(&url).await?.json(limits::XRPC_JSON_BYTES).await };
+    let count = |outcome| metrics::counter!("appview_http_faces_total", "outcome" => outcome).increment(1);
     let answer = match asked.await.map(serde_json::from_value::<Answer>) {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => {
             tracing::debug!(%error, "the Bluesky API answers something else");
+            count("malformed");
             return HashMap::new();
         }
         Err(error) => {
             tracing::debug!(%error, "the Bluesky API does not answer");
+            count(error.label());
             return HashMap::new();
         }
     };
+    count("answered");
     // One that makes no sense takes nothing from the others.
     let profiles = answer.profiles.into_iter().filter_map(|profile| serde_json::from_value(profile).ok());
     // A handle that does not lead back to its account is written so.

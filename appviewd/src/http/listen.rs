@@ -115,7 +115,10 @@ pub async fn serve<L: Listener<Addr: Into<Peer>>>(
         };
         while connections.try_join_next().is_some() {}
         let peer: Peer = address.into();
-        let Some(seat) = seats.take(peer) else { continue };
+        let Some(seat) = seats.take(peer) else {
+            metrics::counter!("appview_http_connections_refused_total").increment(1);
+            continue;
+        };
         let (router, mut stopped) = (router.clone(), stopped.clone());
         connections.spawn(async move {
             let _held = (place, seat);
@@ -248,6 +251,59 @@ mod tests {
         assert_eq!(&said, b"hello");
         stop.send_replace(true);
         serving.await.unwrap();
+    }
+
+    /// Connections without a network.
+    struct Pipes(tokio::sync::mpsc::Receiver<tokio::io::DuplexStream>);
+
+    impl Listener for Pipes {
+        type Io = tokio::io::DuplexStream;
+        type Addr = SocketAddr;
+
+        async fn accept(&mut self) -> (Self::Io, SocketAddr) {
+            match self.0.recv().await {
+                Some(pipe) => (pipe, SocketAddr::from(([203, 0, 113, 1], 1))),
+                None => std::future::pending().await,
+            }
+        }
+
+        fn local_addr(&self) -> io::Result<SocketAddr> {
+            Ok(SocketAddr::from(([203, 0, 113, 2], 80)))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_sends_a_head_byte_by_byte_has_half_a_minute_for_it() {
+        let (connect, pipes) = tokio::sync::mpsc::channel(1);
+        let (_stop, stopped) = watch::channel(false);
+        let router = Router::new().route("/", get(async || "here"));
+        tokio::spawn(serve(Pipes(pipes), router, Seats::unlimited(), stopped));
+        let (mut client, server) = tokio::io::duplex(1 << 16);
+        connect.send(server).await.unwrap();
+        let began = tokio::time::Instant::now();
+        // A byte a second would take minutes, and each is heard.
+        for byte in b"GET / HTTP/1.1\r\nHost: a\r\nX-Long: ".iter().chain(std::iter::repeat_n(&b'a', 300)) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if client.write_all(&[*byte]).await.is_err() {
+                break;
+            }
+        }
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        assert!(!answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+        assert!(began.elapsed() <= HEAD + Duration::from_secs(2), "{:?}", began.elapsed());
+        // In time, one is answered, and the next has its time too.
+        let (mut client, server) = tokio::io::duplex(1 << 16);
+        connect.send(server).await.unwrap();
+        for _ in 0..3 {
+            tokio::time::sleep(HEAD - Duration::from_secs(1)).await;
+            client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"here") {
+                answer.push(client.read_u8().await.unwrap());
+            }
+            assert!(answer.starts_with(b"HTTP/1.1 200"));
+        }
     }
 
     #[tokio::test(start_paused = true)]

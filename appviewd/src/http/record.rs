@@ -121,6 +121,7 @@ impl Proofs {
         let key = (record.repo.clone(), record.cid, path.to_string());
         let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(proof) = kept().get(&key) {
+            count("kept");
             return Ok(proof);
         }
         let network = network.ok_or_else(|| unavailable("this service asks no other host"))?;
@@ -129,6 +130,7 @@ impl Proofs {
             Ok(proof) => Arc::new(proof?),
             Err(_) => return Err(unavailable("the repository's host did not answer in time")),
         };
+        count("proven");
         let weight = proof.car.len() + path.to_string().len() + 512;
         kept().put(key, Arc::clone(&proof), weight);
         Ok(proof)
@@ -166,7 +168,10 @@ impl From<Refused> for XrpcError {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Unreachable(why) | Refused::Unproven(why) => unavailable(&why),
-            Refused::Differs(what) => Self::upstream("ProofDiffers", what.to_owned()),
+            Refused::Differs(what) => {
+                count("differs");
+                Self::upstream("ProofDiffers", what.to_owned())
+            }
         }
     }
 }
@@ -192,6 +197,11 @@ async fn ask(
     }
 }
 
+fn count(outcome: &'static str) {
+    metrics::counter!("appview_http_proofs_total", "outcome" => outcome).increment(1);
+}
+
 fn unavailable(why: &(impl std::fmt::Display + ?Sized)) -> XrpcError {
+    count("unavailable");
     XrpcError::upstream("ProofUnavailable", format!("there is no proof to be had now: {why}"))
 }

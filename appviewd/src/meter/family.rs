@@ -103,6 +103,10 @@ pub const FAMILIES: &[Family] = &[
     counter("appview_host_rests_total", &["reason"], "Times a host was left alone, by reason."),
     gauge("appview_index_bytes", &[], "Size of the index: its file and its log."),
     gauge("appview_feed_subscribers", &[], "Clients that the feed is told to."),
+    counter("appview_http_connections_refused_total", &[], "Connections closed at once because their address held as many as it may."),
+    counter("appview_http_kept_total", &["how"], "Queries by where their answer came from: `given` again, `unchanged` for a client that has it, `made` and kept, or `passed` on without being kept."),
+    counter("appview_http_proofs_total", &["outcome"], "Proofs of records asked for by clients: how that ended."),
+    counter("appview_http_faces_total", &["outcome"], "Questions to the Bluesky API about accounts, and how they were answered."),
     counter("appview_http_requests_total", &["route", "status"], "Requests answered, by route and status."),
     Family { name: "appview_http_seconds", kind: Kind::Histogram(ANSWER), labels: &["route"], help: "How long a request took until its answer began." },
 ];

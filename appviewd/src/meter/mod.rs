@@ -22,7 +22,7 @@ pub use family::{FAMILIES, Family, Kind};
 pub use readings::read;
 
 /// Most series of one family; whatever comes after them is counted as `other`.
-pub const SERIES: usize = 100;
+pub const SERIES: usize = 250;
 
 /// All numbers of this process; cheap to clone.
 #[derive(Debug, Clone, Default)]

@@ -58,6 +58,15 @@ impl Town {
         format!("did:web:requester-{number:06}.example")
     }
 
+    /// The URI of one of the receipts, any of them as likely as another.
+    #[allow(dead_code, reason = "asked for by one of two benches")]
+    pub(crate) fn receipt(&self, number: u64) -> String {
+        let (provider, deal) = (number / EACH % self.providers, number % EACH);
+        let made = START_MICROS + dice(provider, deal, DAYS * DAY);
+        let rkey = tid(made + 1_000_000, (deal % 1024) as u16);
+        format!("at://{}/{}/{rkey}", Self::provider(provider), records::RECEIPT)
+    }
+
     pub(crate) fn model(number: u64) -> String {
         format!("vendor/Model-{number:03}-8B-Instruct-4bit")
     }

@@ -7,7 +7,7 @@ use super::{Bundle, BundleError, Reading, VERSION, at_most, expected};
 use crate::block::car::{self, Slice};
 use crate::block::{Cid, Map, Value, cbor};
 use crate::limits;
-use crate::trust::evidence::Standing;
+use crate::trust::exhibit::Standing;
 
 pub(super) fn read(file: &[u8]) -> Result<Bundle, BundleError> {
     let blocks = Slice::parse(file)?;

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use super::{Bundle, BundleError, Reading, VERSION, at_most, expected};
 use crate::block::json::{json_to_cbor, to_json, write_text};
 use crate::limits;
-use crate::trust::evidence::{Exhibit, Standing};
+use crate::trust::exhibit::{Exhibit, Standing};
 
 pub(super) fn read(file: &[u8]) -> Result<Bundle, BundleError> {
     let json: Json =

@@ -11,7 +11,8 @@ mod json;
 
 use std::collections::BTreeSet;
 
-use super::evidence::{Document, Evidence, Exhibit, ExhibitError, Standing};
+use super::evidence::{Document, Evidence};
+use super::exhibit::{Exhibit, ExhibitError, Standing};
 use crate::block::json::JsonError;
 use crate::block::{BlockError, Cid};
 use crate::limits;

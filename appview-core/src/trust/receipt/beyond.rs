@@ -8,7 +8,8 @@ use crate::block::{Map, Value};
 use crate::record::Collection;
 use crate::trust::body::{canonical_hash, excerpt, is_sha256_hex, shown};
 use crate::trust::check::{Check, Examination};
-use crate::trust::evidence::{Exhibit, Reference, Standing};
+use crate::trust::exhibit::{Exhibit, Standing};
+use crate::trust::reference::Reference;
 use crate::trust::{Code, Instant, TrustLevel};
 
 /// How much later a job may be written than the work on it was completed, by two clocks, in milliseconds.
@@ -52,8 +53,8 @@ fn versions(examination: &mut Examination, case: &Case<'_>) {
         ),
     ];
     for (part, reference, collection, check, code) in parts {
-        let holds = reference.is_to(collection, part.exhibit.repo());
-        examination.ask_saying(check, Some(holds), code, || {
+        // It was found at the URI that names it, so that only its collection can be another.
+        examination.ask_saying(check, Some(part.exhibit.is_in(collection)), code, || {
             format!("expected the URI of a {collection}, found {}", excerpt(reference.uri))
         });
     }
@@ -63,7 +64,7 @@ fn versions(examination: &mut Examination, case: &Case<'_>) {
 
 /// Whether each record hashes to the CID that it was found under.
 pub(in crate::trust) fn cids(examination: &mut Examination, check: Check, records: &[&Exhibit]) {
-    let lie = records.iter().find(|exhibit| !exhibit.cid().addresses(exhibit.block()));
+    let lie = records.iter().find(|exhibit| !exhibit.is_its_own());
     examination.ask_saying(check, Some(lie.is_none()), Code::XRecordCidMismatch, || {
         lie.map_or_else(String::new, |exhibit| {
             format!("{} does not hash to {}", exhibit.uri(), exhibit.cid())

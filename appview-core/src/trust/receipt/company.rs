@@ -10,7 +10,9 @@ use crate::trust::body::{Body, excerpt};
 use crate::trust::check::{Check, Examination, Role};
 use crate::trust::countersigned::Countersigned;
 use crate::trust::encoding::read_base64;
-use crate::trust::evidence::{Evidence, Exhibit, Reference};
+use crate::trust::evidence::Evidence;
+use crate::trust::exhibit::Exhibit;
+use crate::trust::reference::Reference;
 use crate::trust::signature::{ReceiptSignature, verify_receipt_signature};
 use crate::trust::{Canonical, Code, Instant, Terms};
 

@@ -17,11 +17,15 @@ use super::canonical::Canonical;
 use super::check::{Check, Examination, Role};
 use super::countersigned::Countersigned;
 use super::encoding::{Encoding, Octets};
-use super::evidence::{Evidence, Exhibit, Reference};
+use super::evidence::Evidence;
 use super::examiner::Memory;
-use super::signature::{ReceiptSignature, Signer, verify_receipt_signature};
+use super::exhibit::Exhibit;
+use super::p256::SignatureFault;
+use super::reference::Reference;
+use super::signature::{ReceiptSignature, verify_receipt_signature};
 use super::verdict::{Judged, Missing, ReceiptVerdict, TrustLevel, conclude};
 use super::{Code, Instant, Profile, Terms};
+use crate::block::Value;
 use crate::record::Collection;
 
 pub(super) use beyond::{cids, version};
@@ -96,7 +100,9 @@ pub(super) fn judge(
 
     binding::examine(&mut examination, &receipt.body, &job.body, &attestation.body);
     let mut canonical = Canonical::new();
-    canonical_form(&mut examination, &receipt.body, &mut canonical);
+    let signature =
+        verify_receipt_signature(&receipt.body.map, &attested.signer, &terms.apple.app, &mut canonical);
+    canonical_form(&mut examination, &receipt.body, &signature, &mut canonical);
     let owner = attestation.exhibit.repo();
     let is_own = owner == receipt.exhibit.repo();
     examination.ask_saying(Check::AttestationOwner, Some(is_own), Code::AttestationOwnerMismatch, || {
@@ -104,7 +110,7 @@ pub(super) fn judge(
     });
     attested.tell_signature(&mut examination);
     form(&mut examination, &receipt.form);
-    let encoding = signature(&mut examination, &receipt.body, &attested.signer, terms, &mut canonical);
+    let encoding = tell_signature(&mut examination, &receipt.body, signature);
     attested.tell_hardware(&mut examination);
     let witness = Countersigned::of(&receipt.body, evidence, terms);
     witness.tell(&mut examination);
@@ -168,11 +174,25 @@ pub(super) fn attest<'e>(exhibit: &'e Exhibit, setting: &Setting<'_>) -> (Arc<At
     (attested, Part { exhibit, body, form })
 }
 
-fn canonical_form(examination: &mut Examination, receipt: &Body<'_>, canonical: &mut Canonical) {
-    let has_form = match canonical.record(&receipt.map, &["enclaveSignature"]) {
-        Ok(_) if receipt.is_whole => Ok(()),
-        Ok(_) => Err("the block is not of the data model".to_owned()),
-        Err(error) => Err(error.to_string()),
+fn canonical_form(
+    examination: &mut Examination,
+    receipt: &Body<'_>,
+    signature: &ReceiptSignature,
+    canonical: &mut Canonical,
+) {
+    // What is signed is all of it, but for a witness and for framing: mostly the one form tells of the other.
+    let is_signed_whole = !receipt.has("brokerageCountersignature")
+        && matches!(receipt.map.get("$type"), None | Some(Value::Text(_)))
+        && *signature != ReceiptSignature::Absent;
+    let has_form = match signature {
+        _ if !receipt.is_whole => Err("the block is not of the data model".to_owned()),
+        ReceiptSignature::Invalid(SignatureFault::Message(error)) if is_signed_whole => {
+            Err(error.to_string())
+        }
+        _ if is_signed_whole => Ok(()),
+        _ => {
+            canonical.record(&receipt.map, &["enclaveSignature"]).map(drop).map_err(|error| error.to_string())
+        }
     };
     match has_form {
         Ok(()) => examination.passed(Check::CanonicalForm),
@@ -198,20 +218,15 @@ fn currency(examination: &mut Examination, form: &Form) {
     });
 }
 
-/// Asks whether the attestation's key signed; tells how the signature is encoded if it did.
-fn signature(
+/// Tells whether the attestation's key signed, and returns how the signature is encoded if it did.
+fn tell_signature(
     examination: &mut Examination,
     receipt: &Body<'_>,
-    signer: &Signer,
-    terms: &Terms,
-    canonical: &mut Canonical,
+    signature: ReceiptSignature,
 ) -> Option<Encoding> {
     let check = Check::ReceiptSignature;
-    if !receipt.is_whole {
-        examination.failed(check, Code::SignatureInvalid);
-        return None;
-    }
-    match verify_receipt_signature(&receipt.map, signer, &terms.apple.app, canonical) {
+    match signature {
+        _ if !receipt.is_whole => examination.failed(check, Code::SignatureInvalid),
         ReceiptSignature::Valid(encoding) => {
             examination.passed(check);
             return Some(encoding);

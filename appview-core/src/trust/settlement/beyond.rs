@@ -7,8 +7,8 @@ use super::{Case, Status};
 use crate::record::Collection;
 use crate::trust::body::{excerpt, shown};
 use crate::trust::check::{Check, Examination};
-use crate::trust::evidence::Reference;
 use crate::trust::receipt::{cids, version};
+use crate::trust::reference::Reference;
 use crate::trust::{Code, Instant};
 
 pub(super) fn examine(examination: &mut Examination, case: &Case<'_>) {
@@ -41,8 +41,7 @@ fn versions(examination: &mut Examination, case: &Case<'_>) {
     ];
     for (part, reference, collection, (pinned, mismatch), (named, invalid)) in parts {
         version(examination, pinned, reference, part.exhibit, mismatch);
-        let holds = reference.is_to(collection, part.exhibit.repo());
-        examination.ask_saying(named, Some(holds), invalid, || {
+        examination.ask_saying(named, Some(part.exhibit.is_in(collection)), invalid, || {
             format!("expected the URI of a {collection}, found {}", excerpt(reference.uri))
         });
     }

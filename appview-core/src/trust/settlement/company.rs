@@ -9,7 +9,9 @@ use crate::record::Collection;
 use crate::trust::Code;
 use crate::trust::body::Body;
 use crate::trust::check::{Check, Examination};
-use crate::trust::evidence::{Evidence, Exhibit, Reference};
+use crate::trust::evidence::Evidence;
+use crate::trust::exhibit::Exhibit;
+use crate::trust::reference::Reference;
 
 pub(super) fn examine(examination: &mut Examination, case: &Case<'_>, evidence: &Evidence) {
     if case.status != Status::Settled {

@@ -11,8 +11,9 @@ mod policy;
 
 use super::Terms;
 use super::check::{Check, Examination, Profile, Role};
-use super::evidence::{Evidence, Reference};
+use super::evidence::Evidence;
 use super::receipt::{self, Part, Setting, follow};
+use super::reference::Reference;
 use super::verdict::{Judged, Missing, SettlementVerdict};
 use super::{Code, Instant};
 use crate::record::Collection;

@@ -10,9 +10,10 @@ use crate::syntax::AtUri;
 use crate::trust::Code;
 use crate::trust::body::{Body, Money, excerpt};
 use crate::trust::check::{Check, Examination};
-use crate::trust::evidence::{Evidence, Reference};
+use crate::trust::evidence::Evidence;
 use crate::trust::exchange::ExchangeSignature;
 use crate::trust::ledger::{self, Dealing, Fee, SelfLoop, TokenRate};
+use crate::trust::reference::Reference;
 
 /// A record of the exchange that a settlement names.
 pub(super) enum Named<'a> {

@@ -15,6 +15,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use metrics::Counter;
 use tokio::sync::OnceCell;
 
 use super::super::{App, Version, XrpcError};
@@ -41,10 +42,27 @@ pub(in crate::http) enum Keep {
 /// All answers that are kept.
 #[derive(Debug)]
 pub(in crate::http) struct Shelf {
+    counts: Counts,
     /// Tells this process from others: what answers look like may differ between them.
     edition: u64,
     made: AtomicU64,
     answers: Mutex<Lately<Box<str>, Arc<Slot>>>,
+}
+
+/// Where answers came from.
+#[derive(Debug)]
+struct Counts {
+    given: Counter,
+    unchanged: Counter,
+    made: Counter,
+    passed: Counter,
+}
+
+impl Counts {
+    fn new() -> Self {
+        let how = |how| metrics::counter!("appview_http_kept_total", "how" => how);
+        Self { given: how("given"), unchanged: how("unchanged"), made: how("made"), passed: how("passed") }
+    }
 }
 
 /// The place of an answer, which may be about to be made.
@@ -67,7 +85,12 @@ struct Kept {
 impl Shelf {
     /// An empty shelf of a process that was started at this moment, in microseconds since the Unix epoch.
     pub(in crate::http) fn since(edition: u64) -> Self {
-        Self { edition, made: AtomicU64::new(0), answers: Mutex::new(Lately::new(WEIGHT)) }
+        Self {
+            counts: Counts::new(),
+            edition,
+            made: AtomicU64::new(0),
+            answers: Mutex::new(Lately::new(WEIGHT)),
+        }
     }
 
     /// The place of the answer to `key`, as of `version` or later.
@@ -131,6 +154,7 @@ pub(super) async fn serve(
     if let (Some(condition), Keep::WhileUnchanged) = (&condition, keep) {
         let tag = app.shelf.tag(keep, version);
         if names(condition, &tag) {
+            app.shelf.counts.unchanged.increment(1);
             return unmodified(&tag, keep);
         }
     }
@@ -145,15 +169,21 @@ pub(super) async fn serve(
     // Whatever is asked with `HEAD` is what `GET` would bring; its body is taken off at the end.
     *request.method_mut() = Method::GET;
     let slot = app.shelf.slot(&key, keep, version);
+    let counts = &app.shelf.counts;
+    let mut count = &counts.given;
     let made = slot.answer.get_or_try_init(|| async {
+        count = &counts.passed;
         let kept = make(&app, keep, version, request, next).await?;
+        count = &counts.made;
         app.shelf.weigh(&key, &slot, kept.body.len());
         Ok(kept)
     });
-    match made.await {
+    let answer = match made.await {
         Ok(kept) => kept.answer(condition.as_ref(), keep),
         Err(response) => response,
-    }
+    };
+    count.increment(1);
+    answer
 }
 
 /// Has an answer made.

@@ -20,6 +20,10 @@ pub(super) const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_init.sql
 /// How long a connection waits for one of another process.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How often, and how long apart, it is tried to become the owner: one that is about to end is waited for, as at a restart.
+const TRIES: u32 = 50;
+const TRY: Duration = Duration::from_millis(20);
+
 /// For every connection. `secure_delete` has what is deleted overwritten with zeros, from the file's first day on.
 const PRAGMAS: &str = "
     pragma foreign_keys = on;
@@ -51,11 +55,14 @@ impl OwnerLock {
     pub(super) fn acquire(store: &Path) -> Result<Self, AccountError> {
         let lock = companion(store, ".lock");
         let file = private().open(&lock).map_err(AccountError::io(&lock))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(AccountError::Owned { path: store.into(), lock }),
-            Err(TryLockError::Error(error)) => Err(AccountError::Io { path: lock, error }),
+        for _ in 0..TRIES {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { _file: file }),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(TRY),
+                Err(TryLockError::Error(error)) => return Err(AccountError::Io { path: lock, error }),
+            }
         }
+        Err(AccountError::Owned { path: store.into(), lock })
     }
 }
 

@@ -3,7 +3,7 @@
 //! Plain bytes enter, and leave sealed; or the other way round. Every seal has a key of its own, drawn from the master key and
 //! 32 random bytes, so that no nonce ever meets the same key twice. Whose it is, what for and which writing of it are
 //! authenticated with it: what is moved to another row, purpose or time does not open. Which key opens it stands in front, so that
-//! no key is tried in vain. Deliberately absent: where keys come from ([`super::keyring`]).
+//! no key is tried in vain. Deliberately absent: where keys come from (`keyring.rs`).
 //!
 //! The bytes: `01`, 8 bytes of [`KeyId`], 32 of salt, then AES-256-GCM's text and tag. Key and nonce are the first 32 and
 //! the last 12 of 44 bytes of HKDF-SHA-256 of the master key with that salt.

@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use crate::needle::{Needle, assert_seen, find};
 use crate::support::Scenario;
 use crate::support::daemon::Daemon;
-use crate::support::http::{Reply, post, send, send_body};
+use crate::support::http::{Reply, get, post, send, send_body};
 use crate::support::people::{Person, SERVICE, identities};
 use crate::support::service::{SECRET, SESSION_KEY, Service};
 
@@ -46,6 +46,8 @@ async fn p01_an_api_key_is_in_one_answer_and_nowhere_else() {
     let process = talkative(&scenario, &people.iter().collect::<Vec<_>>());
     let console = process.hear("answering the console")["address"].as_str().unwrap().parse().unwrap();
     let address = process.address;
+    // A token is good from the start on.
+    assert_eq!(get(address, "/healthz").await["ok"], true);
     let mut keys = Vec::new();
     for person in &people {
         for at in 0..25 {

@@ -128,4 +128,9 @@ fn what_is_sealed_for_one_person_opens_for_no_other() {
     store.keep_tokens(&ada, first, &b"of ada, newer".to_vec().into(), 2).unwrap();
     rows.execute("update session set sealed = ?1 where did = ?2", (&of_ada, ada.as_str())).unwrap();
     assert!(matches!(store.session(&ada), Err(AccountError::Seal { .. })), "a former writing");
+    // Nor what was moved with everything that stands beside it.
+    rows.execute("delete from session where did = ?1", [ada.as_str()]).unwrap();
+    let moved = "update session set sealed = ?1, generation = 1 where did = ?2";
+    rows.execute(moved, (&of_ada, boris.as_str())).unwrap();
+    assert!(matches!(store.session(&boris), Err(AccountError::Seal { .. })), "another's, whole");
 }

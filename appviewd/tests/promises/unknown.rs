@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::needle::{Needle, assert_seen, find};
 use crate::support::Scenario;
 use crate::support::daemon::Daemon;
-use crate::support::http::send_body;
+use crate::support::http::{get, send_body};
 use crate::support::people::{Person, SERVICE, identities};
 
 /// Every column of the account store. Whoever adds one says here that it holds nothing of who somebody is.
@@ -34,6 +34,8 @@ async fn p21_of_who_somebody_is_the_did_is_all_that_is_kept() {
     let arguments = ["--identities", "plc.json", "--relay", "ws://127.0.0.1:1", "--service-did", SERVICE];
     let arguments = [arguments.as_slice(), &["--data-dir", "data", "--proxy", "127.0.0.0/8"]].concat();
     let process = Daemon::serve_with(&scenario, &[("RUST_LOG", "trace")], &arguments);
+    // A token is good from the start on.
+    assert_eq!(get(process.address, "/healthz").await["ok"], true);
     let bearer = ada.bearer(CREATE);
     let about = [
         ("Authorization", bearer.as_str()),

@@ -9,7 +9,6 @@ use serde_json::{Value as Json, json};
 
 use crate::support::Scenario;
 use crate::support::authority::{Authority, Fault, Heard};
-use crate::support::daemon::Daemon;
 use crate::support::exchange::{Exchange, Streams, cookies, friend};
 use crate::support::http::{Reply, send, send_body};
 use crate::support::needle::{Needle, assert_seen, find};

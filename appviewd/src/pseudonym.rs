@@ -109,13 +109,19 @@ mod tests {
         let names = Pseudonyms::random().unwrap();
         let ada = hide(&names, ADA);
         assert!(ada.starts_with("did#") && ada.len() == 4 + 2 * SHOWN, "{ada}");
-        for around in ["{}", "{}: not found.", "at://{}/dev.cocore.compute.job/a", "\"did\":\"{}\"", "¡{}!"] {
+        for around in ["{}", "{}: not found.", "at://{}/dev.cocore.compute.job/a", "\"did\":\"{}\"", "¡{}!"]
+        {
             let expected = around.replace("{}", &ada);
             assert_eq!(hide(&names, &around.replace("{}", ADA)), expected);
         }
         let escaped = ADA.replace(':', "%3A");
-        assert_eq!(hide(&names, &format!("/{escaped}?did={}", escaped.to_lowercase())), format!("/{ada}?did={ada}"));
-        for nobody in ["", "did", "did:", "did:plc", "did:plc:", "did:PLC:a", "candid: yes: no", "did::a", "did: a: b"] {
+        assert_eq!(
+            hide(&names, &format!("/{escaped}?did={}", escaped.to_lowercase())),
+            format!("/{ada}?did={ada}")
+        );
+        for nobody in
+            ["", "did", "did:", "did:plc", "did:plc:", "did:PLC:a", "candid: yes: no", "did::a", "did: a: b"]
+        {
             assert_eq!(hide(&names, nobody), nobody);
         }
     }

@@ -143,7 +143,8 @@ fn what_was_done_is_told_page_by_page_newest_first_for_ninety_days() {
 fn a_wipe_goes_on_where_it_was_saved_and_what_it_excludes_only_grows() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
-    let mut wipe = store.begin_wipe(&ada(), Extent::Everything, SessionsAfter::Keep, Actor::Browser, 1).unwrap();
+    let mut wipe =
+        store.begin_wipe(&ada(), Extent::Everything, SessionsAfter::Keep, Actor::Browser, 1).unwrap();
     assert_eq!((wipe.step, wipe.sessions), (WipeStep::Repo, SessionsAfter::Keep));
     wipe.step = WipeStep::Index;
     wipe.report = serde_json::json!({"deleted": 7});
@@ -158,7 +159,13 @@ fn a_wipe_goes_on_where_it_was_saved_and_what_it_excludes_only_grows() {
     stored.step = WipeStep::Done;
     store.save_wipe(&stored).unwrap();
     assert!(store.due_wipes(10).unwrap().is_empty());
-    assert_eq!(store.begin_wipe(&ada(), Extent::Everything, SessionsAfter::Keep, Actor::Browser, 9).unwrap().started_at, 9);
+    assert_eq!(
+        store
+            .begin_wipe(&ada(), Extent::Everything, SessionsAfter::Keep, Actor::Browser, 9)
+            .unwrap()
+            .started_at,
+        9
+    );
     let rev = |text: &str| Some(text.parse().unwrap());
     for (new, at, expected) in [
         (None, 5, (None, 5)),

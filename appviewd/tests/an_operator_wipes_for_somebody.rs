@@ -41,11 +41,18 @@ async fn what_is_wiped_by_order_is_told_before_and_after() {
     assert_eq!((code, &look["repo"][records::FRIEND], &look["index"]), (Some(0), &2.into(), &2.into()));
     assert_eq!((&look["hasSession"], left(&ada), shown()), (&false.into(), 2, 4));
     let text = scenario.succeed(&["wipe", &ada, "--dry-run", "--data-dir", "data"]);
-    assert!(text.contains("2 dev.cocore.account.friend") && text.ends_with("Nothing was changed.\n"), "{text}");
+    assert!(
+        text.contains("2 dev.cocore.account.friend") && text.ends_with("Nothing was changed.\n"),
+        "{text}"
+    );
 
     // Nobody but its owner may delete in a repository: it waits for them, and erases nothing before.
     let (code, wipe) = told(&scenario, &[&ada]);
-    assert_eq!((code, &wipe["complete"], &wipe["waitsFor"]), (Some(1), &false.into(), &"sign-in".into()), "{wipe}");
+    assert_eq!(
+        (code, &wipe["complete"], &wipe["waitsFor"]),
+        (Some(1), &false.into(), &"sign-in".into()),
+        "{wipe}"
+    );
     assert_eq!((left(&ada), shown()), (2, 4));
     sign_in(process.address, &authority, &ada).await;
     let (code, wipe) = told(&scenario, &[&ada]);

@@ -249,15 +249,18 @@ async fn whoever_has_everything_wiped_is_left_with_nothing_though_the_daemon_is_
     let key = make_key(&mut network, daemon.address, &ada).await;
     // What others say of her is theirs, and what she has elsewhere is none of ours.
     let named = format!("at://{boris}/{FRIEND}/{}", network.create(&boris, &friend(&ada)));
-    let post = json!({"$type": "app.bsky.feed.post", "text": "hello", "createdAt": "2026-01-01T00:00:00.000Z"});
+    let post =
+        json!({"$type": "app.bsky.feed.post", "text": "hello", "createdAt": "2026-01-01T00:00:00.000Z"});
     network.create(&ada, &post);
 
     let mut left = 0;
     for attempt in 0..5 {
         // More than one commit deletes.
         for batch in 0..5 {
-            let create = |at: usize| json!({"action": "create", "collection": FRIEND,
-                "rkey": format!("r-{attempt}-{batch}-{at}"), "value": friend("did:web:a.example")});
+            let create = |at: usize| {
+                json!({"action": "create", "collection": FRIEND,
+                "rkey": format!("r-{attempt}-{batch}-{at}"), "value": friend("did:web:a.example")})
+            };
             network.apply(&ada, (0..200).map(create).collect());
         }
         here.until_exported(|found| found.len() == 1_001).await;
@@ -294,7 +297,10 @@ async fn whoever_has_everything_wiped_is_left_with_nothing_though_the_daemon_is_
     let (port, path) = place.split_once('/').unwrap();
     let host = SocketAddr::from(([127, 0, 0, 1], port.parse().unwrap()));
     let repository = send(host, &format!("GET /{path}"), &[]).await;
-    assert_eq!((repository.status, repository.header("content-type")), (200, Some("application/vnd.ipld.car")));
+    assert_eq!(
+        (repository.status, repository.header("content-type")),
+        (200, Some("application/vnd.ipld.car"))
+    );
 
     // What is published later is shown.
     let key = make_key(&mut network, daemon.address, &ada).await;
@@ -327,7 +333,11 @@ async fn whoever_has_everything_wiped_is_left_with_nothing_though_the_daemon_is_
     let headers = [("Authorization", bearer(&mut network, &ada, method))];
     let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
     let told = send(daemon.address, &format!("GET /xrpc/{method}"), &headers).await.json();
-    assert_eq!((&told["wipe"]["complete"], &told["wipe"]["endSessions"]), (&json!(true), &json!(true)), "{told}");
+    assert_eq!(
+        (&told["wipe"]["complete"], &told["wipe"]["endSessions"]),
+        (&json!(true), &json!(true)),
+        "{told}"
+    );
     here.until_revoked().await;
     drop(daemon);
     assert_eq!(network.listed().into_keys().collect::<Vec<_>>(), [named.as_str()]);

@@ -48,7 +48,8 @@ impl Here {
 
     /// Something that can be found again.
     fn hide(&mut self, name: &str) -> String {
-        let mark: String = mark().chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
+        let mark: String =
+            mark().chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
         self.needles.push(Needle::new(name, mark.as_bytes()));
         mark
     }

@@ -75,7 +75,8 @@ async fn p16_no_third_party_hears_of_anybody_through_us() {
     let ada = authority.account();
     let cookie = exchange.sign_in(&authority, &ada).await;
     let key = exchange.key(&ada);
-    let record = json!({"collection": "dev.cocore.account.friend", "record": friend("did:web:friend.example")});
+    let record =
+        json!({"collection": "dev.cocore.account.friend", "record": friend("did:web:friend.example")});
     assert_eq!(exchange.publish(&key, "/pds/createRecord", &record).await.status, 200);
     let key = format!("Bearer {key}");
     let headers = [("Cookie", cookie.as_str()), ("Authorization", key.as_str())];
@@ -96,7 +97,10 @@ async fn p16_no_third_party_hears_of_anybody_through_us() {
     ] {
         let reply = send(exchange.address, &format!("GET {path}"), &headers).await;
         // A page could load, run and frame nothing, and a link would not tell where it was followed.
-        assert!(reply.header("content-security-policy").unwrap().starts_with("default-src 'none'; "), "{path}");
+        assert!(
+            reply.header("content-security-policy").unwrap().starts_with("default-src 'none'; "),
+            "{path}"
+        );
         assert_eq!(reply.header("referrer-policy"), Some("no-referrer"), "{path}");
         assert_eq!(reply.header("link"), None, "{path}");
     }

@@ -381,7 +381,8 @@ async fn p20_whoever_leaves_is_not_shown_until_they_sign_in_again() {
     hold(&exchange, &did);
     let headers = [("Cookie", cookie.as_str())];
     // Not from another site's page, whatever cookie its browser sends along.
-    let evil = [headers.as_slice(), &[("Origin", "https://evil.example"), ("Sec-Fetch-Site", "cross-site")]].concat();
+    let evil = [headers.as_slice(), &[("Origin", "https://evil.example"), ("Sec-Fetch-Site", "cross-site")]]
+        .concat();
     for path in ["/account/delete", "/account/wipe"] {
         let reply =
             crate::support::http::send_body(exchange.address, &format!("POST {path}"), &evil, b"{}").await;

@@ -95,7 +95,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_without_an_end_is_read_as_far_as_it_may_be_long() {
-        let endless = Body::from_stream(stream::repeat_with(|| Ok::<_, Infallible>([b' '; 1_024].as_slice())));
+        let endless =
+            Body::from_stream(stream::repeat_with(|| Ok::<_, Infallible>([b' '; 1_024].as_slice())));
         let status = object(endless).await.map(drop).map_err(|error| error.into_response().status());
         assert_eq!(status, Err(StatusCode::PAYLOAD_TOO_LARGE));
     }

@@ -107,8 +107,13 @@ impl XrpcError {
         Self::new("PayloadTooLarge", message)
     }
 
-    fn new(name: &'static str, message: String) -> Self {
-        Self { status: status_of(name), name, message, retry_after: None, cause: None }
+    /// Of a name that has one status everywhere.
+    pub(super) fn new(name: &'static str, message: String) -> Self {
+        Self::with(status_of(name), name, message)
+    }
+
+    pub(super) const fn with(status: StatusCode, name: &'static str, message: String) -> Self {
+        Self { status, name, message, retry_after: None, cause: None }
     }
 }
 
@@ -139,6 +144,9 @@ impl IntoResponse for XrpcError {
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if let Some(cause) = self.cause {
             response.extensions_mut().insert(Failure(cause));
         }
@@ -159,5 +167,5 @@ pub(super) async fn not_found(uri: Uri) -> XrpcError {
 /// A known path with another verb.
 pub(super) async fn method_not_allowed(method: Method) -> XrpcError {
     let message = format!("this is a query: use GET instead of {method}");
-    XrpcError { status: StatusCode::METHOD_NOT_ALLOWED, ..XrpcError::new("InvalidRequest", message) }
+    XrpcError::with(StatusCode::METHOD_NOT_ALLOWED, "InvalidRequest", message)
 }

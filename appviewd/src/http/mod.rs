@@ -13,6 +13,7 @@ mod error;
 mod front;
 mod health;
 mod listen;
+pub mod person;
 mod query;
 mod record;
 mod service;
@@ -42,6 +43,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 pub use error::XrpcError;
 pub use front::{Peer, Site};
 pub use listen::{Host, Seats, serve};
+pub use person::{Accounts, internal_routes};
 pub use subscribe::{Subscribers, Terms};
 
 use bluesky::{Face, Faces};
@@ -284,8 +286,8 @@ fn queries(app: &App) -> Vec<Query> {
     ]
 }
 
-/// Every path that is answered.
-pub fn routes(app: App) -> Site {
+/// Every path that is answered; those about accounts only where there are some.
+pub fn routes(app: App, accounts: Option<Accounts>) -> Site {
     let app = Arc::new(app);
     let queries = queries(&app);
     let names = queries.iter().map(|(name, keep, _)| (*name, keep.is_some())).collect();
@@ -308,6 +310,7 @@ pub fn routes(app: App) -> Site {
             None => front::worked(route, &app),
         });
     }
+    routes = routes.merge(person::left_to_others()).merge(accounts.map(person::routes).unwrap_or_default());
     let routes = routes.fallback(error::not_found).method_not_allowed_fallback(error::method_not_allowed);
     let routes = front::open(routes, &app).with_state(Arc::clone(&app));
     Site::new(app, routes)

@@ -113,7 +113,7 @@ fn tell_browsers(app: &App, headers: &mut HeaderMap) {
 /// Any page may ask anything that there is; the same is answered to every origin.
 fn preflight() -> Response {
     let headers = [
-        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET,HEAD"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET,HEAD,POST"),
         (header::ACCESS_CONTROL_ALLOW_HEADERS, "*"),
         (header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT),
     ];

@@ -24,6 +24,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 use account::{Extent, SessionsAfter};
+use command::operate::Whose;
 use config::{Cli, Command, Origin, SavedUpstream};
 
 /// Runs one command.
@@ -35,7 +36,10 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Demo { listen, once } => command::demo::run(listen, once),
         Command::Serve(options) => command::serve::run(&options),
-        Command::Status { data, format } => done(command::operate::status(&data, format)),
+        Command::Status { running, data, format } => {
+            let whose = if running { Whose::Daemon } else { Whose::DaemonOrIndex };
+            done(command::operate::status(whose, &data, format))
+        }
         Command::Repo { what } => done(command::operate::repo(&what)),
         Command::Pause { data } => done(command::operate::pause(&data)),
         Command::Resume { data } => done(command::operate::resume(&data)),

@@ -21,19 +21,6 @@ doc:
 ci:
     .ci/run
 
-# Run the tests of PROMISES.md, and print each promise with what came of it.
-promises:
-    #!/usr/bin/env bash
-    set -uo pipefail
-    told=$(cargo test --locked --workspace --test promises 2>&1); failed=$?
-    if ! grep -q '^test result' <<< "$told"; then echo "$told"; exit 1; fi
-    awk 'NR == FNR { if ($1 == "test") { match($2, /p[0-9]+_/); at = substr($2, RSTART + 1, RLENGTH - 2) + 0
-             kept[at] = (at in kept ? kept[at] : 1) && $NF == "ok" } next }
-         /^\*\*P[0-9]+\.\*\*/ { match($1, /[0-9]+/); at = substr($1, RSTART, RLENGTH) + 0
-             printf "%s  ", at in kept ? (kept[at] ? "kept  " : "BROKEN") : "NO TEST"; said = 1 }
-         said && NF { gsub(/\*\*/, ""); print } !NF { said = 0 }' <(echo "$told") PROMISES.md
-    exit $failed
-
 # See the whole thing work, without a network.
 demo *args:
     cargo run --locked --release -- demo {{args}}

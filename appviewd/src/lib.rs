@@ -33,6 +33,7 @@ pub mod http;
 pub mod meter;
 pub mod oauth;
 pub mod progress;
+pub mod pseudonym;
 pub mod publish;
 pub mod renewal;
 pub mod roster;

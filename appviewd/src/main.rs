@@ -6,8 +6,8 @@ use clap::Parser as _;
 
 fn main() -> ExitCode {
     let cli = appviewd::config::Cli::parse();
-    appviewd::telemetry::start(&cli);
-    match appviewd::run(cli) {
+    let started = appviewd::telemetry::start(&cli).map_err(anyhow::Error::from);
+    match started.and_then(|()| appviewd::run(cli)) {
         Ok(code) => code,
         // Whoever read our results has seen enough of them, as `head` does.
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use appview_core::syntax::Did;
 use appviewd::account::{
-    AccountError, AccountStore, Action, Actor, Entry, Exclusion, KeyOf, SessionKind, SessionState,
-    SessionsAfter, WipeStep,
+    AccountError, AccountStore, Action, Actor, Entry, Exclusion, Extent, KeyOf, SessionKind, SessionState,
+    SessionsAfter, Shown, WipeStep,
 };
 use appviewd::secret::Secret;
 use support::service::{SESSION_KEY, ring};
@@ -143,22 +143,29 @@ fn what_was_done_is_told_page_by_page_newest_first_for_ninety_days() {
 fn a_wipe_goes_on_where_it_was_saved_and_what_it_excludes_only_grows() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
-    let mut wipe = store.begin_wipe(&ada(), SessionsAfter::Keep, Actor::Browser, 1).unwrap();
+    let mut wipe =
+        store.begin_wipe(&ada(), Extent::Everything, SessionsAfter::Keep, Actor::Browser, 1).unwrap();
     assert_eq!((wipe.step, wipe.sessions), (WipeStep::Repo, SessionsAfter::Keep));
     wipe.step = WipeStep::Index;
     wipe.report = serde_json::json!({"deleted": 7});
-    let again = store.begin_wipe(&ada(), SessionsAfter::End, Actor::Browser, 2).unwrap();
+    let again = store.begin_wipe(&ada(), Extent::Everything, SessionsAfter::End, Actor::Browser, 2).unwrap();
     assert_eq!((again.started_at, again.sessions), (1, SessionsAfter::End), "one at a time");
     store.save_wipe(&wipe).unwrap();
     drop(store);
     let store = open(folder.path());
-    let [mut stored] = store.unfinished_wipes().unwrap().try_into().unwrap();
+    let [mut stored] = store.due_wipes(10).unwrap().try_into().unwrap();
     assert_eq!((stored.step, &stored.report), (WipeStep::Index, &wipe.report));
     assert_eq!(stored.sessions, SessionsAfter::End, "what was wished meanwhile");
     stored.step = WipeStep::Done;
     store.save_wipe(&stored).unwrap();
-    assert!(store.unfinished_wipes().unwrap().is_empty());
-    assert_eq!(store.begin_wipe(&ada(), SessionsAfter::Keep, Actor::Browser, 9).unwrap().started_at, 9);
+    assert!(store.due_wipes(10).unwrap().is_empty());
+    assert_eq!(
+        store
+            .begin_wipe(&ada(), Extent::Everything, SessionsAfter::Keep, Actor::Browser, 9)
+            .unwrap()
+            .started_at,
+        9
+    );
     let rev = |text: &str| Some(text.parse().unwrap());
     for (new, at, expected) in [
         (None, 5, (None, 5)),
@@ -167,7 +174,7 @@ fn a_wipe_goes_on_where_it_was_saved_and_what_it_excludes_only_grows() {
         (None, 10, (rev("3jzfcijpj2z2a"), 10)),
         (rev("3kzfcijpj2z2a"), 10, (rev("3kzfcijpj2z2a"), 10)),
     ] {
-        store.exclude(&Exclusion { did: ada(), rev: new, at }).unwrap();
+        store.exclude(&Exclusion { did: ada(), rev: new, at, shown: Shown::Since }).unwrap();
         let exclusion = store.exclusion(&ada()).unwrap().unwrap();
         assert_eq!((exclusion.rev, exclusion.at), expected);
     }

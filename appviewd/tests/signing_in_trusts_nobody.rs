@@ -6,6 +6,9 @@ mod support;
 
 use std::sync::Arc;
 
+use appview_core::source::network::Network;
+use appview_core::source::wire::{Outside, Reach};
+use appview_core::sync::Scope;
 use appview_core::syntax::Did;
 use appviewd::account::{AccountStore, Actor};
 use appviewd::oauth::{
@@ -334,6 +337,47 @@ async fn a_session_keeps_the_client_key_that_it_began_with_when_another_comes_fi
     let used = lost.oauth.carry_out(&did, &list, &Actor::Browser).await;
     assert!(matches!(used, Err(SessionError::Client { .. })), "{used:?}");
     assert!(lost.has_session(&ada));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_name_leads_to_a_private_host() {
+    let authority = Authority::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let store = AccountStore::open(folder.path().join("account.db"), Some(ring(SESSION_KEY))).unwrap();
+    let outside = Outside::internet(Reach::Public).unwrap();
+    let plc = authority.url();
+    let network = Network::new(&outside, &plc, folder.path().to_owned(), Scope::default());
+    let own = OwnClient::new(Place::Public("https://appview.example".to_owned()), Vec::new());
+    let oauth = OAuth::new(&network, store, Clients { own: Some(own), console: None });
+    // The directory is the operator's choice. It names a PDS on the loopback for her.
+    let ada = authority.account();
+    let port = authority.town().address().port();
+    for account in [
+        ada.to_string(),
+        authority.url(),
+        format!("https://127.0.0.1:{port}"),
+        format!("https://[::1]:{port}"),
+        format!("https://[::ffff:127.0.0.1]:{port}"),
+        format!("https://2130706433:{port}"),
+        format!("https://0x7f.1:{port}"),
+        format!("https://localhost:{port}"),
+        "https://169.254.169.254".to_owned(),
+        "https://user@127.0.0.1".to_owned(),
+        "did:web:localhost".to_owned(),
+        format!("did:web:localhost%3A{port}"),
+        format!("did:web:127.0.0.1%3A{port}"),
+        "did:web:metadata.internal".to_owned(),
+        "metadata.internal".to_owned(),
+        "ada.localhost".to_owned(),
+        "ada.local".to_owned(),
+    ] {
+        let begun = match account.parse() {
+            Ok(start) => oauth.begin_sign_in(&start, "/").await.map(drop),
+            Err(error) => Err(error),
+        };
+        assert!(begun.is_err(), "{account}");
+    }
+    assert!(authority.all_heard().is_empty(), "nobody was asked for metadata");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,8 +12,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use appview_core::syntax::Did;
 use appviewd::account::{
-    AccountError, AccountStore, Action, Actor, Entry, Exclusion, KeyOf, LaterWipes, SessionState,
-    SessionsAfter, backup, restore,
+    AccountError, AccountStore, Action, Actor, Entry, Exclusion, Extent, KeyOf, LaterWipes, SessionState,
+    SessionsAfter, Shown, backup, restore,
 };
 use appviewd::secret::Secret;
 use rusqlite::Connection;
@@ -62,8 +62,8 @@ const STEPS: [Step; 12] = [
         store.revoke_key(KeyOf::Anyone, &one.id, Actor::Operator, 6).map(|_| ())
     },
     |store| store.begin_session(&boris(), b"of boris", 7).map(|_| ()),
-    |store| store.begin_wipe(&boris(), SessionsAfter::End, Actor::Browser, 8).map(|_| ()),
-    |store| store.exclude(&Exclusion { did: boris(), rev: None, at: 9 }),
+    |store| store.begin_wipe(&boris(), Extent::Everything, SessionsAfter::End, Actor::Browser, 8).map(|_| ()),
+    |store| store.exclude(&Exclusion { did: boris(), rev: None, at: 9, shown: Shown::Since }),
     |store| store.erase(&boris(), SessionsAfter::End, 10).map(|_| ()),
     |store| store.require_sign_in(&ada(), generation(store), 11).map(|_| ()),
     |store| store.end_session(&ada(), 12).map(|_| ()),
@@ -92,7 +92,7 @@ fn observe(store: &AccountStore) -> String {
         format!("{keys:?}"),
         format!("{revocations:?}"),
         format!("{:?} {:?}", store.held(&ada()).unwrap(), store.held(&boris()).unwrap()),
-        format!("{:?} {:?}", store.unfinished_wipes().unwrap(), store.exclusions().unwrap()),
+        format!("{:?} {:?}", store.due_wipes(u64::MAX / 2).unwrap(), store.exclusions().unwrap()),
         format!("{:?}", store.audit(&ada(), 100, None).unwrap().0.iter().map(done).collect::<Vec<_>>()),
     ]
     .join("\n")
@@ -279,7 +279,7 @@ fn a_backup_brings_keys_back_and_neither_sessions_nor_what_was_wiped_since() {
     assert_eq!(mode & 0o777, 0o600);
     // Since then one person has had everything wiped, and made a key afterwards.
     store.erase(&boris(), SessionsAfter::End, 20).unwrap();
-    store.exclude(&Exclusion { did: boris(), rev: None, at: 20 }).unwrap();
+    store.exclude(&Exclusion { did: boris(), rev: None, at: 20, shown: Shown::Since }).unwrap();
     store.mint_key(&boris(), &"later".parse().unwrap(), None, Actor::Service, 30).unwrap();
     drop(store);
     let restored = restore(&saved, &path, LaterWipes::AsStored, 2_000_000).unwrap();

@@ -69,6 +69,10 @@ pub struct Accounts {
     /// Where a paired device is to use its key; --public-url if left out.
     #[arg(long, value_name = "URL", env = "APPVIEWD_AGENT_API_BASE")]
     pub agent_api_base: Option<PublicUrl>,
+    /// Name people in the log by their DIDs. Otherwise each has a name there that tells them from others, and is another
+    /// one after each start.
+    #[arg(long, env = "APPVIEWD_LOG_DIDS")]
+    pub log_dids: bool,
 }
 
 fn lifetime(text: &str) -> Result<Duration, String> {

@@ -6,8 +6,8 @@
 
 use std::io::Write;
 
-use appview_core::index::Index;
-use appview_core::query::{ExportFilter, RecordView};
+use appview_core::index::{Index, IndexReader};
+use appview_core::query::RecordView;
 use appview_core::syntax::Did;
 use base64::write::EncoderWriter;
 use serde::Serialize;
@@ -112,8 +112,12 @@ pub fn write_all(
             Err(error) => return Err(error.into()),
         }
     }
-    write!(out, "],\"records\":[")?;
-    write_records(index, did, out)?;
+    let reader = index.reader()?;
+    let hosting = reader.repo_state(did)?.map(|state| state.hosting.as_str());
+    write!(out, "]")?;
+    member(out, "hosting", &hosting)?;
+    write!(out, ",\"records\":[")?;
+    write_records(&reader, did, out)?;
     write!(out, "]}}")?;
     Ok(out.flush()?)
 }
@@ -134,10 +138,10 @@ fn write_audit(store: &AccountStore, did: &Did, out: &mut impl Write) -> Result<
     }
 }
 
-fn write_records(index: &Index, did: &Did, out: &mut impl Write) -> Result<(), ExportError> {
-    let filter = ExportFilter { repos: vec![did.clone()], ..ExportFilter::default() };
+/// Records are held of a hidden account as well, until they are erased.
+fn write_records(reader: &IndexReader, did: &Did, out: &mut impl Write) -> Result<(), ExportError> {
     let (mut body, mut is_first) = (String::new(), true);
-    index.reader()?.export(&filter, |record: RecordView| {
+    reader.export_held(did, |record: RecordView| {
         body.clear();
         if record.write_body(&mut body).is_err() {
             body.clear();

@@ -5,20 +5,20 @@
 //! nothing but time, and doing any step twice does no harm. What must not come back is written down before the rows
 //! go ([`scope`]). Records of others that name the person are theirs and stay. Deliberately absent: who may wish it.
 //!
-//! `work` goes from step to step, `repo` deletes at the PDS, `report` is what is told of it, `export` what is held of somebody.
+//! `work` goes from step to step, `repo` deletes at the PDS, `report` is what is told of it, `look` and `export` what there is of somebody.
 
 pub mod export;
+mod look;
 mod repo;
 mod report;
 mod work;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use appview_core::index::{IndexError, IndexReader};
-use appview_core::record::NAMESPACE;
 use appview_core::source::clock::Clock;
 use appview_core::source::network::Network;
 use appview_core::source::orders::NotFollowing;
@@ -26,20 +26,18 @@ use appview_core::source::pump::Input;
 use appview_core::source::turns::Urgency;
 use appview_core::sync::{Freshness, Scope};
 use appview_core::syntax::{Did, Tid};
-use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+pub use look::Look;
 pub use report::{CollectionView, ProblemView, SeenView, Wait, WipeView};
 
 use report::Report;
 
-use crate::account::{
-    AccountError, AccountStore, Actor, Exclusion, Extent, Held, SessionsAfter, Shown, Wipe,
-};
+use crate::account::{AccountError, AccountStore, Actor, Exclusion, Extent, SessionsAfter, Shown, Wipe};
 use crate::engine::Engine;
-use crate::oauth::{OAuth, SessionInfo};
+use crate::oauth::OAuth;
 use crate::roster::{Roster, Word};
 use work::Work;
 
@@ -98,22 +96,6 @@ pub enum WipeError {
     /// The index did not let go of the rows in time.
     #[error("the index still holds rows, or their bytes; try again")]
     StillHeld,
-}
-
-/// What there is of a person, without touching any of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Look {
-    /// How many records their repository has, by collection.
-    pub repo: BTreeMap<String, u64>,
-    /// Why that is not known, if it is not.
-    pub repo_unknown: Option<String>,
-    /// Whether there is a session to delete them with.
-    pub has_session: bool,
-    /// Rows of the index.
-    pub index: u64,
-    /// What else is held.
-    pub account: Held,
 }
 
 /// What is shown, without what was wiped and whoever has left.
@@ -207,25 +189,6 @@ impl Wiper {
         }
         self.tell_wished();
         Ok(())
-    }
-
-    /// What there is of a person. Nothing is changed.
-    ///
-    /// # Errors
-    ///
-    /// The store or the index cannot be read.
-    pub async fn look(&self, did: &Did) -> Result<Look, WipeError> {
-        let (repo, repo_unknown) = match self.count_records(did).await {
-            Ok(counts) => (counts, None),
-            Err(why) => (BTreeMap::new(), Some(why)),
-        };
-        let has_session = match &self.0.terms.oauth {
-            Some(oauth) => matches!(oauth.session_info(did).await, Ok(SessionInfo::Present { .. })),
-            None => false,
-        };
-        let (index, owner) = (self.rows(did).await?, did.clone());
-        let account = self.0.terms.store.run::<_, AccountError>(move |store| store.held(&owner)).await?;
-        Ok(Look { repo, repo_unknown, has_session, index, account })
     }
 
     /// What the console wishes that has deleted a person's records itself: erases the rows of the index, and all that is held but
@@ -379,30 +342,6 @@ impl Wiper {
         let network = self.0.terms.network.as_ref()?;
         let identity = network.directory.resolve(did, Freshness::Fresh).await.ok()?;
         network.hosts.with(Urgency::Live).latest_rev(identity.pds()?, did).await.ok()
-    }
-
-    /// How many records a person's repository has, by collection; or why that is not known.
-    async fn count_records(&self, did: &Did) -> Result<BTreeMap<String, u64>, String> {
-        let network = self.0.terms.network.as_ref().ok_or("files stand in for the network here")?;
-        let identity =
-            network.directory.resolve(did, Freshness::Fresh).await.map_err(|error| error.to_string())?;
-        let pds = identity.pds().ok_or("the did document names no pds")?;
-        let hosts = network.hosts.with(Urgency::Live);
-        let mut counts = BTreeMap::new();
-        for collection in hosts.collections(pds, did, NAMESPACE).await.map_err(|error| error.to_string())? {
-            let (mut count, mut cursor) = (0_u64, None);
-            loop {
-                let page = hosts.record_keys(pds, did, &collection, cursor.as_deref()).await;
-                let (keys, next) = page.map_err(|error| error.to_string())?;
-                count = count.saturating_add(keys.len() as u64);
-                cursor = next;
-                if cursor.is_none() {
-                    break;
-                }
-            }
-            counts.insert(collection.to_string(), count);
-        }
-        Ok(counts)
     }
 }
 

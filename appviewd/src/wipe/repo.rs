@@ -15,6 +15,7 @@ use appview_core::sync::{Freshness, Hosting};
 use appview_core::syntax::{Nsid, RecordKey, Tid};
 use serde_json::Value as Json;
 
+use super::look::count;
 use super::report::Wait;
 use super::work::{Halt, Work};
 use crate::account::{Actor, WipeStep};
@@ -71,17 +72,8 @@ impl Work {
         let Some(home) = self.home().await? else { return Ok(0) };
         let mut all = 0_u64;
         for collection in self.collections(&home).await? {
-            let (mut left, mut cursor) = (0_u64, None);
-            loop {
-                let page =
-                    home.hosts.record_keys(&home.pds, &self.wipe.did, &collection, cursor.as_deref()).await;
-                let (keys, next) = page.map_err(|error| self.unanswered(Some(&collection), &error))?;
-                left = left.saturating_add(keys.len() as u64);
-                cursor = next;
-                if cursor.is_none() {
-                    break;
-                }
-            }
+            let left = count(&home.hosts, &home.pds, &self.wipe.did, &collection).await;
+            let left = left.map_err(|error| self.unanswered(Some(&collection), &error))?;
             self.report.repo.entry(collection.to_string()).or_default().left = left;
             all = all.saturating_add(left);
         }

@@ -9,11 +9,11 @@ use appviewd::account::{AccountError, AccountStore, Action, Actor, Entry, Held, 
 use appviewd::secret::Secret;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::needle::{Needle, assert_seen, find};
+use crate::support::needle::{Needle, assert_seen, find};
 use crate::support::service::{SESSION_KEY, ring};
 
 /// Bytes that are nowhere else, as text.
-fn mark() -> String {
+pub(crate) fn mark() -> String {
     Secret::<[u8; 24]>::random().unwrap().to_base64url().expose().clone()
 }
 

@@ -8,10 +8,10 @@ use aws_lc_rs::digest::{SHA256, digest};
 use rusqlite::Connection;
 use serde_json::{Value as Json, json};
 
-use crate::needle::{Needle, assert_seen, find};
 use crate::support::Scenario;
 use crate::support::daemon::Daemon;
 use crate::support::http::{Reply, get, post, send, send_body};
+use crate::support::needle::{Needle, assert_seen, find};
 use crate::support::people::{Person, SERVICE, identities};
 use crate::support::service::{SECRET, SESSION_KEY, Service};
 

@@ -2,10 +2,12 @@
 
 use serde_json::json;
 
-use crate::needle::{Needle, assert_seen, find};
 use crate::support::Scenario;
+use crate::support::authority::Authority;
 use crate::support::daemon::Daemon;
+use crate::support::exchange::{Exchange, Streams, friend};
 use crate::support::http::{Reply, post, send, send_body, send_from};
+use crate::support::needle::{Needle, assert_seen, find};
 use crate::support::people::{Person, SERVICE, identities};
 
 const CREATE: &str = "dev.cocore.account.createApiKey";
@@ -64,6 +66,54 @@ async fn p15_no_prompt_and_no_reply_is_kept() {
     let told = process.told();
     assert!(told.contains("answering"), "the log is read");
     assert_eq!(find(&needles, &scenario.path("."), &[("the log", told.as_bytes())]), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p16_no_third_party_hears_of_anybody_through_us() {
+    let authority = Authority::start().await;
+    let exchange = Exchange::start(&authority, Streams::Relay).await;
+    let ada = authority.account();
+    let cookie = exchange.sign_in(&authority, &ada).await;
+    let key = exchange.key(&ada);
+    let record =
+        json!({"collection": "dev.cocore.account.friend", "record": friend("did:web:friend.example")});
+    assert_eq!(exchange.publish(&key, "/pds/createRecord", &record).await.status, 200);
+    let key = format!("Bearer {key}");
+    let headers = [("Cookie", cookie.as_str()), ("Authorization", key.as_str())];
+    for path in [
+        "/",
+        "/healthz",
+        "/api",
+        "/openapi.json",
+        "/agent/status",
+        "/account/export",
+        "/account/wipe",
+        "/oauth/session",
+        "/oauth/jwks.json",
+        "/nothing",
+        &format!("/xrpc/dev.cocore.account.getProfile?did={ada}"),
+        "/xrpc/dev.cocore.account.listAccounts",
+        "/xrpc/dev.cocore.compute.listProviders",
+    ] {
+        let reply = send(exchange.address, &format!("GET {path}"), &headers).await;
+        // A page could load, run and frame nothing, and a link would not tell where it was followed.
+        assert!(
+            reply.header("content-security-policy").unwrap().starts_with("default-src 'none'; "),
+            "{path}"
+        );
+        assert_eq!(reply.header("referrer-policy"), Some("no-referrer"), "{path}");
+        assert_eq!(reply.header("link"), None, "{path}");
+    }
+    let wiped = exchange.by_our_page("POST /account/wipe", &headers, b"{\"endSessions\": true}").await;
+    assert_eq!(wiped.status, 202);
+    let did = ada.parse().unwrap();
+    while !exchange.wiper.newest(&did).await.unwrap().unwrap().complete {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    exchange.stop().await;
+    // A relay, the directory, her PDS and her authorization server are all one here.
+    let here = authority.town().address().to_string();
+    assert_eq!(authority.gone_to().into_iter().collect::<Vec<_>>(), [here]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

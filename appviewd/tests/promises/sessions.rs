@@ -7,42 +7,16 @@ use appview_core::syntax::Did;
 use appviewd::account::{AccountStore, Actor, KeyName, SessionState};
 use serde_json::{Value as Json, json};
 
-use crate::needle::{Needle, assert_seen, find};
 use crate::support::Scenario;
 use crate::support::authority::{Authority, Fault, Heard};
-use crate::support::daemon::Daemon;
 use crate::support::exchange::{Exchange, Streams, cookies, friend};
 use crate::support::http::{Reply, send, send_body};
+use crate::support::needle::{Needle, assert_seen, find};
 use crate::support::people::SERVICE;
+use crate::support::process::{sign_in, start};
 use crate::support::service::{SESSION_KEY, ring};
 
 const FRIEND: &str = "dev.cocore.account.friend";
-
-/// A process that people can sign in to, that logs whatever can be logged.
-fn talkative(scenario: &Scenario, authority: &Authority) -> Daemon {
-    std::fs::write(scenario.path("session-key"), SESSION_KEY).unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    std::fs::set_permissions(scenario.path("session-key"), mode).unwrap();
-    let (plc, relay) = (authority.url(), authority.town().relay());
-    let arguments = ["--plc", &plc, "--relay", &relay, "--allow-private-hosts", "--service-did", SERVICE]
-        .into_iter()
-        .chain(["--loopback-sign-in", "--session-key-file", "session-key", "--data-dir", "data"]);
-    Daemon::serve_with(scenario, &[("RUST_LOG", "trace")], &arguments.collect::<Vec<_>>())
-}
-
-/// Signs somebody in; gives the browser's cookie.
-async fn sign_in(address: SocketAddr, authority: &Authority, did: &str) -> String {
-    let origin = format!("http://{address}");
-    let headers =
-        [("Origin", origin.as_str()), ("Content-Type", "application/json"), ("Accept", "application/json")];
-    let body = json!({"account": did}).to_string();
-    let begun = send_body(address, "POST /oauth/login", &headers, body.as_bytes()).await;
-    let (url, cookie) = (begun.json()["url"].as_str().unwrap().to_owned(), cookies(&begun).remove(0));
-    let callback = format!("GET /oauth/callback?{}", authority.approve(did, &url));
-    let reply = send(address, &callback, &[("Cookie", &cookie)]).await;
-    assert_eq!(reply.status, 303, "{}", String::from_utf8_lossy(&reply.body));
-    cookies(&reply).remove(0)
-}
 
 async fn publish(address: SocketAddr, key: &str) -> Reply {
     let bearer = format!("Bearer {key}");
@@ -57,14 +31,14 @@ async fn p04_tokens_and_the_key_that_they_are_bound_to_are_never_on_disk_as_they
     let did: Did = ada.parse().unwrap();
     let scenario = Scenario::empty();
     let open = || AccountStore::open(scenario.path("data/account.db"), Some(ring(SESSION_KEY))).unwrap();
-    let process = talkative(&scenario, &authority);
+    let process = start(&scenario, &authority);
     let browser = sign_in(process.address, &authority, &ada).await;
     let mut told = process.told();
     drop(process);
     let (name, now): (KeyName, u64) = ("test".parse().unwrap(), 1);
     let (_, key) = open().mint_key(&did, &name, None, Actor::Browser, now).unwrap();
     for _ in 0..3 {
-        let process = talkative(&scenario, &authority);
+        let process = start(&scenario, &authority);
         authority.expire_access();
         assert_eq!(publish(process.address, key.expose()).await.status, 200);
         told.push_str(&process.told());
@@ -72,7 +46,7 @@ async fn p04_tokens_and_the_key_that_they_are_bound_to_are_never_on_disk_as_they
         drop(process);
     }
     // And once in the middle of it.
-    let process = talkative(&scenario, &authority);
+    let process = start(&scenario, &authority);
     authority.expire_access();
     authority.go_wrong(Fault::TokenSlow);
     let (address, secret) = (process.address, key.expose().clone());

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use rusqlite::Connection;
 use serde_json::json;
 
-use crate::needle::{Needle, assert_seen, find};
 use crate::support::Scenario;
 use crate::support::daemon::Daemon;
 use crate::support::http::{get, send_body};
+use crate::support::needle::{Needle, assert_seen, find};
 use crate::support::people::{Person, SERVICE, identities};
 
 /// Every column of the account store. Whoever adds one says here that it holds nothing of who somebody is.
@@ -62,6 +62,8 @@ async fn p21_of_who_somebody_is_the_did_is_all_that_is_kept() {
     assert_seen(&needles);
     let told = process.told();
     assert_eq!(find(&needles, &scenario.path("."), &[("the log", told.as_bytes())]), [""; 0]);
+    // In a log not even that.
+    assert!(!told.contains(ada.did.as_str()), "{told}");
 
     let rows = Connection::open(scenario.path("data/account.db")).unwrap();
     let mut columns = rows

@@ -9,7 +9,6 @@ use std::time::Duration;
 use appview_core::index::Index;
 use appview_core::source::follow::{Answers, Following, Source};
 use appview_core::source::network::Network;
-use appview_core::source::wire::{Outside, Reach};
 use appview_core::sync::Scope;
 use appview_core::syntax::Did;
 use appviewd::account::{AccountError, AccountStore, Actor};
@@ -61,8 +60,7 @@ pub struct Exchange {
 
 /// The network of an authority.
 pub fn network(authority: &Authority, folder: &Path) -> Network {
-    let outside = Outside::internet(Reach::Anywhere).unwrap();
-    Network::new(&outside, &authority.url(), folder.to_owned(), Scope::default())
+    Network::new(&authority.outside(), &authority.url(), folder.to_owned(), Scope::default())
 }
 
 /// A client for whoever keeps sessions in this store; it is reached at a port.
@@ -95,7 +93,7 @@ impl Exchange {
             Streams::None => Vec::new(),
             Streams::Relay => vec![Source::Relay(authority.town().relay().parse().unwrap())],
         };
-        let outside = Outside::internet(Reach::Anywhere).unwrap();
+        let outside = authority.outside();
         let clock = outside.clock.clone();
         let collections = vec!["dev.cocore.account.friend".parse().unwrap()];
         let answers = Answers::Network { network: network.clone(), collections };

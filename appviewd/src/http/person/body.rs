@@ -67,3 +67,37 @@ pub(super) fn did(object: &Object) -> Result<Did, XrpcError> {
     let did = object.text("did").and_then(|did| did.parse().ok());
     did.ok_or_else(|| invalid("did: expected a DID"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use axum::response::IntoResponse as _;
+    use futures_util::stream;
+
+    use super::*;
+
+    /// A body that goes on for ever, a byte each second.
+    fn drip() -> Body {
+        Body::from_stream(stream::unfold((), async |()| {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Some((Ok::<_, Infallible>(" "), ()))
+        }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_sends_a_byte_at_a_time_is_waited_for_half_a_minute() {
+        let began = tokio::time::Instant::now();
+        let status = object(drip()).await.map(drop).map_err(|error| error.into_response().status());
+        assert_eq!(status, Err(StatusCode::REQUEST_TIMEOUT));
+        assert_eq!(began.elapsed(), PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_without_an_end_is_read_as_far_as_it_may_be_long() {
+        let endless =
+            Body::from_stream(stream::repeat_with(|| Ok::<_, Infallible>([b' '; 1_024].as_slice())));
+        let status = object(endless).await.map(drop).map_err(|error| error.into_response().status());
+        assert_eq!(status, Err(StatusCode::PAYLOAD_TOO_LARGE));
+    }
+}

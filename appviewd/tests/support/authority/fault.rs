@@ -95,17 +95,21 @@ pub enum Interruption {
     Broken,
     /// The connection breaks off before anything is done.
     CutOff,
+    /// What is asked is done, and never answered.
+    Unanswered,
 }
 
 impl Interruption {
-    pub(super) fn answer(self) -> Response {
-        match self {
+    /// What is answered before anything is done, if anything is.
+    pub(super) fn answer(self) -> Option<Response> {
+        Some(match self {
             Self::Limited => {
                 let body = axum::Json(json!({"error": "RateLimitExceeded", "message": "slow down"}));
                 (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "1")], body).into_response()
             }
             Self::Broken => pds_error(500, "InternalServerError", "Internal Server Error"),
             Self::CutOff => lost(),
-        }
+            Self::Unanswered => return None,
+        })
     }
 }

@@ -9,6 +9,7 @@ mod proof;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use appview_core::source::wire::{ChosenBy, Outside, Reach, Reply, Said, Socket, Url, Wire, WireError};
 use appviewd::secret::Secret;
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -20,6 +21,7 @@ use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use fixtures::world::Did;
+use futures_util::future::BoxFuture;
 use serde_json::{Value as Json, json};
 use tokio::sync::watch;
 
@@ -55,6 +57,8 @@ struct Inner {
     /// Whether slow answers are let go.
     let_go: watch::Sender<bool>,
     asked: watch::Sender<usize>,
+    /// Where a daemon has sent anything to.
+    gone_to: Arc<Mutex<BTreeSet<String>>>,
 }
 
 #[derive(Default)]
@@ -99,6 +103,7 @@ impl Authority {
             state: Mutex::default(),
             let_go: watch::channel(false).0,
             asked: watch::channel(0).0,
+            gone_to: Arc::default(),
         }));
         let routes = Router::new()
             .route("/.well-known/oauth-protected-resource", get(resource))
@@ -117,6 +122,17 @@ impl Authority {
 
     pub fn town(&self) -> Town {
         self.0.town.lock().unwrap().clone().unwrap()
+    }
+
+    /// The internet, which is here, and on which it is noted where a daemon sends anything to.
+    pub fn outside(&self) -> Outside {
+        let Outside { wire, clock, reach } = Outside::internet(Reach::Anywhere).unwrap();
+        Outside { wire: Arc::new(Noting { wire, gone_to: Arc::clone(&self.0.gone_to) }), clock, reach }
+    }
+
+    /// Hosts to which anything was sent, and names that name servers were asked for.
+    pub fn gone_to(&self) -> BTreeSet<String> {
+        self.0.gone_to.lock().unwrap().clone()
     }
 
     /// Its origin, which is its name and its PDS's.
@@ -198,7 +214,7 @@ impl Authority {
         }
     }
 
-    /// Waits until so many slow answers are waited for.
+    /// Waits until so many answers are waited for that are slow, or never come.
     pub async fn asked_slowly(&self, times: usize) {
         self.0.asked.subscribe().wait_for(|asked| *asked >= times).await.unwrap();
     }
@@ -235,6 +251,37 @@ impl Authority {
     }
 }
 
+/// Notes where anything is sent to.
+#[derive(Debug)]
+struct Noting {
+    wire: Arc<dyn Wire>,
+    gone_to: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Noting {
+    fn note(&self, url: &str) {
+        let (_, rest) = url.split_once("://").unwrap();
+        self.gone_to.lock().unwrap().insert(rest.split('/').next().unwrap().to_owned());
+    }
+}
+
+impl Wire for Noting {
+    fn send(&self, url: Url, said: Said, chosen: ChosenBy) -> BoxFuture<'static, Result<Reply, WireError>> {
+        self.note(url.as_str());
+        self.wire.send(url, said, chosen)
+    }
+
+    fn texts(&self, name: String) -> BoxFuture<'static, Result<Vec<String>, WireError>> {
+        self.gone_to.lock().unwrap().insert(name.clone());
+        self.wire.texts(name)
+    }
+
+    fn dial(&self, url: String) -> BoxFuture<'static, Result<Box<dyn Socket>, WireError>> {
+        self.note(&url);
+        self.wire.dial(url)
+    }
+}
+
 /// A token like no other.
 fn made(kind: &str) -> String {
     format!("{kind}-{}", Secret::<[u8; 24]>::random().unwrap().to_base64url().expose())
@@ -244,44 +291,56 @@ fn form(text: &str) -> BTreeMap<String, String> {
     form_urlencoded::parse(text.as_bytes()).into_owned().collect()
 }
 
-/// Notes a request, and checks its proof.
+/// Notes a request, and has it answered as is planned.
 async fn hear(State(authority): State<Authority>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, 10_000_000).await.unwrap();
     let path = parts.uri.path().to_owned();
     let text = |name: &str| parts.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
     let proof = text("dpop").map(|proof| claims(&proof));
-    let heard = Heard {
+    authority.state().heard.push(Heard {
         path: path.clone(),
         verb: parts.method.to_string(),
         authorization: text("authorization"),
         body: String::from_utf8_lossy(&body).into_owned(),
         proof: proof.as_ref().map(|(claims, _)| claims.clone()),
-    };
-    let token = heard.authorization.as_deref().and_then(|text| text.strip_prefix("DPoP ")).map(str::to_owned);
-    authority.state().heard.push(heard);
-    // What everyone may read needs none.
-    let is_open = path.ends_with(".describeRepo") || path.ends_with(".listRecords");
-    let needs_proof =
-        (path.starts_with("/oauth/") || path.starts_with("/xrpc/")) && !(is_open && token.is_none());
-    if path.starts_with("/xrpc/")
-        && let Some(fault) = authority.next_fault()
-    {
-        return fault.answer();
+    });
+    let planned = if path.starts_with("/xrpc/") { authority.next_fault() } else { None };
+    if let Some(answer) = planned.and_then(Interruption::answer) {
+        return answer;
     }
-    if needs_proof && let Some(refused) = authority.refuse(&parts, proof.as_ref(), token.as_deref()) {
-        return refused;
-    }
-    let mut request = Request::from_parts(parts, Body::from(body));
-    if let Some((_, key)) = proof {
-        request.extensions_mut().insert(Key(key));
-    }
-    let mut response = next.run(request).await;
-    if needs_proof {
-        let nonce = authority.nonce();
-        response.headers_mut().insert("dpop-nonce", nonce.parse().unwrap());
+    let response = authority.answer(Request::from_parts(parts, Body::from(body)), proof, next).await;
+    if planned == Some(Interruption::Unanswered) {
+        authority.0.asked.send_modify(|asked| *asked += 1);
+        std::future::pending::<()>().await;
     }
     response
+}
+
+impl Authority {
+    /// Checks a request's proof, and has it answered.
+    async fn answer(&self, mut request: Request, proof: Option<(Json, String)>, next: Next) -> Response {
+        let path = request.uri().path();
+        let token = request.headers().get(header::AUTHORIZATION).and_then(|text| text.to_str().ok());
+        let token = token.and_then(|text| text.strip_prefix("DPoP ")).map(str::to_owned);
+        // What everyone may read needs none.
+        let is_open = path.ends_with(".describeRepo") || path.ends_with(".listRecords");
+        let needs_proof =
+            (path.starts_with("/oauth/") || path.starts_with("/xrpc/")) && !(is_open && token.is_none());
+        let (parts, body) = request.into_parts();
+        if needs_proof && let Some(refused) = self.refuse(&parts, proof.as_ref(), token.as_deref()) {
+            return refused;
+        }
+        request = Request::from_parts(parts, body);
+        if let Some((_, key)) = proof {
+            request.extensions_mut().insert(Key(key));
+        }
+        let mut response = next.run(request).await;
+        if needs_proof {
+            response.headers_mut().insert("dpop-nonce", self.nonce().parse().unwrap());
+        }
+        response
+    }
 }
 
 /// An answer that breaks off.

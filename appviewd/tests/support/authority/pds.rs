@@ -134,7 +134,7 @@ pub(super) async fn repo(
         return refusal(true, 401, "invalid_token", None);
     };
     if authority.is(Fault::RateLimited) {
-        return Interruption::Limited.answer();
+        return Interruption::Limited.answer().unwrap();
     }
     if authority.is(Fault::PdsBroken) {
         return pds_error(500, "InternalServerError", "Internal Server Error");

@@ -1,4 +1,6 @@
 //! Looking for bytes that must be nowhere: in every file of a folder, however they are written.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -8,13 +10,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 /// Something that must not be found, in every form in which it might be.
-pub(crate) struct Needle {
+pub struct Needle {
     name: String,
     forms: Vec<(&'static str, Vec<u8>)>,
 }
 
 impl Needle {
-    pub(crate) fn new(name: impl Into<String>, bytes: &[u8]) -> Self {
+    pub fn new(name: impl Into<String>, bytes: &[u8]) -> Self {
         let hex = bytes.iter().fold(String::new(), |mut hex, byte| {
             write!(hex, "{byte:02x}").unwrap();
             hex
@@ -36,7 +38,7 @@ impl Needle {
         Self { name: name.into(), forms }
     }
 
-    pub(crate) fn forms(&self) -> impl Iterator<Item = &[u8]> {
+    pub fn forms(&self) -> impl Iterator<Item = &[u8]> {
         self.forms.iter().map(|(_, form)| form.as_slice())
     }
 }
@@ -84,7 +86,7 @@ impl<'n> Finder<'n> {
 }
 
 /// Every place in which one of the needles is: in the files of a folder and what is below it, or in what was said.
-pub(crate) fn find(needles: &[Needle], folder: &Path, said: &[(&str, &[u8])]) -> Vec<String> {
+pub fn find(needles: &[Needle], folder: &Path, said: &[(&str, &[u8])]) -> Vec<String> {
     let finder = Finder::of(needles);
     let mut found = Vec::new();
     let mut look = |place: &str, haystack: &[u8]| found.extend(finder.find(place, haystack));
@@ -111,7 +113,7 @@ pub(crate) fn find(needles: &[Needle], folder: &Path, said: &[(&str, &[u8])]) ->
 }
 
 /// A looker that sees nothing proves nothing: each form of each needle is found where it is planted.
-pub(crate) fn assert_seen(needles: &[Needle]) {
+pub fn assert_seen(needles: &[Needle]) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("planted");
     for needle in needles {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use appviewd::account::CREDENTIAL;
+use appviewd::account::{AccountStore, CREDENTIAL};
 use appviewd::command::serve::Limits;
 use appviewd::config::Cli;
 use appviewd::meter::{FAMILIES, Kind};
@@ -208,6 +208,62 @@ fn the_unit_is_sound_and_takes_away_what_is_not_needed() {
     let judge = ["security", "--offline=yes", "--threshold=20", "--no-pager"].map(OsStr::new);
     let (is_confined, told) = other("systemd-analyze", &[&judge[..], &[copy.as_os_str()]].concat()).unwrap();
     assert!(is_confined, "exposed by more than 2.0 of 10:\n{told}");
+}
+
+#[test]
+fn the_units_that_copy_are_sound() {
+    let scratch = tempfile::tempdir().unwrap();
+    for name in ["appviewd-copy.service", "appviewd-copy.timer"] {
+        // Litestream is looked for where the unit says, and may be nowhere.
+        let unit = packaged(name).replace("/usr/local/bin/litestream", env!("CARGO_BIN_EXE_appviewd"));
+        fs::write(scratch.path().join(name), unit).unwrap();
+    }
+    let timer = scratch.path().join("appviewd-copy.timer");
+    let Some((is_sound, told)) = other("systemd-analyze", &["verify".as_ref(), timer.as_os_str()]) else { return };
+    assert!(is_sound && told.is_empty(), "{told}");
+}
+
+#[test]
+fn copies_of_both_files_lead_back_to_them_and_keep_no_log_from_being_emptied() {
+    let scenario = Scenario::played();
+    let folder = scenario.path("appview-data");
+    let accounts = AccountStore::open(folder.join("account.db"), None).unwrap();
+    let copies = scenario.path("copies");
+    let config = scenario.path("litestream.yml");
+    let here = |text: String| {
+        text.replace("/var/lib/appviewd-copy", scenario.path("copy-state").to_str().unwrap())
+            .replace("/var/lib/appviewd", folder.to_str().unwrap())
+            .replace("${COPY_URL}", &format!("file://{}", copies.display()))
+    };
+    fs::write(&config, here(packaged("litestream.yml"))).unwrap();
+    // As the unit does, while a daemon has the files.
+    let unit = packaged("appviewd-copy.service");
+    let start: Vec<&str> = after(&unit, "ExecStart=").split(' ').skip(1).collect();
+    let start: Vec<&OsStr> = start
+        .into_iter()
+        .map(|word| if word == "/etc/appviewd-copy.yml" { config.as_os_str() } else { OsStr::new(word) })
+        .collect();
+    let writer = appview_core::index::Index::open(folder.join("index.db")).unwrap();
+    let mut writer = writer.writer(appview_core::record::Catalog::builtin().unwrap()).unwrap();
+    for _ in 0..2 {
+        let Some((is_copied, told)) = other("litestream", &start) else { return };
+        assert!(is_copied, "{told}");
+    }
+    writer.write_back_log().unwrap();
+    accounts.clear_log().unwrap();
+    drop((writer, accounts));
+    scenario.succeed(&["check"]);
+    // Elsewhere.
+    fs::create_dir(scenario.path("restored")).unwrap();
+    for name in ["index.db", "account.db"] {
+        let (to, from) = (scenario.path("restored").join(name), folder.join(name));
+        let restore = ["restore".as_ref(), "-config".as_ref(), config.as_os_str(), "-o".as_ref()];
+        let (is_restored, told) = other("litestream", &[&restore[..], &[to.as_os_str(), from.as_os_str()]].concat()).unwrap();
+        assert!(is_restored, "{told}");
+    }
+    assert_eq!(scenario.succeed(&["fingerprint", "--data-dir", "restored"]), scenario.succeed(&["fingerprint"]));
+    scenario.succeed(&["check", "--data-dir", "restored"]);
+    scenario.succeed(&["account", "restore", "restored/account.db"]);
 }
 
 /// The name of a family, and whether that which is named is one of its series.

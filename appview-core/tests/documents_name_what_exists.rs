@@ -52,7 +52,9 @@ fn anchors(document: &str) -> BTreeSet<String> {
     let prose = document.split("```").step_by(2).flat_map(str::lines);
     let headings = prose.filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
     let kept = |char: &char| char.is_alphanumeric() || " -_".contains(*char);
-    headings.map(|heading| heading.to_lowercase().chars().filter(kept).collect::<String>().replace(' ', "-")).collect()
+    headings
+        .map(|heading| heading.to_lowercase().chars().filter(kept).collect::<String>().replace(' ', "-"))
+        .collect()
 }
 
 #[test]

@@ -35,7 +35,12 @@ fn has(programs: &[&str]) -> bool {
 }
 
 /// Runs the blocks of a document that are chosen, as one script in `folder`, and gives each with what it printed.
-fn run(document: &str, folder: &Path, variables: &[(&str, &str)], chosen: impl Fn(&Block) -> bool) -> Vec<(Block, String)> {
+fn run(
+    document: &str,
+    folder: &Path,
+    variables: &[(&str, &str)],
+    chosen: impl Fn(&Block) -> bool,
+) -> Vec<(Block, String)> {
     // What a checkout has, so that the sources are named as they are there and nothing is written among them.
     for entry in fs::read_dir(project()).unwrap() {
         let entry = entry.unwrap();
@@ -116,7 +121,16 @@ async fn serving(upto: usize) -> (Scenario, Relay, Daemon) {
     let url = relay.url();
     let daemon = Daemon::serve(
         &scenario,
-        &["--relay", &url, "--identities", "plc.json", "--repos", "repos", "--internal-listen", "127.0.0.1:0"],
+        &[
+            "--relay",
+            &url,
+            "--identities",
+            "plc.json",
+            "--repos",
+            "repos",
+            "--internal-listen",
+            "127.0.0.1:0",
+        ],
     );
     wait_for(daemon.address, &relay, i64::try_from(upto).unwrap()).await;
     (scenario, relay, daemon)
@@ -154,7 +168,9 @@ async fn two_appviews_are_compared_as_the_document_says() {
     let compare = |old: &str, new: &str| {
         let document = text("docs/move.md");
         let variables = [("OLD", old), ("NEW", new)];
-        let told = run(&document, &scenario.path("."), &variables, |block| block.remark.as_deref() == Some("with: both"));
+        let told = run(&document, &scenario.path("."), &variables, |block| {
+            block.remark.as_deref() == Some("with: both")
+        });
         told.into_iter().map(|(_, printed)| printed).collect::<Vec<_>>()
     };
     assert_eq!(compare(&whole, &whole), ["0 of 4 differ\n", ""]);
@@ -170,7 +186,8 @@ async fn an_appview_is_operated_as_the_document_says() {
         return;
     }
     let scenario = Scenario::played();
-    let store = appviewd::account::AccountStore::open(scenario.path("appview-data/account.db"), None).unwrap();
+    let store =
+        appviewd::account::AccountStore::open(scenario.path("appview-data/account.db"), None).unwrap();
     // Whether or not a daemon uses it.
     let told = run(&text("docs/operate.md"), &scenario.path("."), &[], |_| true);
     assert!(told.iter().any(|(block, _)| block.text.contains("appviewd check")), "{told:?}");

@@ -73,7 +73,9 @@ fn other(program: &str, arguments: &[&OsStr]) -> Option<(bool, String)> {
             Some((output.status.success(), String::from_utf8_lossy(&told).into_owned()))
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            say(&format!("skipped: {program} is not installed, so nobody else has read what is packaged for it"));
+            say(&format!(
+                "skipped: {program} is not installed, so nobody else has read what is packaged for it"
+            ));
             None
         }
         Err(error) => panic!("{program}: {error}"),
@@ -112,7 +114,8 @@ fn every_command_that_a_package_runs_is_one_of_ours() {
     for file in files("appviewd/deploy", &[""]) {
         // Their comments show how they are used.
         let text = fs::read_to_string(&file).unwrap().replace("#     ", "");
-        let in_marks: Vec<_> = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2)).flat_map(commands).collect();
+        let in_marks: Vec<_> =
+            text.lines().flat_map(|line| line.split('`').skip(1).step_by(2)).flat_map(commands).collect();
         for command in commands(&text).into_iter().chain(in_marks) {
             assert_eq!(fault(&command), None, "{}", file.display());
             read += 1;
@@ -132,14 +135,22 @@ fn every_command_and_option_that_a_document_names_is_one_of_ours() {
     let known: BTreeSet<&str> = help.iter().flat_map(|help| names(help, "APPVIEWD_")).collect();
     for file in files("docs", &[".md"]).into_iter().chain([project().join("README.md")]) {
         let text = fs::read_to_string(&file).unwrap();
-        let told: String = document::blocks(&text).iter().filter(|block| block.language == "sh").map(|block| &*block.text).collect();
+        let told: String = document::blocks(&text)
+            .iter()
+            .filter(|block| block.language == "sh")
+            .map(|block| &*block.text)
+            .collect();
         for command in commands(&told).into_iter().chain(marked(&text).flat_map(commands)) {
             assert_eq!(fault(&command), None, "{}", file.display());
             read += 1;
         }
         for option in marked(&text).filter_map(|text| text.strip_prefix("--")) {
             let name = option.split([' ', '=']).next().unwrap();
-            assert!(name.is_empty() || options.iter().any(|known| known == name), "{}: --{option}", file.display());
+            assert!(
+                name.is_empty() || options.iter().any(|known| known == name),
+                "{}: --{option}",
+                file.display()
+            );
             named += 1;
         }
         for setting in names(&text, "APPVIEWD_") {
@@ -203,7 +214,9 @@ fn the_unit_is_sound_and_takes_away_what_is_not_needed() {
     let copy = scratch.path().join("appviewd.service");
     let start = after(&unit, "ExecStart=").split(' ').next().unwrap();
     fs::write(&copy, unit.replace(start, env!("CARGO_BIN_EXE_appviewd"))).unwrap();
-    let Some((is_sound, told)) = other("systemd-analyze", &["verify".as_ref(), copy.as_os_str()]) else { return };
+    let Some((is_sound, told)) = other("systemd-analyze", &["verify".as_ref(), copy.as_os_str()]) else {
+        return;
+    };
     assert!(is_sound && told.is_empty(), "{told}");
     let judge = ["security", "--offline=yes", "--threshold=20", "--no-pager"].map(OsStr::new);
     let (is_confined, told) = other("systemd-analyze", &[&judge[..], &[copy.as_os_str()]].concat()).unwrap();
@@ -219,7 +232,9 @@ fn the_units_that_copy_are_sound() {
         fs::write(scratch.path().join(name), unit).unwrap();
     }
     let timer = scratch.path().join("appviewd-copy.timer");
-    let Some((is_sound, told)) = other("systemd-analyze", &["verify".as_ref(), timer.as_os_str()]) else { return };
+    let Some((is_sound, told)) = other("systemd-analyze", &["verify".as_ref(), timer.as_os_str()]) else {
+        return;
+    };
     assert!(is_sound && told.is_empty(), "{told}");
 }
 
@@ -258,10 +273,14 @@ fn copies_of_both_files_lead_back_to_them_and_keep_no_log_from_being_emptied() {
     for name in ["index.db", "account.db"] {
         let (to, from) = (scenario.path("restored").join(name), folder.join(name));
         let restore = ["restore".as_ref(), "-config".as_ref(), config.as_os_str(), "-o".as_ref()];
-        let (is_restored, told) = other("litestream", &[&restore[..], &[to.as_os_str(), from.as_os_str()]].concat()).unwrap();
+        let (is_restored, told) =
+            other("litestream", &[&restore[..], &[to.as_os_str(), from.as_os_str()]].concat()).unwrap();
         assert!(is_restored, "{told}");
     }
-    assert_eq!(scenario.succeed(&["fingerprint", "--data-dir", "restored"]), scenario.succeed(&["fingerprint"]));
+    assert_eq!(
+        scenario.succeed(&["fingerprint", "--data-dir", "restored"]),
+        scenario.succeed(&["fingerprint"])
+    );
     scenario.succeed(&["check", "--data-dir", "restored"]);
     scenario.succeed(&["account", "restore", "restored/account.db"]);
 }
@@ -269,7 +288,9 @@ fn copies_of_both_files_lead_back_to_them_and_keep_no_log_from_being_emptied() {
 /// The name of a family, and whether that which is named is one of its series.
 fn is_told(name: &str) -> bool {
     FAMILIES.iter().any(|family| match family.kind {
-        Kind::Histogram(_) => ["_bucket", "_sum", "_count"].iter().any(|end| name.strip_suffix(end) == Some(family.name)),
+        Kind::Histogram(_) => {
+            ["_bucket", "_sum", "_count"].iter().any(|end| name.strip_suffix(end) == Some(family.name))
+        }
         Kind::Counter | Kind::Gauge => family.name == name,
     })
 }
@@ -277,7 +298,9 @@ fn is_told(name: &str) -> bool {
 /// The labels that an expression picks by: `name{label="value",…}`.
 fn labels(expression: &str) -> impl Iterator<Item = (&str, &str)> {
     let selected = expression.match_indices('{').filter_map(|(at, _)| {
-        let start = expression[..at].rfind(|char: char| !char.is_ascii_alphanumeric() && char != '_').map_or(0, |at| at + 1);
+        let start = expression[..at]
+            .rfind(|char: char| !char.is_ascii_alphanumeric() && char != '_')
+            .map_or(0, |at| at + 1);
         let end = expression[at..].find('}')? + at;
         Some((&expression[start..at], &expression[at + 1..end]))
     });
@@ -306,8 +329,12 @@ fn every_number_that_an_alarm_a_board_or_a_document_reads_is_told() {
         }
         let outside = ["instance", "job", "le"];
         for (name, label) in labels(&text).filter(|_| is_query) {
-            let family = FAMILIES.iter().find(|family| name.starts_with(family.name) && is_told(name)).unwrap();
-            assert!(outside.contains(&label) || family.labels.contains(&label), "{path}: {name} has no {label}");
+            let family =
+                FAMILIES.iter().find(|family| name.starts_with(family.name) && is_told(name)).unwrap();
+            assert!(
+                outside.contains(&label) || family.labels.contains(&label),
+                "{path}: {name} has no {label}"
+            );
         }
     }
     assert!(read.len() > 30, "only {} numbers are read", read.len());
@@ -351,16 +378,28 @@ fn every_alarm_is_explained_under_its_name_and_nothing_else_is() {
         assert!(matches!(rule["labels"]["severity"].as_str(), Some("page" | "ticket")), "{name}");
         let runbook = format!("docs/operate.md#{}", name.to_lowercase());
         assert_eq!(rule["annotations"]["runbook"].as_str(), Some(&*runbook));
-        assert!(rule["annotations"]["summary"].as_str().unwrap().contains("{{ $"), "{name} does not say where");
+        assert!(
+            rule["annotations"]["summary"].as_str().unwrap().contains("{{ $"),
+            "{name} does not say where"
+        );
         assert!(alarms.insert(name.to_owned()), "{name} is there twice");
     }
     let manual = text("docs/operate.md");
     let explained = manual.split("\n### ").skip(1).map(|part| part.split_once('\n').unwrap());
     let mut found = BTreeSet::new();
     for (name, text) in explained {
-        let rule = rules["groups"][0]["rules"].as_vec().unwrap().iter().find(|rule| rule["alert"].as_str() == Some(name));
-        let severity = rule.unwrap_or_else(|| panic!("no alarm is called {name}"))["labels"]["severity"].as_str().unwrap();
-        assert!(text.trim_start().to_lowercase().starts_with(&format!("*{severity}.*")), "{name} is a {severity}");
+        let rule = rules["groups"][0]["rules"]
+            .as_vec()
+            .unwrap()
+            .iter()
+            .find(|rule| rule["alert"].as_str() == Some(name));
+        let severity = rule.unwrap_or_else(|| panic!("no alarm is called {name}"))["labels"]["severity"]
+            .as_str()
+            .unwrap();
+        assert!(
+            text.trim_start().to_lowercase().starts_with(&format!("*{severity}.*")),
+            "{name} is a {severity}"
+        );
         found.insert(name.to_owned());
     }
     assert_eq!(found, alarms);

@@ -114,24 +114,15 @@ fn a_receipt_is_verified_by_hand_as_the_document_says() {
     assert!(!printed.contains("false"), "{printed}");
 }
 
-/// A daemon with accounts that has followed the recording as far as `upto`.
+/// A daemon that has followed the recording as far as `upto`.
 async fn serving(upto: usize) -> (Scenario, Relay, Daemon) {
     let scenario = Scenario::new();
     let relay = Relay::start(frames(), upto).await;
     let url = relay.url();
-    let daemon = Daemon::serve(
-        &scenario,
-        &[
-            "--relay",
-            &url,
-            "--identities",
-            "plc.json",
-            "--repos",
-            "repos",
-            "--internal-listen",
-            "127.0.0.1:0",
-        ],
-    );
+    // What was recorded is old.
+    let arguments =
+        ["--relay", &url, "--identities", "plc.json", "--repos", "repos", "--ready-lag", "1000000000"];
+    let daemon = Daemon::serve(&scenario, &arguments);
     wait_for(daemon.address, &relay, i64::try_from(upto).unwrap()).await;
     (scenario, relay, daemon)
 }

@@ -76,13 +76,13 @@ fn run(
     assert!(output.status.success(), "{script}\n{printed}");
     let printed: Vec<&str> = printed.split(&format!("{MARK}\n")).collect();
     assert_eq!(printed.len(), run.len() + 1, "{printed:?}");
-    let told = run.into_iter().cloned().zip(printed.into_iter().map(str::to_owned)).collect();
+    let told: Vec<_> = run.into_iter().cloned().zip(printed.into_iter().map(str::to_owned)).collect();
     shown(&blocks, &told);
     told
 }
 
 /// Holds what stands beside each block against what it printed.
-fn shown(blocks: &[Block], told: &Vec<(Block, String)>) {
+fn shown(blocks: &[Block], told: &[(Block, String)]) {
     let mut printed: Option<&str> = None;
     let mut results = told.iter();
     for block in blocks {

@@ -25,6 +25,10 @@ ci:
 demo *args:
     cargo run --locked --release -- demo {{args}}
 
+# Play whoever reads README.md for the first time, in a fresh clone.
+newcomer *args:
+    .ci/newcomer {{args}}
+
 # Hold the daemon against the official PDS and PLC directory. Needs Node 20 and npm, which installs them the first time.
 real-network:
     cargo test --locked --workspace --test real_network --test real_people -- --ignored

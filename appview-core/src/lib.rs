@@ -68,3 +68,7 @@ pub mod trust;
 #[cfg(all(doctest, feature = "net"))]
 #[doc = include_str!("../../README.md")]
 mod readme {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/embed.md")]
+mod embed {}

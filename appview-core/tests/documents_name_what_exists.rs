@@ -5,8 +5,22 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const DOCUMENTS: [&str; 5] =
-    ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "VERIFICATION.md"];
+const DOCUMENTS: [&str; 14] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "VERIFICATION.md",
+    "PROMISES.md",
+    "appviewd/deploy/README.md",
+    "docs/contract.md",
+    "docs/embed.md",
+    "docs/five-minutes.md",
+    "docs/move.md",
+    "docs/operate.md",
+    "docs/security.md",
+    "docs/verify-by-hand.md",
+];
 
 fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -33,20 +47,47 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// The names by which the headings of a document can be linked to, as code hosts make them.
+fn anchors(document: &str) -> BTreeSet<String> {
+    let prose = document.split("```").step_by(2).flat_map(str::lines);
+    let headings = prose.filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
+    let kept = |char: &char| char.is_alphanumeric() || " -_".contains(*char);
+    headings
+        .map(|heading| heading.to_lowercase().chars().filter(kept).collect::<String>().replace(' ', "-"))
+        .collect()
+}
+
 #[test]
 fn every_link_within_the_project_leads_somewhere() {
     let mut links = 0;
     for name in DOCUMENTS {
+        let folder = project().join(name).parent().unwrap().to_owned();
         for target in document(name).split("](").skip(1).map(|rest| rest.split_once(')').unwrap().0) {
-            let path = target.split('#').next().unwrap();
-            if path.starts_with("https:") || path.is_empty() {
+            let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
+            if path.starts_with("https:") {
                 continue;
             }
-            assert!(project().join(path).exists(), "{name} links to {path}");
+            let path = if path.is_empty() { project().join(name) } else { folder.join(path) };
+            assert!(path.exists(), "{name} links to {target}");
+            if !anchor.is_empty() {
+                let linked = fs::read_to_string(&path).unwrap();
+                assert!(anchors(&linked).contains(anchor), "{name} links to {target}");
+            }
             links += 1;
         }
     }
-    assert!(links > 10, "only {links} links were found");
+    assert!(links > 60, "only {links} links were found");
+}
+
+#[test]
+fn every_document_is_one_of_those_that_are_read_here() {
+    for folder in ["", "docs"] {
+        for entry in fs::read_dir(project().join(folder)).unwrap() {
+            let name = Path::new(folder).join(entry.unwrap().file_name());
+            let is_document = name.extension().is_some_and(|extension| extension == "md");
+            assert!(!is_document || DOCUMENTS.contains(&name.to_str().unwrap()), "{}", name.display());
+        }
+    }
 }
 
 #[test]

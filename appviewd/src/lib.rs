@@ -1,6 +1,27 @@
 //! The daemon and its commands: a thin layer over [`appview_core`].
 //!
 //! A parsed command line enters; an exit code leaves, results on standard output, everything else on standard error.
+//!
+//! ```
+//! use appviewd::config::Cli;
+//! use clap::Parser as _;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let cli = Cli::try_parse_from(["appviewd", "inspect", "frame", "recording/frames-live.bin", "--nth", "3"])?;
+//! appviewd::run(cli)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - [`config`]: the command line, parsed into types that cannot be wrong. [`command`]: one file for each command.
+//! - [`http`]: what strangers are answered, and how they are bounded. [`admin`]: what an operator asks and orders.
+//! - [`engine`], [`renewal`], [`roster`]: what runs, how its index is built anew meanwhile, whom it tracks and leaves out.
+//! - [`account`], [`auth`], [`oauth`], [`publish`], [`wipe`], [`secret`]: what is kept of people, who is asking, and what is done in
+//!   their names.
+//! - [`meter`], [`telemetry`], [`progress`]: numbers, logs, and what is told to whoever waits.
+//!
+//! This crate is a program first: its items are public so that each can be tested and documented. Whoever builds something on the
+//! index takes [`appview_core`].
 
 pub mod account;
 pub mod admin;
@@ -25,6 +46,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 use account::{Extent, SessionsAfter};
+use command::operate::Whose;
 use config::{Cli, Command, Origin, SavedUpstream};
 
 /// Runs one command.
@@ -36,7 +58,10 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Demo { listen, once } => command::demo::run(listen, once),
         Command::Serve(options) => command::serve::run(&options),
-        Command::Status { data, format } => done(command::operate::status(&data, format)),
+        Command::Status { running, data, format } => {
+            let whose = if running { Whose::Daemon } else { Whose::DaemonOrIndex };
+            done(command::operate::status(whose, &data, format))
+        }
         Command::Repo { what } => done(command::operate::repo(&what)),
         Command::Pause { data } => done(command::operate::pause(&data)),
         Command::Resume { data } => done(command::operate::resume(&data)),

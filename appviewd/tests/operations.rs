@@ -161,6 +161,7 @@ async fn a_running_daemon_tells_how_everything_stands() {
     let count = |name: &str| repos[name].as_u64().unwrap();
     assert_eq!(count("hosted") + count("hidden"), count("followed"), "{repos}");
 
+    assert_eq!(running.scenario.succeed(&["status", "--running", "--json"]).matches('\n').count(), 1);
     let told = running.scenario.succeed(&["status"]);
     for word in [
         "appviewd   running\n",
@@ -463,6 +464,11 @@ fn without_a_daemon_an_order_says_what_to_do() {
     }
     let told = scenario.fail(1, &["status"]);
     assert!(told.contains("there is no index at ./appview-data/index.db"), "{told}");
+    // An index is told about, and is no daemon.
+    let scenario = Scenario::played();
+    assert!(scenario.succeed(&["status"]).starts_with("appviewd   not running"));
+    let told = scenario.fail(1, &["status", "--running"]);
+    assert!(told.contains("no appviewd serves from ./appview-data"), "{told}");
     let told = scenario.fail(2, &["repo", "track", "ada.example"]);
     assert!(told.contains("invalid value 'ada.example' for '<DID>'"), "{told}");
 }

@@ -61,6 +61,23 @@ pub(crate) const fn number_of(collection: Collection) -> i64 {
 /// An index file that has been opened: ours, of this schema, and undamaged as far as SQLite can tell.
 ///
 /// Holds no connection: [`Index::reader`] and [`Index::writer`] make them.
+///
+/// ```
+/// use appview_core::index::{Index, IndexError};
+/// use appview_core::record::Catalog;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// let index = Index::open(folder.path().join("index.db"))?;
+/// // One writer, in whatever process; readers as many as are wanted.
+/// let _writer = index.writer(Catalog::builtin()?)?;
+/// assert!(matches!(index.writer(Catalog::builtin()?), Err(IndexError::Locked { .. })));
+/// let (_reader, _another) = (index.reader()?, index.reader()?);
+/// // What any index says that holds no record.
+/// assert!(index.fingerprint()?.to_string().starts_with("be2a8de3"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Index {
     path: PathBuf,

@@ -13,6 +13,34 @@ use crate::syntax::Did;
 /// Costs a file handle and up to 4 MB of cache. Short-lived by design: as long as it is open, the writer's log can't be
 /// written back. [`IndexReader::refresh`] moves a reader that is kept to the newest state. After a rebuild, a reader that
 /// was opened before goes on with the old file.
+///
+/// ```
+/// use appview_core::query::{Limit, ReceiptFilter};
+/// # use appview_core::index::Index;
+/// # use appview_core::record::Catalog;
+/// # use appview_core::source::replay::{Identities, RepoFolder, prove_export};
+/// # use appview_core::sync::{Change, Scope};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let index = Index::open(folder.path().join("index.db"))?;
+/// # let mut writer = index.writer(Catalog::builtin()?)?;
+/// # let identities = Identities::open("../fixtures/pds-scenario-a/plc.json")?;
+/// # let exports = RepoFolder::new("../fixtures/pds-scenario-a/repos").cars()?;
+/// let mut reader = index.reader()?;
+/// let newest = |reader: &appview_core::index::IndexReader| {
+///     reader.list_receipts(&ReceiptFilter::default(), Limit::new(10)?, None)
+/// };
+/// for car in &exports {
+///     let (repo, _) = prove_export(car, &identities, &Scope::default())?;
+///     writer.apply(&[Change::Repo(repo)], &[], 0)?;
+/// }
+/// assert_eq!(newest(&reader)?.items.len(), 0, "the moment at which it was opened");
+/// reader.refresh()?;
+/// assert_eq!(newest(&reader)?.items.len(), 10);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct IndexReader {
     path: PathBuf,

@@ -301,6 +301,23 @@ impl<'a> Event<'a> {
     /// # Errors
     ///
     /// [`FrameError`]. The frame is then unusable as a whole; nothing of it was trusted.
+    ///
+    /// ```
+    /// use appview_core::source::replay::Recording;
+    /// use appview_core::sync::Event;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut recording = Recording::open("../fixtures/pds-scenario-a/frames-live.bin")?;
+    /// let mut frame = Vec::new();
+    /// recording.next_frame(&mut frame)?;
+    /// let (event, deviations) = Event::decode(&frame)?;
+    /// // What is heard of an account first. Its DID is text that nobody has checked yet.
+    /// assert!(matches!(event, Event::Identity { seq: 1, did } if did.starts_with("did:plc:")));
+    /// assert_eq!(deviations, 0);
+    /// assert!(Event::decode(&frame[1..]).is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn decode(frame: &'a [u8]) -> Result<(Self, u32), FrameError> {
         let (header, mut reader) = header(frame)?;
         let members = Members::read(&mut reader)?;

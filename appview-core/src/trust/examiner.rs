@@ -24,6 +24,41 @@ const VERDICTS: usize = 2_048;
 const ATTESTATIONS: usize = 4_096;
 
 /// A verifier that remembers what it has found under one set of [`Terms`]. Shared by all who ask.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use appview_core::query::{Limit, ReceiptFilter};
+/// use appview_core::trust::{Examiner, Instant, Profile, Terms};
+/// # use appview_core::index::Index;
+/// # use appview_core::record::Catalog;
+/// # use appview_core::source::replay::{Identities, RepoFolder, prove_export};
+/// # use appview_core::sync::{Change, Scope};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let index = Index::open(folder.path().join("index.db"))?;
+/// # let mut writer = index.writer(Catalog::builtin()?)?;
+/// # let identities = Identities::open("../fixtures/pds-scenario-a/plc.json")?;
+/// # let exports = RepoFolder::new("../fixtures/pds-scenario-a/repos").cars()?;
+/// # for car in &exports {
+/// #     let (repo, _) = prove_export(car, &identities, &Scope::default())?;
+/// #     writer.apply(&[Change::Repo(repo)], &[], 0)?;
+/// # }
+/// let reader = index.reader()?;
+/// let newest = reader.list_receipts(&ReceiptFilter::default(), Limit::new(1)?, None)?;
+/// let uri = newest.items[0].uri();
+/// // The receipt and what it names; where a broker vouches, its document is asked for apart.
+/// let evidence = reader.receipt_evidence(&uri)?;
+/// let examiner = Examiner::new(Terms::builtin()?);
+/// let now = Instant::parse("2026-11-25T00:00:00Z").ok_or("a time")?;
+/// let verdict = examiner.receipt(&evidence, uri.as_str(), Profile::Advise, now)?;
+/// // The same evidence again costs a hash of it.
+/// let again = examiner.receipt(&evidence, uri.as_str(), Profile::Advise, now)?;
+/// assert!(Arc::ptr_eq(&verdict, &again));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Examiner {
     terms: Terms,

@@ -14,14 +14,25 @@ use crate::admin::{AdminError, Client, RepoStatus, Status};
 use crate::config::{DataDir, Format, Repo};
 use crate::roster::Roster;
 
+/// Whose word on how everything stands will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// The daemon's; while none runs, the index's.
+    DaemonOrIndex,
+    /// The daemon's alone.
+    Daemon,
+}
+
 /// Tells how everything stands.
 ///
 /// # Errors
 ///
-/// Nothing runs, and there is no index either.
-pub fn status(data: &DataDir, format: Format) -> Result<()> {
+/// Nothing runs, and there is no index either, or it will not do.
+pub fn status(whose: Whose, data: &DataDir, format: Format) -> Result<()> {
     match client(data).get::<Status>("/status") {
-        Err(AdminError::Nobody(_)) => tell(&Status::stored(&existing(data)?, now())?, format),
+        Err(AdminError::Nobody(_)) if whose == Whose::DaemonOrIndex => {
+            tell(&Status::stored(&existing(data)?, now())?, format)
+        }
         status => tell(&status?, format),
     }
 }

@@ -138,6 +138,9 @@ pub enum Command {
     /// Asks the daemon that serves from --data-dir, over a socket there. While none does, tells what the index knows.
     #[command(after_help = "Example:  appviewd status --data-dir /var/lib/appview --json")]
     Status {
+        /// Fail unless a daemon serves and answers: what a container's health check asks.
+        #[arg(long)]
+        running: bool,
         #[command(flatten)]
         data: DataDir,
         #[command(flatten)]

@@ -4,6 +4,7 @@
 
 pub mod authority;
 pub mod daemon;
+pub mod document;
 pub mod exchange;
 pub mod http;
 pub mod needle;

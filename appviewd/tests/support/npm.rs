@@ -81,7 +81,7 @@ fn find_registry(folder: &Path) -> Result<(), Unavailable> {
 }
 
 #[expect(clippy::explicit_write, reason = "what is printed is shown of failed tests only")]
-fn say(text: &str) {
+pub fn say(text: &str) {
     writeln!(std::io::stderr(), "{text}").unwrap();
 }
 

@@ -199,6 +199,34 @@ impl VerifyError {
 /// # Errors
 ///
 /// [`VerifyError`], in the order of the checks.
+///
+/// ```
+/// use appview_core::source::replay::{Identities, Recording};
+/// use appview_core::sync::Event;
+/// use appview_core::sync::verify::verify_commit;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let identities = Identities::open("../fixtures/pds-scenario-a/plc.json")?;
+/// let ada = identities.get("did:plc:2772a7bv57z4lhimh7z466vo").ok_or("somebody")?;
+/// let mut recording = Recording::open("../fixtures/pds-scenario-a/frames-live.bin")?;
+/// let (mut frame, mut head, mut records) = (Vec::new(), None, 0);
+/// while recording.next_frame(&mut frame)? {
+///     let (Event::Commit(event), _) = Event::decode(&frame)? else { continue };
+///     if event.repo != ada.did().as_str() {
+///         continue;
+///     }
+///     // Each commit is proven on top of the one before, from the empty repository on.
+///     let now = event.rev.micros();
+///     let proven = verify_commit(&event, head, ada, "dev.cocore.", now)?;
+///     records += proven.changes().len();
+///     head = Some(proven.head());
+///     // The same once more follows nothing that is held.
+///     assert!(verify_commit(&event, head, ada, "dev.cocore.", now).is_err());
+/// }
+/// assert!(records > 5);
+/// # Ok(())
+/// # }
+/// ```
 pub fn verify_commit(
     event: &CommitEvent<'_>,
     head: Option<RepoHead>,
@@ -311,6 +339,25 @@ pub fn verify_record(
 ///
 /// [`VerifyError`]. A signature by a former key is not one, if the audit log says that the key was valid at the
 /// commit's revision: the proof is then [`Proof::Provisional`].
+///
+/// ```
+/// use appview_core::block::Cid;
+/// use appview_core::source::now;
+/// use appview_core::source::replay::{Identities, RepoFolder, open_export};
+/// use appview_core::sync::verify::verify_repo;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let identities = Identities::open("../fixtures/pds-scenario-a/plc.json")?;
+/// for car in RepoFolder::new("../fixtures/pds-scenario-a/repos").cars()? {
+///     // Whose it claims to be, and its blocks, each of which has been hashed.
+///     let (did, archive) = open_export(&car)?;
+///     let identity = identities.get(did.as_str()).ok_or("a document")?;
+///     let proven = verify_repo(archive, identity, "dev.cocore.", now())?;
+///     println!("{did} at {}: {} records", proven.head().rev, proven.count());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub fn verify_repo(
     archive: Archive,
     identity: &Identity,

@@ -27,6 +27,36 @@ use policy::Named;
 /// # Errors
 ///
 /// [`Missing`]: the settlement, its receipt or its authorization is not in evidence.
+///
+/// ```
+/// use appview_core::query::{Limit, SettlementFilter};
+/// use appview_core::trust::{Instant, Profile, Terms, verify_settlement};
+/// # use appview_core::index::Index;
+/// # use appview_core::record::Catalog;
+/// # use appview_core::source::replay::{Identities, RepoFolder, prove_export};
+/// # use appview_core::sync::{Change, Scope};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let index = Index::open(folder.path().join("index.db"))?;
+/// # let mut writer = index.writer(Catalog::builtin()?)?;
+/// # let identities = Identities::open("../fixtures/pds-scenario-a/plc.json")?;
+/// # let exports = RepoFolder::new("../fixtures/pds-scenario-a/repos").cars()?;
+/// # for car in &exports {
+/// #     let (repo, _) = prove_export(car, &identities, &Scope::default())?;
+/// #     writer.apply(&[Change::Repo(repo)], &[], 0)?;
+/// # }
+/// let reader = index.reader()?;
+/// let newest = reader.list_settlements(&SettlementFilter::default(), Limit::new(1)?, None)?;
+/// let uri = newest.items[0].uri();
+/// let evidence = reader.settlement_evidence(&uri)?;
+/// let terms = Terms::builtin()?;
+/// let now = Instant::parse("2026-11-25T00:00:00Z").ok_or("a time")?;
+/// let verdict = verify_settlement(&evidence, uri.as_str(), &terms, Profile::Advise, now)?;
+/// assert!(verdict.ok);
+/// # Ok(())
+/// # }
+/// ```
 pub fn verify_settlement(
     evidence: &Evidence,
     uri: &str,

@@ -8,6 +8,7 @@ pub mod config;
 pub mod engine;
 pub mod http;
 pub mod meter;
+mod pages;
 pub mod progress;
 pub mod renewal;
 pub mod roster;

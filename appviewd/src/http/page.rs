@@ -18,8 +18,8 @@ use super::query::Parameters;
 use super::{App, XrpcError};
 use crate::admin::Status;
 use crate::pages::{
-    AccountPage, Asset, Foot, Judgement, ModelAsked, ModelPage, ModelsPage, NetworkPage, Page, ProviderAsked,
-    ProviderPage, ProvidersAsked, ProvidersPage, ReceiptPage, Sheet, StatusPage,
+    AccountPage, Asset, Foot, Judged, Judgement, ModelAsked, ModelPage, ModelsPage, NetworkPage, Page,
+    ProviderAsked, ProviderPage, ProvidersAsked, ProvidersPage, ReceiptPage, Sheet, StatusPage,
 };
 
 /// Where a file is, whose name tells its content: it never changes.
@@ -232,17 +232,22 @@ impl App {
         let (found, foot) = self.read(move |index| Ok((find(index)?, Foot::read(index)?))).await?;
         let mut page = found.ok_or_else(|| XrpcError::not_found(missing))?;
         if let Some(receipts) = page.receipts() {
-            for (_, evidence, _) in receipts.to_judge() {
-                *evidence = self.complete(std::mem::take(evidence)).await;
+            for judged in receipts.to_judge() {
+                judged.evidence = self.complete(std::mem::take(&mut judged.evidence)).await;
             }
         }
         let (examiner, now, frame) = (Arc::clone(&self.examiner), self.instant(), self.frame.clone());
         let as_file = parameters.text("format") == Some("csv");
         self.work(move || {
             if let Some(receipts) = page.receipts() {
-                for (uri, evidence, judgement) in receipts.to_judge() {
-                    let verdict = examiner.receipt(evidence, uri.as_str(), Profile::Advise, now);
-                    *judgement = Some(Judgement::of(verdict.as_deref()));
+                for Judged { uri, evidence, judgement } in receipts.to_judge() {
+                    *judgement = Some(if uri.collection() == Some(Collection::Settlement.nsid()) {
+                        let verdict = examiner.settlement(evidence, uri.as_str(), Profile::Advise, now);
+                        Judgement::of(verdict.as_ref().map(|verdict| verdict.findings.as_slice()))
+                    } else {
+                        let verdict = examiner.receipt(evidence, uri.as_str(), Profile::Advise, now);
+                        Judgement::of(verdict.as_ref().map(|verdict| verdict.findings.as_slice()))
+                    });
                 }
             }
             match page.list().filter(|_| as_file) {

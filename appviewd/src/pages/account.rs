@@ -68,16 +68,16 @@ impl AccountPage {
             moment.as_ref().map_or_else(String::new, |moment| format!("{word} {}", day(moment.unix_micros())))
         };
         let count = |count: u64| number(count.cast_signed());
+        let on = profile.machines.iter().filter(|machine| machine.active != Some(false)).count() as i64;
         figures(&[
             Figure::new("Jobs ordered", count(profile.job_count))
                 .saying(since(&profile.joined_at, "first record")),
             Figure::new("Receipts given", count(profile.receipt_count))
                 .saying(since(&profile.last_activity_at, "last active")),
-            Figure::new("Machines", number(profile.machines.len() as i64)).saying(counted(
-                profile.machines.iter().filter(|machine| machine.active != Some(false)).count() as i64,
-                "is switched on",
-                "are switched on",
-            )),
+            Figure::new("Machines", number(profile.machines.len() as i64)).saying(match on {
+                0 => "none is switched on".to_owned(),
+                on => counted(on, "is switched on", "are switched on"),
+            }),
             Figure::new("Trusted by", count(profile.incoming_friends_count)).saying("accounts that say so"),
         ])
     }

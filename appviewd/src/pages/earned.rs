@@ -8,7 +8,7 @@ use appview_core::index::IndexReader;
 use appview_core::query::{Limit, PageCursor, QueryError, ReceiptFilter, RecordView, SettlementFilter, Span};
 use appview_core::record::TypedRecord as _;
 use appview_core::record::compute::{PaymentAuthorization, Receipt, Settlement};
-use appview_core::syntax::{AtUri, Did};
+use appview_core::syntax::{AtUri, Did, datetime_unix_micros};
 use maud::Markup;
 
 use super::part::{Bars, Bin, Series, bars, number};
@@ -52,7 +52,9 @@ pub(super) fn payments(
         let Ok(settlement) = Settlement::from_block(&written.block) else { continue };
         let is_this_version = settlement.receipt.cid == record.cid.to_string();
         if is_this_version && is_authorized(index, &written, &settlement, receipt)? {
-            payments.push(Payment { uri: written.uri(), at: written.indexed_at_micros(), settlement });
+            // When the books were changed, as far as it can be read.
+            let at = datetime_unix_micros(&settlement.settled_at).unwrap_or(written.indexed_at_micros());
+            payments.push(Payment { uri: written.uri(), at, settlement });
         }
     }
     Ok(payments)

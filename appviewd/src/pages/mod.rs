@@ -36,7 +36,7 @@ pub(crate) use provider::{ProviderAsked, ProviderPage};
 pub(crate) use providers::{ProvidersAsked, ProvidersPage};
 pub(crate) use range::Range;
 pub(crate) use receipt::ReceiptPage;
-pub(crate) use receipts::{Judgement, Receipts};
+pub(crate) use receipts::{Judged, Judgement, Receipts};
 pub(crate) use status::StatusPage;
 
 use appview_core::query::PageCursor;

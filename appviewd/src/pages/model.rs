@@ -80,21 +80,18 @@ impl ModelPage {
     }
 
     fn figures(&self) -> Markup {
-        let LatencyStats { sample_count, p50_ms, p95_ms, avg_ms, .. } = self.latency;
+        let LatencyStats { p50_ms, p95_ms, avg_ms, .. } = self.latency;
         let took = |time: Option<i64>| time.map_or_else(|| "–".to_owned(), millis);
-        let (holds, judged, all) = self.receipts.verified();
         figures(&[
             Figure::new("Receipts", number(self.ever.requests)).saying("in all"),
             Figure::new("Tokens", number(self.ever.tokens_in.saturating_add(self.ever.tokens_out)))
                 .saying(format!("{} in, {} out", number(self.ever.tokens_in), number(self.ever.tokens_out))),
             Figure::new("Median time", took(p50_ms)).saying(format!(
-                "95th percentile {}, mean {}, of the newest {sample_count}",
+                "95th percentile {}, mean {}",
                 took(p95_ms),
                 took(avg_ms)
             )),
-            Figure::new("Receipts that hold", number(holds as i64))
-                .of(format!("of {judged}"))
-                .saying(format!("of the {all} below")),
+            self.receipts.figure(),
         ])
     }
 

@@ -77,11 +77,8 @@ impl NetworkPage {
                 number(read),
                 number(written)
             )),
-            Figure::new("Median time", took(overall.p50_ms)).saying(format!(
-                "95th percentile {}, of the newest {}",
-                took(overall.p95_ms),
-                overall.sample_count
-            )),
+            Figure::new("Median time", took(overall.p50_ms))
+                .saying(format!("95th percentile {}", took(overall.p95_ms))),
             Figure::new("Proven at the source", percent(repos.proven, repos.hosted)).saying(format!(
                 "{} of {}",
                 number(repos.proven.cast_signed()),
@@ -148,7 +145,7 @@ impl NetworkPage {
                 div.head { h2 #h-index { "This index" } a.small href="/status" { "All readings" } }
                 (strip(&[
                     ("Stream", stream.markup()),
-                    ("Behind it", html! { (or_none(behind)) }),
+                    ("Behind", html! { (or_none(behind)) }),
                     ("Waiting for proof", html! { (number(repos.waiting.cast_signed())) }),
                     ("Oldest proof", html! { (or_none(oldest)) }),
                     ("Fingerprint", identifier(&self.fingerprint)),

@@ -104,9 +104,8 @@ impl ProviderPage {
     }
 
     fn figures(&self) -> Markup {
-        let LatencyStats { sample_count, p50_ms, p95_ms, .. } = self.profile.latency;
+        let LatencyStats { p50_ms, p95_ms, .. } = self.profile.latency;
         let took = |time: Option<i64>| time.map_or_else(|| "–".to_owned(), millis);
-        let (holds, judged, all) = self.receipts.verified();
         figures(&[
             Figure::new("Earned", number(self.earnings.total))
                 .of(&self.earnings.currency)
@@ -116,11 +115,8 @@ impl ProviderPage {
                 number(self.ever.tokens_in),
                 number(self.ever.tokens_out)
             )),
-            Figure::new("Median time", took(p50_ms))
-                .saying(format!("95th percentile {}, of the newest {sample_count}", took(p95_ms))),
-            Figure::new("Receipts that hold", number(holds as i64))
-                .of(format!("of {judged}"))
-                .saying(format!("of the {all} below; the others can’t be judged")),
+            Figure::new("Median time", took(p50_ms)).saying(format!("95th percentile {}", took(p95_ms))),
+            self.receipts.figure(),
         ])
     }
 

@@ -8,12 +8,12 @@ use appview_core::query::{PageCursor, QueryError, RecordView};
 use appview_core::record::TypedRecord as _;
 use appview_core::record::compute::{Money, Receipt};
 use appview_core::syntax::{AtUri, datetime_unix_micros};
-use appview_core::trust::{Evidence, Missing, ReceiptVerdict, Severity};
+use appview_core::trust::{Evidence, Finding, Missing, Severity};
 use maud::html;
 
-use super::earned::payments;
+use super::earned::{Payment, payments};
 use super::name::{Name, Names, Side};
-use super::part::{Cell, Column, Href, Mark, State, Table, model_name, number};
+use super::part::{Cell, Column, Figure, Href, Mark, State, Table, number};
 
 /// Receipts with what they are judged by.
 #[derive(Debug)]
@@ -23,20 +23,34 @@ pub(crate) struct Receipts {
     pub(crate) cursor: Option<PageCursor>,
 }
 
-/// One of them.
+/// One of them, and the settlement of it that counts, with its status.
 #[derive(Debug)]
 struct Line {
-    uri: AtUri,
     at: i64,
     provider: Name,
     requester: Name,
     receipt: Receipt,
-    settled: Option<String>,
-    evidence: Evidence,
-    judgement: Option<Judgement>,
+    work: Judged,
+    settlement: Option<(Judged, String)>,
 }
 
-/// What is thought of a receipt.
+/// A record that is to be judged.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    pub(crate) uri: AtUri,
+    /// What it is judged by.
+    pub(crate) evidence: Evidence,
+    /// What is thought of it, once somebody has judged it.
+    pub(crate) judgement: Option<Judgement>,
+}
+
+impl Judged {
+    const fn not_yet(uri: AtUri, evidence: Evidence) -> Self {
+        Self { uri, evidence, judgement: None }
+    }
+}
+
+/// What is thought of a receipt or a settlement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Judgement {
     /// Every check that counts holds.
@@ -48,21 +62,20 @@ pub(crate) enum Judgement {
 }
 
 impl Judgement {
-    /// What a verdict comes down to.
-    pub(crate) fn of(verdict: Result<&ReceiptVerdict, &Missing>) -> Self {
-        match verdict {
-            Ok(verdict) if verdict.ok => Self::Holds,
-            Ok(verdict) => {
-                let is_error = |severity| severity == Severity::Error;
-                Self::Fails(verdict.findings.iter().filter(|finding| is_error(finding.severity)).count())
-            }
+    /// What the findings of a verdict come down to.
+    pub(crate) fn of(findings: Result<&[Finding], &Missing>) -> Self {
+        let is_error = |finding: &&Finding| finding.severity == Severity::Error;
+        match findings.map(|findings| findings.iter().filter(is_error).count()) {
+            Ok(0) => Self::Holds,
+            Ok(failed) => Self::Fails(failed),
             Err(missing) => Self::Unjudged(missing.role.to_string()),
         }
     }
 
-    fn mark(&self) -> Mark {
+    /// The mark for it; `holds` is the word where it does.
+    fn mark(&self, holds: &str) -> Mark {
         match self {
-            Self::Holds => Mark::new(State::Pass, "holds"),
+            Self::Holds => Mark::new(State::Pass, holds),
             Self::Fails(1) => Mark::new(State::Fail, "1 check fails"),
             Self::Fails(failed) => Mark::new(State::Fail, format!("{failed} checks fail")),
             Self::Unjudged(role) => Mark::new(State::None, format!("no {role}")),
@@ -99,33 +112,51 @@ impl Receipts {
         for record in records {
             let Ok(receipt) = Receipt::from_block(&record.block) else { continue };
             let uri = record.uri();
-            let paid = payments(index, &record, &receipt)?;
+            let settlement = match payments(index, &record, &receipt)?.into_iter().next() {
+                Some(Payment { uri, settlement, .. }) => {
+                    let evidence = index.settlement_evidence(&uri)?;
+                    Some((Judged::not_yet(uri, evidence), settlement.status))
+                }
+                None => None,
+            };
             lines.push(Line {
                 at: record.indexed_at_micros(),
                 provider: names.name(&record.repo)?,
                 requester: names.meant(&receipt.requester)?,
-                settled: paid.first().map(|paid| paid.settlement.status.clone()),
-                evidence: index.receipt_evidence(&uri)?,
-                judgement: None,
+                work: Judged::not_yet(uri.clone(), index.receipt_evidence(&uri)?),
+                settlement,
                 receipt,
-                uri,
             });
         }
         Ok(Self { lines, cursor })
     }
 
-    /// Each receipt's address, what it is judged by, and where the judgement goes.
-    pub(crate) fn to_judge(
-        &mut self,
-    ) -> impl Iterator<Item = (&AtUri, &mut Evidence, &mut Option<Judgement>)> {
-        self.lines.iter_mut().map(|line| (&line.uri, &mut line.evidence, &mut line.judgement))
+    /// All that is to be judged: receipts, and settlements.
+    pub(crate) fn to_judge(&mut self) -> impl Iterator<Item = &mut Judged> {
+        self.lines.iter_mut().flat_map(|line| {
+            [Some(&mut line.work), line.settlement.as_mut().map(|(settlement, _)| settlement)]
+                .into_iter()
+                .flatten()
+        })
     }
 
     /// How many hold, of how many that can be judged, and of how many at all.
-    pub(crate) fn verified(&self) -> (usize, usize, usize) {
-        let judged = |line: &&Line| matches!(line.judgement, Some(Judgement::Holds | Judgement::Fails(_)));
-        let holds = self.lines.iter().filter(|line| line.judgement == Some(Judgement::Holds)).count();
-        (holds, self.lines.iter().filter(judged).count(), self.lines.len())
+    fn verified(&self) -> (i64, i64, i64) {
+        let judged =
+            |line: &&Line| matches!(line.work.judgement, Some(Judgement::Holds | Judgement::Fails(_)));
+        let holds = |line: &&Line| line.work.judgement == Some(Judgement::Holds);
+        let count = |is: &dyn Fn(&&Line) -> bool| self.lines.iter().filter(is).count() as i64;
+        (count(&holds), count(&judged), self.lines.len() as i64)
+    }
+
+    /// The headline of that.
+    pub(crate) fn figure(&self) -> Figure {
+        let (holds, judged, all) = self.verified();
+        let note = match all - judged {
+            0 => format!("of the {} below", number(all)),
+            unjudged => format!("{} of the {} below can’t be judged", number(unjudged), number(all)),
+        };
+        Figure::new("Receipts that hold", number(holds)).of(format!("of {}", number(judged))).saying(note)
     }
 
     /// The table of them.
@@ -141,7 +172,7 @@ impl Receipts {
             (None, Column::number("Time")),
             (None, Column::number("Price")),
             (None, Column::text("Check")),
-            (None, Column::text("Exchange says")),
+            (None, Column::text("Settlement")),
         ];
         let is_wanted = |subject: Option<About>| subject.is_none_or(|subject| subject != about);
         let columns = all.iter().filter(|(subject, _)| is_wanted(*subject)).map(|(_, column)| *column);
@@ -160,8 +191,12 @@ impl Receipts {
 
 impl Line {
     fn cells(&self) -> [Cell; 11] {
-        let Self { uri, at, provider, requester, receipt, settled, judgement, evidence: _ } = self;
-        let rkey = uri.rkey().unwrap_or_default();
+        let Self { at, provider, requester, receipt, work, settlement } = self;
+        let (uri, rkey) = (&work.uri, work.uri.rkey().unwrap_or_default());
+        let mark = |judged: &Judged, holds: &str| {
+            let judgement = judged.judgement.as_ref();
+            judgement.map_or_else(Cell::absent, |judgement| Cell::mark(&judgement.mark(holds)))
+        };
         let millis = took(receipt);
         [
             Cell::link(&Href::to("/receipt/", uri.as_str()), html! { span.mono { (rkey) } }, uri.as_str()),
@@ -173,8 +208,8 @@ impl Line {
             Cell::number(receipt.tokens.output),
             Cell::millis(millis),
             money_cell(&receipt.price),
-            judgement.as_ref().map_or_else(Cell::absent, |judgement| Cell::mark(&judgement.mark())),
-            settled.as_ref().map_or_else(Cell::absent, Cell::text),
+            mark(work, "holds"),
+            settlement.as_ref().map_or_else(Cell::absent, |(judged, status)| mark(judged, status)),
         ]
     }
 }
@@ -202,7 +237,11 @@ fn money_cell(money: &Money) -> Cell {
     Cell::new(shown, format!("{} {}", money.amount, money.currency))
 }
 
-/// A model at the head of a row, with a link to its page.
+/// A model at the head of a row, with a link to its page; who published it stands below.
 pub(super) fn model_cell(model: &str) -> Cell {
-    Cell::link(&Href::to("/model/", model), model_name(model), model)
+    let link = Cell::new(short_model(model), model);
+    match model.rsplit_once('/') {
+        Some((publisher, _)) => link.below(html! { (publisher) }),
+        None => link,
+    }
 }

@@ -202,8 +202,10 @@ impl Page for StatusPage {
                 (self.streams().markup())
             }
             div.cols {
-                section aria-labelledby="h-proof" { h2 #h-proof { "Proof and audit" } (self.proof()) }
-                section aria-labelledby="h-backfill" { h2 #h-backfill { "Backfill and load" } (self.backfill()) }
+                div {
+                    section aria-labelledby="h-proof" { h2 #h-proof { "Proof and audit" } (self.proof()) }
+                    section aria-labelledby="h-backfill" { h2 #h-backfill { "Backfill and load" } (self.backfill()) }
+                }
                 section aria-labelledby="h-refused" {
                     h2 #h-refused { "Refused, by kind" }
                     p.small.soft.gap-below {

@@ -124,8 +124,11 @@ impl<'v> Verdict<'v> {
         roles
     }
 
-    /// All checks, by the record that they are about; the gravest first.
+    /// All checks, by the record that they are about; the gravest first, and apart from them those without anything to ask
+    /// about.
     pub(super) fn table(self) -> Markup {
+        let idle: Vec<&Checked> =
+            self.checks.iter().filter(|check| self.state(check) == State::None).collect();
         html! {
             table.stack.checks {
                 thead {
@@ -133,13 +136,26 @@ impl<'v> Verdict<'v> {
                         th scope="col" { "Result" }
                         th scope="col" { "What is to hold" }
                         th scope="col" { "Found" }
-                        th scope="col" { "Rule" }
+                        th scope="col" { "Check" }
                     }
                 }
                 @for role in self.roles() {
-                    tbody {
-                        tr.group { th colspan="4" scope="rowgroup" { "The " (role) } }
-                        @for check in self.of(role) { (self.row(check)) }
+                    @let checks = self.of(role);
+                    @if !checks.is_empty() {
+                        tbody {
+                            tr.group { th colspan="4" scope="rowgroup" { "The " (role) } }
+                            @for check in checks { (self.row(check)) }
+                        }
+                    }
+                }
+            }
+            @if !idle.is_empty() {
+                details.more {
+                    summary { (counted(idle.len() as i64, "more had", "more had")) " nothing to ask about" }
+                    ul.dots.gap {
+                        @for check in idle {
+                            li { "the " (check.check.role()) ": " (check.check.says()) " " code { (check.check.as_str()) } }
+                        }
                     }
                 }
             }
@@ -149,15 +165,7 @@ impl<'v> Verdict<'v> {
     fn of(self, role: Role) -> Vec<&'v Checked> {
         let mut checks: Vec<&Checked> =
             self.checks.iter().filter(|check| check.check.role() == role).collect();
-        checks.sort_by_key(|check| {
-            std::cmp::Reverse(match self.state(check) {
-                State::None => -1,
-                State::Pass => 0,
-                State::Info => 1,
-                State::Warn => 2,
-                State::Fail => 3,
-            })
-        });
+        checks.sort_by_key(|check| std::cmp::Reverse(self.state(check)));
         checks
     }
 
@@ -165,13 +173,13 @@ impl<'v> Verdict<'v> {
         let state = self.state(check);
         let word = match state {
             State::Pass => "holds",
-            State::None => "nothing to ask",
+            State::None => "not asked",
             State::Info => "note",
             State::Warn => "remark",
             State::Fail => "fails",
         };
         html! {
-            tr .flag[state == State::Fail] .quiet[state == State::None] {
+            tr .flag[state == State::Fail] {
                 td { (Mark::new(state, word).markup()) }
                 td { (capital(check.check.says())) }
                 td.soft {

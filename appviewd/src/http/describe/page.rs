@@ -65,7 +65,7 @@ fn entry(method: &Method<'_>, origin: &str) -> Markup {
                 }
             }
             form method="get" action={ "/xrpc/" (method.name) } {
-                @for parameter in &method.parameters { (field(short, parameter)) }
+                @for parameter in &method.parameters { (field(method.name, parameter)) }
                 p { button.btn.quiet type="submit" { "Ask " (short) } }
             }
             div {

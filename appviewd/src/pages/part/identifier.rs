@@ -17,16 +17,6 @@ pub(crate) fn long_identifier(whole: &str, kind: &str) -> Markup {
     html! { span.id.long data-copy=(kind) { (whole) } }
 }
 
-/// A model's name: who published it stands below what it is called.
-pub(crate) fn model_name(name: &str) -> Markup {
-    match name.rsplit_once('/') {
-        Some((publisher, model)) if !model.is_empty() => html! {
-            span.cut title=(name) { (model) } " " span.sub { (publisher) }
-        },
-        _ => html! { span.cut title=(name) { (name) } },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

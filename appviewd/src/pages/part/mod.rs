@@ -14,7 +14,7 @@ mod table;
 
 pub(crate) use chart::{Bars, Bin, Series, bars, spark};
 pub(crate) use figure::{Figure, facts, figures, strip};
-pub(crate) use identifier::{identifier, long_identifier, model_name};
+pub(crate) use identifier::{identifier, long_identifier};
 pub(crate) use link::{Filter, Href, filters};
 pub(crate) use mark::{Mark, State};
 pub(crate) use moment::{Moment, clock, day};

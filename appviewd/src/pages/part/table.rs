@@ -9,6 +9,9 @@ use maud::{Markup, html};
 
 use super::{Href, Mark, Moment, number};
 
+/// Columns beyond which they stand closer together.
+const MANY: usize = 8;
+
 /// What stands in one place of a table.
 #[derive(Debug, Clone)]
 pub(crate) struct Cell {
@@ -138,7 +141,7 @@ impl Table {
             return html! { p.note.soft.small { (nothing) } };
         }
         html! {
-            table.stack {
+            table.stack .dense[columns.len() > MANY] {
                 caption .vh[!caption.contains(' ')] { (caption) }
                 thead { tr { @for column in columns { (column.head()) } } }
                 tbody {

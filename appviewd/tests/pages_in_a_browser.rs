@@ -12,8 +12,8 @@ use serde_json::json;
 use support::npm;
 use support::served::followed_at;
 
-/// Four minutes after the recording's last receipt, 2026-11-22T13:10:00Z, in microseconds.
-const NOW: u64 = 1_795_353_000_000_000;
+/// Minutes after the recording was made, 2026-11-22T15:00:00Z, in microseconds.
+const NOW: u64 = 1_795_359_600_000_000;
 
 const QUARTZ: &str = "did:plc:exu5tv46npooqfmudghyfhts";
 const ADA: &str = "did:plc:bjxq26mtdagze6oktnfzvhoe";

@@ -143,7 +143,7 @@ impl Earnings {
             series: &[Series { name: "" }],
             bins: &self.bins,
             ticks: &self.window.ticks(),
-            is_open: true,
+            is_open: self.window.is_open(),
             is_low: false,
         })
     }

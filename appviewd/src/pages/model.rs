@@ -158,7 +158,7 @@ impl Page for ModelPage {
                 series,
                 bins: &bins,
                 ticks: &ticks,
-                is_open: true,
+                is_open: self.window.is_open(),
                 is_low: false,
             })
         };
@@ -169,6 +169,7 @@ impl Page for ModelPage {
             (self.figures())
             section aria-labelledby="h-work" {
                 div.head { h2 #h-work { "Activity" } (filters(&[self.window.filter(&href)])) }
+                (self.window.remark())
                 div.cols {
                     (chart("receipts", "Receipts", "receipts", &[Series { name: "" }], |work| vec![work.requests]))
                     (chart("tokens", "Tokens", "tokens", &[Series { name: "in" }, Series { name: "out" }], |work| {

@@ -98,7 +98,7 @@ impl NetworkPage {
                 series,
                 bins,
                 ticks: &self.window.ticks(),
-                is_open: true,
+                is_open: self.window.is_open(),
                 is_low: false,
             })
         };
@@ -110,12 +110,7 @@ impl NetworkPage {
         html! {
             section aria-labelledby="h-work" {
                 div.head { h2 #h-work { "Activity" } (filters(&[choice])) }
-                @if let Some(ended) = self.window.ended {
-                    p.note.small.soft {
-                        "Nothing was done in the last day. The charts end with the last piece of work, "
-                        (Moment::InText(ended).markup()) "."
-                    }
-                }
+                (self.window.remark())
                 div.cols {
                     (chart("receipts", "Receipts", "receipts", one, &receipts))
                     (chart("tokens", "Tokens", "tokens", both, &tokens))

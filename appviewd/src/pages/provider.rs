@@ -211,7 +211,7 @@ impl Page for ProviderPage {
             series: &[Series { name: "" }],
             bins: &work,
             ticks: &self.window.ticks(),
-            is_open: true,
+            is_open: self.window.is_open(),
             is_low: false,
         };
         let main = html! {
@@ -238,6 +238,7 @@ impl Page for ProviderPage {
             }
             section aria-labelledby="h-work" {
                 div.head { h2 #h-work { "Over time" } (filters(&[self.window.filter(&href)])) }
+                (self.window.remark())
                 div.cols { (bars(&chart)) (self.earnings.chart()) }
             }
             section aria-labelledby="h-receipts" {

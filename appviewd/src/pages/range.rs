@@ -3,9 +3,10 @@
 use std::str::FromStr;
 
 use appview_core::index::IndexReader;
-use appview_core::query::{Limit, QueryError, ReceiptFilter, Steps, Totals, TotalsOf};
+use appview_core::query::{Limit, QueryError, ReceiptFilter, RecordView, Steps, Totals, TotalsOf};
+use maud::{Markup, html};
 
-use super::part::{Bin, Filter, Href, clock, day};
+use super::part::{Bin, Filter, Href, Moment, clock, day};
 
 const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 60 * MINUTE;
@@ -90,12 +91,12 @@ pub(crate) struct Window {
     pub(crate) range: Range,
     steps: Steps,
     /// Where it ends, if that is not the present.
-    pub(crate) ended: Option<i64>,
+    ended: Option<i64>,
 }
 
 impl Window {
-    /// What a chart of the work of some shows if nobody says how far back it looks: an hour if all of the last day's work
-    /// was done within it, else a day. It ends with the last piece of work if that is older than a day, since a chart of
+    /// The bars of a chart of the work of some. If nobody says how far back it looks: an hour if all of the last day's work was
+    /// done within it, else a day. Where nothing was done in that time, it ends with the last piece of work: a chart of
     /// nothing says nothing.
     ///
     /// # Errors
@@ -114,25 +115,28 @@ impl Window {
         };
         let filter = ReceiptFilter { provider, model, ..ReceiptFilter::default() };
         let newest = index.list_receipts(&filter, Limit::clamp(1), None)?;
-        let newest = newest.items.first().map_or(now, |newest| newest.indexed_at_micros());
-        let ended = Some(newest).filter(|newest| *newest < now - DAY);
-        let at = |range| Self::at(range, ended.unwrap_or(now), ended);
+        let newest = newest.items.first().map(RecordView::indexed_at_micros);
         if let Some(range) = wanted {
-            return Ok(at(range));
+            return Ok(Self::at(range, newest, now));
         }
         let sum = |window: Self| {
             let series = index.series(of, window.steps)?;
             Ok::<_, QueryError>(series.iter().map(|totals| totals.requests).sum::<i64>())
         };
-        let (hour, day) = (at(Range::Hour), at(Range::Day));
+        let (hour, day) = (Self::at(Range::Hour, newest, now), Self::at(Range::Day, newest, now));
         Ok(if sum(hour)? == sum(day)? { hour } else { day })
     }
 
-    fn at(range: Range, end: i64, ended: Option<i64>) -> Self {
+    /// A range that ends with the present, or with the newest piece of work if that is out of its sight.
+    fn at(range: Range, newest: Option<i64>, now: i64) -> Self {
         let (length, count, _) = range.bars();
-        let last = (end + MONDAY).div_euclid(length) * length - MONDAY;
-        let since = last - length * (i64::from(count) - 1);
-        Self { range, steps: Steps { since, length, count }, ended }
+        let bars_to = |end: i64| {
+            let last = (end + MONDAY).div_euclid(length) * length - MONDAY;
+            Steps { since: last - length * (i64::from(count) - 1), length, count }
+        };
+        let steps = bars_to(now);
+        let ended = newest.filter(|newest| *newest < steps.since);
+        Self { range, steps: ended.map_or(steps, bars_to), ended }
     }
 
     /// What the work of each bar adds up to.
@@ -195,7 +199,22 @@ impl Window {
 
     /// What a bar is.
     pub(crate) fn note(self) -> String {
-        format!("{}, the last still open", self.range.step())
+        let open = if self.is_open() { ", the last still open" } else { "" };
+        format!("{}{open}", self.range.step())
+    }
+
+    /// Whether it ends with the present, so that more may come into its last bar.
+    pub(crate) const fn is_open(self) -> bool {
+        self.ended.is_none()
+    }
+
+    /// That it does not end with the present.
+    pub(crate) fn remark(self) -> Markup {
+        html! {
+            @if let Some(ended) = self.ended {
+                p.note.small.soft { "Nothing was done since " (Moment::InText(ended).markup()) ". The charts end there." }
+            }
+        }
     }
 
     /// The choice between ranges.
@@ -223,7 +242,7 @@ mod tests {
             (Range::Month, "24 Oct 2026", "22 Nov 2026"),
             (Range::Year, "week of 24 Nov 2025", "week of 16 Nov 2026"),
         ] {
-            let window = Window::at(range, NOW, None);
+            let window = Window::at(range, Some(NOW), NOW);
             let bins = window.bins(vec![Vec::new(); usize::from(window.steps.count)]);
             assert_eq!(bins.first().map(|bin| bin.name.as_str()), Some(first));
             assert_eq!(bins.last().map(|bin| bin.name.as_str()), Some(last));
@@ -234,11 +253,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_out_of_sight_is_where_a_chart_ends() {
+        let hours = |hours: i64| Window::at(Range::Day, Some(NOW - hours * HOUR), NOW);
+        assert_eq!((hours(23).ended, hours(23).steps), (None, hours(0).steps));
+        let long_ago = hours(100);
+        assert_eq!(long_ago.ended, Some(NOW - 100 * HOUR));
+        assert_eq!(long_ago.bar(NOW - 100 * HOUR), Some(47));
+        assert_eq!(hours(-1_000).ended, None, "whoever claims a time to come moves nothing");
+    }
+
+    #[test]
     fn an_axis_names_the_day_where_it_changes() {
         assert_eq!(
-            Window::at(Range::Day, NOW, None).ticks(),
+            Window::at(Range::Day, None, NOW).ticks(),
             ["21 Nov 13:30", "19:30", "22 Nov 01:30", "07:30"]
         );
-        assert_eq!(Window::at(Range::Year, NOW, None).ticks(), ["24 Nov", "23 Feb", "25 May", "24 Aug"]);
+        assert_eq!(Window::at(Range::Year, None, NOW).ticks(), ["24 Nov", "23 Feb", "25 May", "24 Aug"]);
     }
 }

@@ -69,7 +69,7 @@ pub(crate) fn bars(chart: &Bars<'_>) -> Markup {
             figcaption {
                 h3 { (title) }
                 @if series.len() > 1 {
-                    ul.key { @for (at, series) in series.iter().enumerate() { li .k2[at == 1] { (series.name) } } }
+                    ul.key { @for (at, series) in series.iter().enumerate() { li class=[(at == 1).then_some("k2")] { (series.name) } } }
                 } @else { span.small.soft { (note) } }
             }
             div.plot .low[*is_low] {

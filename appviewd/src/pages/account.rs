@@ -78,7 +78,7 @@ impl AccountPage {
                 0 => "none is switched on".to_owned(),
                 on => counted(on, "is switched on", "are switched on"),
             }),
-            Figure::new("Trusted by", count(profile.incoming_friends_count)).saying("accounts that say so"),
+            Figure::new("Trusted by", count(profile.incoming_friends_count)).saying("by their own word"),
         ])
     }
 

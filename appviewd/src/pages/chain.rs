@@ -129,7 +129,7 @@ fn node(
     let state = if exhibit.is_some() { count.state() } else { State::None };
     let word = match (exhibit, state) {
         (None, _) => "not here".to_owned(),
-        (_, State::None) => "not asked about".to_owned(),
+        (_, State::None) => "not asked".to_owned(),
         (_, State::Fail) => format!("{} fail", number(count.failed)),
         (_, State::Warn) if count.remarks == 1 => "1 remark".to_owned(),
         (_, State::Warn) => format!("{} remarks", number(count.remarks)),
@@ -148,9 +148,10 @@ fn node(
 
 fn edge(count: Count, word: &str) -> Markup {
     let state = count.state();
+    let said = if state == State::None { "not asked".to_owned() } else { count.word() };
     html! {
         div class={ "edge " (state.class()) } {
-            b { @if state != State::None { (Mark::new(state, count.word()).markup()) } span.soft { (word) } }
+            b { (Mark::new(state, said).markup()) span.soft { (word) } }
         }
     }
 }

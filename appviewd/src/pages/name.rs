@@ -75,7 +75,7 @@ impl Name {
         match self {
             Self::Of(did, None) => did.to_string(),
             Self::Of(_, Some(handle)) => handle.clone(),
-            Self::Hidden => "hidden".to_owned(),
+            Self::Hidden => "a hidden account".to_owned(),
             Self::Nobody => "nobody".to_owned(),
         }
     }
@@ -87,7 +87,8 @@ impl Name {
                 html! { a href=(href) title=(did.as_str()) { (handle) } }
             }
             (Self::Of(did, None), Some(href)) => html! { a href=(href) { (identifier(did.as_str())) } },
-            _ => html! { span.soft { (self.text()) } },
+            (Self::Hidden, _) => html! { span.soft { "hidden" } },
+            _ => html! { span.soft { "nobody" } },
         }
     }
 

@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 use super::chain::{Chain, Lanes, draw};
 use super::earned::{Payment, payments};
 use super::name::{Name, Names, Side};
-use super::part::{Href, Mark, Moment, State, facts, identifier, long_identifier, millis, number};
+use super::part::{Href, Mark, Moment, State, counted, facts, identifier, long_identifier, millis, number};
 use super::receipts::{money, took};
 use super::verdict::{OfReceipt, OfSettlement, Verdict};
 use super::{Page, Section, Sheet};
@@ -234,16 +234,20 @@ impl ReceiptPage {
     }
 
     fn facts(&self) -> Markup {
-        let refunds = self.payments.iter().filter(|payment| payment.is_refund()).count();
+        let refunds = self.payments.iter().filter(|payment| payment.is_refund()).count() as i64;
+        let settled = match (self.payments.len() as i64 - refunds, refunds) {
+            (0, 0) => "none".to_owned(),
+            (settled, 0) => number(settled),
+            (settled, refunds) => {
+                format!("{}, and {}", number(settled), counted(refunds, "refund", "refunds"))
+            }
+        };
         facts(&[
             ("Address", long_identifier(self.uri.as_str(), "address")),
             ("CID", long_identifier(&self.cid, "CID")),
             ("Provider", self.lanes.provider.link(Side::Provider)),
             ("Requester", self.lanes.requester.link(Side::Person)),
-            (
-                "Settlements",
-                html! { (number(self.payments.len() as i64 - refunds as i64)) ", " (number(refunds as i64)) " refunded" },
-            ),
+            ("Settlements", html! { (settled) }),
             ("Tier claimed", html! { (self.receipt.tier.as_deref().unwrap_or("best-effort")) }),
             ("Input", identifier(&self.receipt.input_commitment)),
             ("Output", identifier(&self.receipt.output_commitment)),

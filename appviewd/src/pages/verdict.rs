@@ -135,7 +135,6 @@ impl<'v> Verdict<'v> {
                     tr {
                         th scope="col" { "Result" }
                         th scope="col" { "What is to hold" }
-                        th scope="col" { "Found" }
                         th scope="col" { "Check" }
                     }
                 }
@@ -143,7 +142,7 @@ impl<'v> Verdict<'v> {
                     @let checks = self.of(role);
                     @if !checks.is_empty() {
                         tbody {
-                            tr.group { th colspan="4" scope="rowgroup" { "The " (role) } }
+                            tr.group { th colspan="3" scope="rowgroup" { "The " (role) } }
                             @for check in checks { (self.row(check)) }
                         }
                     }
@@ -181,9 +180,11 @@ impl<'v> Verdict<'v> {
         html! {
             tr class=[(state == State::Fail).then_some("flag")] {
                 td { (Mark::new(state, word).markup()) }
-                td { (capital(check.check.says())) }
-                td.soft {
-                    @if let Some(finding) = self.finding(check) { (finding.message) " " code { (finding.code.as_str()) } }
+                td {
+                    (capital(check.check.says()))
+                    @if let Some(finding) = self.finding(check) {
+                        span.sub { (finding.message) " " code { (finding.code.as_str()) } }
+                    }
                 }
                 td { code title={ "heading of VERIFICATION.md: " (check.check.rule()) } { (check.check.as_str()) } }
             }

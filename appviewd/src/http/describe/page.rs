@@ -52,6 +52,8 @@ pub(super) fn write(methods: &[Method<'_>], origin: &str) -> Sheet {
 
 fn entry(method: &Method<'_>, origin: &str) -> Markup {
     let short = method.name.rsplit('.').next().unwrap_or_default();
+    let needed = method.parameters.iter().filter(|parameter| parameter.is_required);
+    let wanted = method.parameters.iter().filter(|parameter| !parameter.is_required);
     html! {
         details.method id=(method.name) {
             summary {
@@ -65,7 +67,7 @@ fn entry(method: &Method<'_>, origin: &str) -> Markup {
                 }
             }
             form method="get" action={ "/xrpc/" (method.name) } {
-                @for parameter in &method.parameters { (field(method.name, parameter)) }
+                @for parameter in needed.chain(wanted) { (field(method.name, parameter)) }
                 p { button.btn.quiet type="submit" { "Ask " (short) } }
             }
             div {

@@ -84,7 +84,9 @@ pub(super) fn draw(
         div.chain {
             div.lane {
                 h3 { "Requester " (lanes.requester.link(Side::Person)) }
-                (node(true, "1", "Job", chain.job.as_ref().map(|found| found.exhibit), of_receipt(Role::Job), job(chain)))
+                (node(
+                    true, "1", "Job", chain.job.as_ref().map(|found| found.exhibit), of_receipt(Role::Job), job(chain),
+                ))
                 (edge(of_settlement(Role::Authorization), "pays from"))
                 (node(
                     false, "", "Authorization", chain.authorization.as_ref().map(|found| found.exhibit),

@@ -111,7 +111,9 @@ impl Machine {
                 attested(&|attestation| {
                     let has_evidence =
                         attestation.app_attest.is_some() || attestation.mda_cert_chain.is_some();
-                    html! { span.soft { @if has_evidence { "with hardware evidence" } @else { "no hardware evidence" } } }
+                    let evidence =
+                        if has_evidence { "with hardware evidence" } else { "no hardware evidence" };
+                    html! { span.soft { (evidence) } }
                 }),
             ),
             ("Tier", html! { (tier(provider)) }, attested(&|attestation| text(attestation.tier.as_deref()))),

@@ -211,7 +211,9 @@ impl Window {
     pub(crate) fn remark(self) -> Markup {
         html! {
             @if let Some(ended) = self.ended {
-                p.note.small.soft { "Nothing was done since " (Moment::InText(ended).markup()) ". The charts end there." }
+                p.note.small.soft {
+                    "Nothing was done since " (Moment::InText(ended).markup()) ". The charts end there."
+                }
             }
         }
     }

@@ -153,7 +153,10 @@ impl<'v> Verdict<'v> {
                     summary { (counted(idle.len() as i64, "more had", "more had")) " nothing to ask about" }
                     ul.dots.gap {
                         @for check in idle {
-                            li { "the " (check.check.role()) ": " (check.check.says()) " " code { (check.check.as_str()) } }
+                            li {
+                                "the " (check.check.role()) ": " (check.check.says()) " "
+                                code { (check.check.as_str()) }
+                            }
                         }
                     }
                 }

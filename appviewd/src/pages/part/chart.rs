@@ -83,7 +83,11 @@ pub(crate) fn bars(chart: &Bars<'_>) -> Markup {
             figcaption {
                 h3 { (title) }
                 @if series.len() > 1 {
-                    ul.key { @for (at, series) in series.iter().enumerate() { li class=[(at == 1).then_some("k2")] { (series.name) } } }
+                    ul.key {
+                        @for (at, series) in series.iter().enumerate() {
+                            li class=[(at == 1).then_some("k2")] { (series.name) }
+                        }
+                    }
                 } @else { span.small.soft { (note) } }
             }
             div.plot .low[*is_low] {
@@ -110,7 +114,11 @@ pub(crate) fn bars(chart: &Bars<'_>) -> Markup {
                         }
                     }
                 }
-                ol.xs aria-hidden="true" { @for tick in *ticks { li { @if let Some(day) = &tick.day { span.lo { (day) " " } } (tick.name) } } }
+                ol.xs aria-hidden="true" {
+                    @for tick in *ticks {
+                        li { @if let Some(day) = &tick.day { span.lo { (day) " " } } (tick.name) }
+                    }
+                }
             }
             details {
                 summary { "Values as a table" }

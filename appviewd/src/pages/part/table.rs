@@ -145,7 +145,9 @@ impl Table {
                 caption class=[(!caption.contains(' ')).then_some("vh")] { (caption) }
                 thead { tr { @for column in columns { (column.head()) } } }
                 tbody {
-                    @for row in rows { tr { @for (column, cell) in columns.iter().zip(row) { (column.cell(cell)) } } }
+                    @for row in rows {
+                        tr { @for (column, cell) in columns.iter().zip(row) { (column.cell(cell)) } }
+                    }
                 }
             }
         }

@@ -46,6 +46,15 @@ simulate seeds='10000':
 mutants *words:
     cargo run --locked --quiet -p fixtures --bin mutants -- {{words}}
 
+# Judge every published case, and print how many there were in each list. They lie beside the project, or where APPVIEW_SHARED says.
+vectors:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    printf '| File | List | Cases |\n|---|---|---|\n'
+    # With CI set, a case that is not there is a failure.
+    CI=1 cargo test --locked --quiet --workspace --test verification_vectors --test verdict_vectors -- \
+        --nocapture | grep -o '| .* |$' | sort
+
 # Throw mutated bytes at every decoder, a minute each. Needs cargo-fuzz and a nightly toolchain.
 [working-directory: 'appview-core']
 fuzz seconds='60':

@@ -19,7 +19,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         None => recorded()?,
     };
     // A file is a stranger's: it is bounded, and hashed, before anything in it is looked at.
-    let Bundle { about, evidence } = Bundle::read(&file)?;
+    // Its records stand where it says by its word, unless `source::proven` finds its proofs good.
+    let Bundle { about, evidence, .. } = Bundle::read(&file)?;
     // Apple's roots, the network's broker, the built-in lexicons: all of it can be something else.
     let terms = Terms::builtin()?;
     let now = Instant::parse("2026-11-25T00:00:00Z").ok_or("a time")?;
@@ -62,5 +63,5 @@ fn recorded() -> Result<Vec<u8>, Box<dyn Error>> {
     let newest = reader.list_receipts(&ReceiptFilter::default(), Limit::new(1)?, None)?;
     let about = newest.items.first().ok_or("the recording has no receipt")?.uri();
     let evidence = reader.receipt_evidence(&about)?;
-    Ok(Bundle { about, evidence }.to_car())
+    Ok(Bundle::new(about, evidence).to_car())
 }

@@ -73,11 +73,25 @@ pub const EXPORT_BYTES: u64 = 1 << 30;
 /// Largest proof of one record, in bytes: the record, and as much again of tree.
 pub const RECORD_PROOF_BYTES: usize = 2 * COMMIT_BLOCKS_BYTES;
 
-/// Most provider records of one account that are searched for a key. An account has one for each of its machines.
+/// DIDs of brokers and exchanges whose documents are remembered. The network has a handful.
+pub const SEEN_DIDS: usize = 512;
+
+/// Most documents that are remembered of one DID, the newest.
+pub const SEEN_DOCUMENTS: usize = 8;
+
+/// Largest document that is remembered, in bytes of JSON. Those of today's brokers and exchanges have less than one thousand.
+pub const SEEN_DOCUMENT_BYTES: usize = 8 * 1024;
+
+/// Most provider records of one account that are searched where none is found by its key: malformed ones, and keys that are
+/// oddly spelled. An account has one for each of its machines.
 pub const EVIDENCE_OFFERS: u32 = 256;
 
 /// Most other receipts for one job that a verdict looks at: each may cost it a signature. One job has one receipt.
 pub const EVIDENCE_RECEIPTS: u32 = 8;
+
+/// Most other receipts for one job that are passed over on the way to those, because the job accepts their providers no more
+/// than anybody.
+pub const EVIDENCE_PASSED: u32 = 512;
 
 /// Most records sharing what should be used once that a verdict looks at: the settlements of one session.
 pub const EVIDENCE_SHARED: u32 = 512;
@@ -87,6 +101,9 @@ pub const BUNDLE_BYTES: usize = 4 << 20;
 
 /// Most records in a bundle: more than any verdict looks at.
 pub const BUNDLE_RECORDS: usize = 2_048;
+
+/// Most proofs in a bundle: of the records that a verdict names, which are a dozen.
+pub const BUNDLE_PROOFS: usize = 64;
 
 /// Most DIDs whose documents or accounts a bundle may tell of.
 pub const BUNDLE_DIDS: usize = 64;

@@ -147,7 +147,7 @@ proptest! {
         let mut market = Market::new(5);
         let changes = market.told(&acts);
         let live = told(&changes, 1);
-        let truth = Truth::of(&live.reader());
+        let truth = Truth::of(&market, Catalog::builtin_documents());
         let anew = rebuilt(&market.repos(), at_once);
         let bulk = rebuilt(&changes, at_once);
         let other = told(&interleaved(changes, &choices), at_once);
@@ -172,13 +172,14 @@ proptest! {
 
     #[test]
     fn other_lexicons_and_back_again_leave_sums_as_they_were(acts in acts(60)) {
-        let scratch = told(&Market::new(6).told(&acts), 10);
-        let truth = Truth::of(&scratch.reader());
+        let mut market = Market::new(6);
+        let scratch = told(&market.told(&acts), 10);
+        let truth = Truth::of(&market, Catalog::builtin_documents());
         let strict = Catalog::parse(STRICT).unwrap();
         drop(scratch.index.writer(strict).unwrap());
         let reader = scratch.reader();
         prop_assert_eq!(reader.check(|_| ()).unwrap().damage, []);
-        compare(&reader, &Truth::of(&reader), 3);
+        compare(&reader, &Truth::of(&market, &STRICT), 3);
         drop(reader);
         drop(scratch.index.writer(catalog()).unwrap());
         let reader = scratch.reader();

@@ -14,6 +14,7 @@ use appview_core::trust::{
 use fixtures::{Ipld, value};
 use proptest::prelude::*;
 use proptest::sample::Index as Choice;
+use verdict::add_documents;
 use verdict::deal::{Deal, EXCHANGE, now, terms};
 
 /// Any value of the data model, and fractions beside.
@@ -69,7 +70,7 @@ fn with(evidence: &Evidence, exhibit: &Exhibit, block: Vec<u8>) -> Evidence {
         .iter()
         .filter(|held| held.uri() != exhibit.uri())
         .for_each(|held| changed.put(held.clone()));
-    evidence.documents().for_each(|(did, document)| changed.put_document(did.clone(), document.cloned()));
+    add_documents(&mut changed, evidence);
     changed.put(Exhibit::new(exhibit.uri().clone(), Cid::of(&block), block).unwrap());
     changed
 }
@@ -85,7 +86,7 @@ fn ask(evidence: &Evidence) {
             if let Ok(verdict) = verify_settlement(evidence, uri, &terms, profile, now()) {
                 serde_json::to_string(&verdict).unwrap();
             }
-            let _ = verify_exchange_record(evidence, uri, profile);
+            let _ = verify_exchange_record(evidence, uri, &terms, profile);
         }
     }
     let fees = ledger::Terms { fee: ledger::Fee { bps: 500, min_minor: 0 }, self_loop: None };

@@ -62,7 +62,9 @@ fn sources() -> Vec<Source> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
+            } else if path.extension().is_some_and(|extension| extension == "rs")
+                && !path.ends_with("tests.rs")
+            {
                 let relative = path.strip_prefix(&root).unwrap().with_extension("");
                 let mut module: Vec<String> =
                     relative.iter().map(|part| part.to_str().unwrap().to_owned()).collect();

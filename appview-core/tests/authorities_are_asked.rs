@@ -1,19 +1,22 @@
 //! Brokers and exchanges are asked who they are: where their DID leads, as often as it must be, and never for long.
 #![cfg(feature = "net")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod outside;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use appview_core::block::Cid;
 use appview_core::block::json::json_to_cbor;
 use appview_core::source::authority::Authorities;
 use appview_core::source::http::Http;
+use appview_core::source::seen::Seen;
 use appview_core::source::turns::Politeness;
 use appview_core::source::wire::Reach;
 use appview_core::syntax::Did;
-use appview_core::trust::{Evidence, Exhibit, Terms};
+use appview_core::trust::{Document, Evidence, Exhibit, Instant, Origin, Terms};
 use outside::{Ending, MadeUp, PLC, Said};
 use serde_json::json;
 
@@ -94,9 +97,41 @@ async fn evidence_gets_the_documents_that_a_verdict_wants_and_no_others() {
     put("at://did:web:p.example.com/dev.cocore.compute.receipt/b", &witness("did:web:stranger.example.com"));
     put("at://did:web:exchange.example.com/dev.cocore.compute.settlement/c", &json!({}));
     let terms = Terms { brokerages: vec![did("did:web:broker.example.com")], ..Terms::builtin().unwrap() };
-    authorities(&made_up, Reach::Public).complete(&mut evidence, &terms).await;
+    authorities(&made_up, Reach::Public).complete(&mut evidence, &terms, &Seen::nowhere()).await;
     let hosts: Vec<String> = made_up.asked().iter().map(|asked| asked.host().to_owned()).collect();
     assert_eq!(hosts, ["broker.example.com", "exchange.example.com"]);
     assert_eq!(evidence.documents().count(), 2);
     assert!(evidence.wanted_documents(&terms).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_seen_is_there_when_its_host_is_not() {
+    // Two documents, one after the other, and then nothing.
+    let said = [Some(1), Some(2), None];
+    let at = Arc::new(AtomicUsize::new(0));
+    let turn = Arc::clone(&at);
+    let made_up = MadeUp::new(move |_| match said[turn.load(Ordering::Relaxed)] {
+        Some(number) => Said::json(&json!({"id": "x", "number": number})),
+        None => Said::error(503, "Gone"),
+    });
+    let document = |number: u8| Document::new(json!({"id": "x", "number": number}));
+    let terms = Terms { brokerages: Vec::new(), ..Terms::builtin().unwrap() };
+    let (authorities, seen) = (authorities(&made_up, Reach::Public), Seen::nowhere());
+    let mut known = Vec::new();
+    for step in 0..3 {
+        at.store(step, Ordering::Relaxed);
+        let mut evidence = Evidence::default();
+        let uri = "at://did:web:exchange.example.com/dev.cocore.compute.settlement/c";
+        evidence.put(Exhibit::new(uri.parse().unwrap(), Cid::of(b"\xa0"), *b"\xa0").unwrap());
+        authorities.complete(&mut evidence, &terms, &seen).await;
+        known.push(evidence.documents().next().unwrap().1.to_vec());
+        tokio::time::sleep(6 * MINUTE).await;
+    }
+    assert_eq!(known[0], [(Origin::Resolved, document(1))]);
+    assert_eq!(known[1][0], (Origin::Resolved, document(2)));
+    let (Origin::Remembered { until: Some(until) }, former) = &known[1][1] else { panic!("{:?}", known[1]) };
+    assert_eq!(*former, document(1));
+    let last = Origin::Remembered { until: None };
+    assert_eq!(known[2], [(last, document(2)), (Origin::Remembered { until: Some(*until) }, document(1))]);
+    assert!(*until > Instant::from_unix_millis(0));
 }

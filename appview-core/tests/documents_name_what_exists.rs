@@ -65,6 +65,23 @@ fn every_test_that_is_named_exists() {
 }
 
 #[test]
+fn every_defect_that_is_mended_has_a_test_that_exists() {
+    let contract = document("docs/contract.md");
+    let mut named = 0;
+    for row in contract.lines().skip_while(|line| !line.starts_with("| # | Defect")).skip(2) {
+        let cells: Vec<&str> = row.split(" |").collect();
+        let mut tests = in_code_marks(cells[3]).peekable();
+        assert_eq!(tests.peek().is_none(), cells[2].ends_with("No part of reading."), "{row}");
+        for test in tests {
+            let is_in = |folder: &str| project().join(folder).join(test).is_file();
+            assert!(["appview-core/tests", "appviewd/tests", "."].into_iter().any(is_in), "{row}");
+            named += 1;
+        }
+    }
+    assert!(named > 20, "only {named} tests are named");
+}
+
+#[test]
 fn every_type_and_method_that_is_named_is_one_of_ours() {
     let mut files = Vec::new();
     for folder in ["appview-core/src", "appviewd/src", "fixtures/src"] {

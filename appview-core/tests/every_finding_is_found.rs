@@ -12,14 +12,14 @@ use std::sync::Arc;
 use appview_core::syntax::Did;
 use appview_core::trust::ledger::{self, Fee};
 use appview_core::trust::{
-    Books, Code, Document, Evidence, Examiner, Exchange, Finding, Profile, Standing, verify_charge,
-    verify_exchange_record, verify_receipt, verify_settlement,
+    Books, Check, Code, Document, Evidence, Examiner, Exchange, Finding, Footing, Looked, Origin, Profile,
+    Standing, verify_charge, verify_exchange_record, verify_receipt, verify_settlement,
 };
 use serde_json::{Value as Json, json};
 use verdict::deal::{
     BROKER, Deal, EXCHANGE, PROVIDER, REQUESTER, at, cid, exhibit, link, money, now, sign_as_exchange, terms,
 };
-use verdict::{cases, evidence, instant, vectors};
+use verdict::{add_documents, cases, evidence, instant, vectors};
 
 /// Codes that no evidence leads to.
 const UNREACHABLE: [(Code, &str); 6] = [
@@ -42,7 +42,7 @@ fn receive(evidence: &Evidence) -> Vec<Finding> {
 }
 
 fn judge_record(uri: &str) -> impl Fn(&Evidence) -> Vec<Finding> {
-    move |evidence| verify_exchange_record(evidence, uri, Profile::Strict).unwrap().findings
+    move |evidence| verify_exchange_record(evidence, uri, &terms(), Profile::Strict).unwrap().findings
 }
 
 fn charge(evidence: &Evidence) -> Vec<Finding> {
@@ -133,11 +133,30 @@ fn receipts() -> Vec<(Code, Vec<Code>)> {
             .iter()
             .filter(|held| held.uri() != &about)
             .for_each(|held| other.put(held.clone()));
-        evidence.documents().for_each(|(did, document)| other.put_document(did.clone(), document.cloned()));
+        add_documents(&mut other, &evidence);
         other.put(pinned);
         let current = appview_core::block::Cid::of(block);
         other.put(appview_core::trust::Exhibit::new(about, current, *block).unwrap());
         evidence = other;
+        receive(&evidence)
+    };
+    let claimed = |evidence: &Evidence| {
+        let mut evidence = evidence.clone();
+        let job = evidence.find(&Deal::job_uri()).unwrap().clone();
+        evidence.put(job.on(Footing::Claimed));
+        receive(&evidence)
+    };
+    let remembered = |evidence: &Evidence| {
+        let mut other = Evidence::default();
+        evidence.exhibits().iter().for_each(|held| other.put(held.clone()));
+        for (did, known) in evidence.documents() {
+            other.put_document(did.clone(), known[0].1.clone(), Origin::Remembered { until: None });
+        }
+        receive(&other)
+    };
+    let partial = |evidence: &Evidence| {
+        let mut evidence = evidence.clone();
+        evidence.put_partial(Check::OnlyReceipt, Looked { at: 8, of: 9 });
         receive(&evidence)
     };
     let foreign_document = |deal: &mut Deal| {
@@ -153,6 +172,9 @@ fn receipts() -> Vec<(Code, Vec<Code>)> {
         (Code::XOwnerTombstoned, found(|_| (), inactive)),
         (Code::XAttestationNotCurrent, found(|_| (), overwritten)),
         (Code::XDidDocumentMismatch, found(foreign_document, receive)),
+        (Code::XRecordUnproven, found(|_| (), claimed)),
+        (Code::XAuthorityKeyFormer, found(|deal| deal.is_witnessed = true, remembered)),
+        (Code::XCompanyPartial, found(|_| (), partial)),
     ]
 }
 
@@ -363,7 +385,7 @@ fn each_made_up_fault_is_found_and_nothing_else() {
     for (expected, found) in &all {
         assert_eq!(found, &[*expected], "{expected}");
     }
-    assert_eq!(all.len(), 38);
+    assert_eq!(all.len(), 41);
 }
 
 /// A chain that verifies and breaks a rule, under the roots of the published chains.

@@ -209,8 +209,8 @@ fn a_check_finds_what_a_stray_hand_did() {
         ("service", "insert into service select model, 1000, newest from service limit 1"),
         ("trust", "update trust set created = 'yesterday'"),
         ("trust", "delete from trust"),
-        ("directory", "update directory set names = names || 'x'"),
-        ("directory", "insert into directory values (1000, '')"),
+        ("directory", "update directory set names = cast(names || 'x' as blob)"),
+        ("directory", "insert into directory values (1000, x'')"),
         ("repo", "update repo set recent = recent + 1"),
     ] {
         let found = tamper(what);

@@ -3,6 +3,7 @@
 //! The cases are read from a folder beside the project, see [`fixtures::shared_folder`].
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod counted;
 mod verdict;
 
 use appview_core::record::Collection;
@@ -11,6 +12,7 @@ use appview_core::trust::{
     Books, ChargeVerdict, Code, Evidence, Examiner, Exchange, Exhibit, Finding, Instant, Profile, Role,
     Severity, Terms, verify_charge, verify_receipt, verify_settlement,
 };
+use counted::all_judged;
 use serde_json::Value as Json;
 
 use verdict::{cases, evidence, exhibit, expected, expected_findings, found, instant, terms, text, vectors};
@@ -91,8 +93,8 @@ fn every_published_receipt_is_judged_as_published() {
         }
     }
     assert!(wrong.is_empty(), "{} of {judged} receipts:\n{}", wrong.len(), wrong.join("\n"));
-    println!("receipts.json: {judged} verdicts under two profiles, {missing} without a verdict");
     assert_eq!(judged + missing, cases(&file, "cases").len());
+    all_judged("receipts", "cases", judged + missing);
 }
 
 #[test]
@@ -128,8 +130,8 @@ fn every_published_settlement_is_judged_as_published() {
         }
     }
     assert!(wrong.is_empty(), "{} of {judged} settlements:\n{}", wrong.len(), wrong.join("\n"));
-    println!("settlements.json: {judged} verdicts under two profiles, {missing} without a verdict");
     assert_eq!(judged + missing, cases(&file, "settlements").len());
+    all_judged("settlements", "settlements", judged + missing);
 }
 
 /// What an exchange of the published cases has on its books, and what it says of an offer.
@@ -279,6 +281,6 @@ fn every_published_charge_is_made_or_refused_as_published() {
         }
         judged += 1;
     }
-    println!("settlements.json: {judged} charges");
     assert_eq!(judged, cases(&file, "charges").len());
+    all_judged("settlements", "charges", judged);
 }

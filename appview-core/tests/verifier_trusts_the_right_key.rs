@@ -224,6 +224,14 @@ fn an_identity_event_without_a_move_costs_one_question_and_no_fetch() {
 }
 
 #[test]
+fn an_identity_event_of_somebody_who_is_not_followed_costs_nothing() {
+    let (mut listener, _) = Listener::following(13);
+    let stranger = listener.world.create_account(KeyKind::P256);
+    let identity = listener.world.identity(&stranger);
+    assert!(listener.hear(&identity).is_empty());
+}
+
+#[test]
 fn an_identity_event_hurries_a_fetch_that_was_put_off_and_no_other() {
     let (mut listener, account) = Listener::following(12);
     listener.verifier.doubt(&did(&account));

@@ -4,6 +4,12 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+/// The system's allocator keeps an arena for each thread, and what they all hold when answers have been made; this one gives
+/// it back.
+#[cfg(unix)]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = appviewd::config::Cli::parse();
     appviewd::telemetry::start(&cli);

@@ -28,9 +28,10 @@ async fn whoever_names_the_answer_it_has_is_told_that_it_still_holds() {
     }
     let other = send(daemon.address, RECEIPTS, &[("If-None-Match", "\"other\"")]).await;
     assert_eq!((other.status, other.body), (200, first.body.clone()));
-    // The tag is the version's, and each list has its own answer to it.
+    // The tag is of what is said: each list has its own.
     let narrowed = send(daemon.address, &format!("{RECEIPTS}?limit=1"), &[]).await;
     assert!(narrowed.body.len() < first.body.len());
+    assert_ne!(narrowed.header("etag"), Some(tag));
     daemon.stop().await;
 }
 
@@ -54,6 +55,56 @@ async fn a_change_of_the_index_makes_every_answer_anew() {
         serde_json::from_slice::<serde_json::Value>(body).unwrap()["receipts"].as_array().unwrap().len()
     };
     assert!(count(&after.body) > count(&before.body), "{} receipts", count(&after.body));
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_change_does_not_touch_still_holds_and_so_does_a_verdict_that_is_reached_again() {
+    let scenario = Scenario::new();
+    let frames = frames();
+    let (half, last) = (seq(&frames[frames.len() / 2 - 1]), seq(frames.last().unwrap()));
+    let (upto, all) = (frames.len() / 2, frames.len());
+    let relay = Relay::start(frames, upto).await;
+    let daemon = Served::start(&scenario, &[&relay]).await;
+    wait_for(daemon.address, &relay, half).await;
+    let receipts = send(daemon.address, RECEIPTS, &[]).await.json();
+    let uri = receipts["receipts"][0]["uri"].as_str().unwrap();
+    let verdict = format!("GET /xrpc/dev.cocore.compute.verifyReceipt?uri={uri}");
+    let nobody = format!("{RECEIPTS}?provider=did:web:nobody.example");
+    let before = [send(daemon.address, &verdict, &[]).await, send(daemon.address, &nobody, &[]).await];
+    relay.tell(all);
+    wait_for(daemon.address, &relay, last).await;
+    for (line, before) in [verdict, nobody].iter().zip(before) {
+        let tag = before.header("etag").unwrap();
+        // Another query is another answer on the shelf: it is made anew, whatever is kept.
+        let again = send(daemon.address, &format!("{line}&made=anew"), &[("If-None-Match", tag)]).await;
+        assert_eq!((again.status, again.header("etag")), (304, Some(tag)), "{line}");
+    }
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_given_again_bears_all_that_it_bore() {
+    let (_scenario, _relay, daemon) = followed().await;
+    let headers = [("Accept-Encoding", "br"), ("Origin", "https://page.example")];
+    // The name is the request's own, and the date is the moment's.
+    let of_the_answer = |reply: &support::http::Reply| {
+        let lines = reply
+            .head
+            .lines()
+            .filter(|line| !line.starts_with("x-request-id: ") && !line.starts_with("date: "));
+        let mut lines: Vec<String> = lines.map(str::to_owned).collect();
+        lines.sort_unstable();
+        lines
+    };
+    for line in [RECEIPTS.to_owned(), format!("{RECEIPTS}?cursor=nothing"), "GET /api".to_owned()] {
+        let made = send(daemon.address, &line, &headers).await;
+        let given = send(daemon.address, &line, &headers).await;
+        assert_eq!(of_the_answer(&given), of_the_answer(&made), "{line}");
+        assert_eq!(given.body, made.body);
+        assert!(made.header("access-control-allow-origin").is_some());
+        assert_ne!(given.header("x-request-id"), made.header("x-request-id"));
+    }
     daemon.stop().await;
 }
 

@@ -633,6 +633,7 @@ fn the_help_of_every_command_is_worth_reading() {
         "rebuild",
         "verify",
         "verify receipt",
+        "verify record",
         "verify settlement",
         "bundle",
         "inspect",

@@ -9,8 +9,9 @@ use appview_core::record::Catalog;
 use appviewd::config::Access;
 use serde_json::{Value as Json, json};
 use support::http::{ask, get, send};
-use support::served::{followed, followed_by};
-use support::{fingerprint, listed};
+use support::relay::Relay;
+use support::served::{Served, followed, followed_by};
+use support::{Scenario, fingerprint, listed};
 
 /// Every query of the lexicons that is about reading.
 fn queries() -> BTreeSet<String> {
@@ -71,6 +72,76 @@ async fn the_document_for_programs_holds_together() {
     }
     assert!(references > 20, "only {references} references were found");
     insta::assert_json_snapshot!("an_operation", document["paths"]["/xrpc/dev.cocore.compute.listJobs"]);
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_page_asks_for_as_an_example_is_there() {
+    let (_scenario, _relay, daemon) = followed().await;
+    let origin = format!("http://{}", daemon.address);
+    assert_eq!(get(daemon.address, "/openapi.json").await["servers"], json!([{"url": origin}]));
+    let page = String::from_utf8(send(daemon.address, "GET /api", &[]).await.body).unwrap();
+    let links = page.split("<a href=\"/xrpc/").skip(1).map(|rest| rest.split_once('"').unwrap().0);
+    let links: Vec<&str> = links.collect();
+    assert_eq!(links.len(), queries().len());
+    for link in links {
+        assert!(page.contains(&format!("curl '{origin}/xrpc/{link}'")), "{link}");
+        assert_eq!(ask(daemon.address, "GET", &format!("/xrpc/{link}")).await.status, 200, "{link}");
+    }
+    daemon.stop().await;
+    // Where nothing is there yet, nothing is said to be.
+    let (scenario, relay) = (Scenario::new(), Relay::start(Vec::new(), 0).await);
+    let daemon = Served::start(&scenario, &[&relay]).await;
+    let page = String::from_utf8(send(daemon.address, "GET /api", &[]).await.body).unwrap();
+    for link in page.split("<a href=\"/xrpc/").skip(1).map(|rest| rest.split_once('"').unwrap().0) {
+        assert_eq!(ask(daemon.address, "GET", &format!("/xrpc/{link}")).await.status, 200, "{link}");
+    }
+    assert!(
+        page.contains("getProfile?did=did%3Aweb%3Aforge.example'"),
+        "how it is asked is told all the same"
+    );
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_answer_that_is_given_is_described_with_its_status_and_the_names_of_its_errors() {
+    let (_scenario, _relay, daemon) = followed().await;
+    let document = get(daemon.address, "/openapi.json").await;
+    let mut seen = BTreeSet::new();
+    for (name, query) in [
+        ("dev.cocore.compute.listReceipts", ""),
+        ("dev.cocore.compute.listReceipts", "?cursor=nothing"),
+        ("dev.cocore.compute.verifyReceipt", ""),
+        (
+            "dev.cocore.compute.verifyReceipt",
+            "?uri=at://did:web:a.example/dev.cocore.compute.receipt/3jzfcijpj2z2a",
+        ),
+        ("dev.cocore.account.getProfile", "?did=did:web:nobody.example"),
+        ("dev.cocore.appview.getRecord", "?uri=nonsense"),
+    ] {
+        let answer = ask(daemon.address, "GET", &format!("/xrpc/{name}{query}")).await;
+        let responses = &document["paths"][format!("/xrpc/{name}")]["get"]["responses"];
+        let described = &responses[answer.status.to_string()];
+        assert!(described.is_object(), "{name}{query}: {}", answer.status);
+        if answer.status != 200 {
+            let names = &described["content"]["application/json"]["schema"]["properties"]["error"]["enum"];
+            assert!(
+                names.as_array().unwrap().contains(&answer.body["error"]),
+                "{name}{query}: {}",
+                answer.body
+            );
+        }
+        seen.insert(answer.status);
+    }
+    assert_eq!(seen, [200, 400, 404].into());
+    for (path, operation) in document["paths"].as_object().unwrap() {
+        let responses = operation["get"]["responses"].as_object().unwrap();
+        for status in ["200", "413", "429", "500", "503"] {
+            assert!(responses.contains_key(status), "{path}: {status}");
+        }
+        assert_eq!(responses.contains_key("304"), !path.ends_with("getStatus"), "{path}");
+        assert!(responses["429"]["headers"]["Retry-After"].is_object());
+    }
     daemon.stop().await;
 }
 

@@ -14,12 +14,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use fixtures::records::Machine;
 use fixtures::world::Did;
-use fixtures::{Ipld, KeyKind, SigningKey, Write, car, records, value};
+use fixtures::{Ipld, KeyKind, SigningKey, Write, car, recording, records, value};
 use serde_json::{Value as Json, json};
 use support::daemon::Daemon;
 use support::http::{Answer, ask, get};
+use support::served::followed;
 use support::town::{Instead, Town};
-use support::{Scenario, fingerprint};
+use support::{Scenario, fingerprint, listed, repo};
 
 /// How long anything here may take before something must be wrong.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -183,4 +184,30 @@ async fn only_what_the_index_holds_is_asked_for() {
         assert_eq!((answer.status, &answer.body["error"]), (status, &json!(name)), "{uri}: {}", answer.body);
     }
     assert_eq!(case.town.proofs(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_files_stand_in_for_the_network_they_prove_what_they_hold() {
+    let (scenario, _relay, daemon) = followed().await;
+    let (plc, mut proven) = (recording::plc(), 0);
+    for (uri, record) in listed() {
+        let path = format!("/xrpc/dev.cocore.appview.getRecord?proof=true&uri={uri}");
+        let answer = ask(daemon.address, "GET", &path).await;
+        assert_eq!(answer.status, 200, "{uri}: {}", answer.body);
+        let document = &plc[repo(&uri)];
+        let identity =
+            Identity::from_document(&repo(&uri).parse().unwrap(), &document["didDocument"]).unwrap();
+        let path = uri.splitn(4, '/').nth(3).unwrap().parse().unwrap();
+        let verified = verify_record(&car(&answer.body), &path, &identity, now()).unwrap();
+        let RecordChange::Put { cid, .. } = verified.change() else { panic!("{:?}", verified.change()) };
+        assert_eq!(cid.to_string(), record.cid);
+        proven += 1;
+    }
+    assert!(proven > 100, "{proven}");
+    // What files do not hold they do not prove.
+    let uri = listed().into_keys().next().unwrap();
+    std::fs::remove_dir_all(scenario.path("repos")).unwrap();
+    let path = format!("/xrpc/dev.cocore.appview.getRecord?x=another-url&proof=true&uri={uri}");
+    assert_eq!(ask(daemon.address, "GET", &path).await.status, 200, "it is kept");
+    daemon.stop().await;
 }

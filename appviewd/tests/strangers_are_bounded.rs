@@ -63,6 +63,8 @@ async fn an_address_may_ask_so_much_and_is_told_how_much_is_left() {
     assert_eq!(refused.header("access-control-allow-origin"), Some("*"), "a page is told why");
     // Nobody else is.
     assert_eq!(send_from(OTHER, daemon.address, RECEIPTS, &[]).await.status, 200);
+    // An answer that has been made is given by the same rules.
+    assert_eq!(send_from(STRANGER, daemon.address, RECEIPTS, &[]).await.status, 429);
     let spared = send(daemon.address, RECEIPTS, &[]).await;
     assert_eq!((spared.status, spared.header("ratelimit-limit")), (200, None));
     daemon.stop().await;
@@ -94,6 +96,31 @@ async fn where_no_query_fits_any_more_it_is_said_at_once() {
     assert_eq!(refused.header("cache-control"), Some("no-store"));
     // Whether the service lives can be asked all the same.
     assert_eq!(get(daemon.address, "/healthz").await["ok"], json!(true));
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_and_leaves_takes_no_place_from_others() {
+    let (_scenario, _relay, daemon) = followed_by(Access { max_queries: 8, ..access() }).await;
+    for at in 0..200 {
+        let mut socket = connect(STRANGER, daemon.address).await;
+        let request = format!(
+            "GET /xrpc/dev.cocore.appview.getFingerprint?by=repo&at={at} HTTP/1.1\r\nHost: a\r\n\r\n"
+        );
+        socket.write_all(request.as_bytes()).await.unwrap();
+        drop(socket);
+    }
+    let asked = async {
+        // Places are free again when the work has ended, not before.
+        while send_from(OTHER, daemon.address, RECEIPTS, &[]).await.status != 200 {
+            tokio::task::yield_now().await;
+        }
+        let fingerprint = "GET /xrpc/dev.cocore.appview.getFingerprint?by=repo";
+        while send_from(OTHER, daemon.address, fingerprint, &[]).await.status != 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, asked).await.expect("others are answered");
     daemon.stop().await;
 }
 

@@ -108,6 +108,12 @@ pub enum IndexError {
         /// What went wrong.
         source: BlockError,
     },
+    /// Nobody waited for the answer any more ([`Recall::call_off`](super::Recall::call_off)).
+    #[error("{}: the question was called off", path.display())]
+    CalledOff {
+        /// The file.
+        path: PathBuf,
+    },
     /// A rebuild went on after one of its batches had failed. In bulk mode a failed batch can't be taken back, so the
     /// new file is thrown away.
     #[error("{}: a batch failed before; the new file is of no use", path.display())]
@@ -135,6 +141,7 @@ impl IndexError {
             Self::Io { .. } => "io",
             Self::Sqlite { .. } => "sqlite",
             Self::Archive { .. } => "archive",
+            Self::CalledOff { .. } => "called-off",
             Self::Abandoned { .. } => "abandoned",
         }
     }
@@ -183,6 +190,7 @@ fn by_code(path: PathBuf, source: rusqlite::Error) -> IndexError {
         Some(ErrorCode::DatabaseCorrupt) => IndexError::Corrupt { path, detail: source.to_string() },
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => IndexError::Busy { path },
         Some(ErrorCode::DiskFull) => IndexError::Full { path },
+        Some(ErrorCode::OperationInterrupted) => IndexError::CalledOff { path },
         Some(
             ErrorCode::SystemIoFailure
             | ErrorCode::CannotOpen

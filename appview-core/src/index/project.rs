@@ -24,7 +24,7 @@ pub(crate) const TOKENS: i64 = 1 << 32;
 const MODELS: usize = 256;
 
 /// The tier that is meant where a record has none, by the lexicon.
-const NO_TIER: &str = "best-effort";
+pub(crate) const NO_TIER: &str = "best-effort";
 
 const ADD_RECEIPT: &str = "
     insert into receipt (
@@ -38,8 +38,8 @@ const ADD_SETTLEMENT: &str = "
     values (:record, :rkey, :receipt, :requester)";
 
 const ADD_PROVIDER: &str = "
-    insert into provider (record, owner, rkey, trust_level, tier)
-    values (:record, :owner, :rkey, :trust_level, :tier)";
+    insert into provider (record, owner, rkey, trust_level, tier, key)
+    values (:record, :owner, :rkey, :trust_level, :tier, :key)";
 
 const ADD_PROVIDER_MODEL: &str = "
     insert into provider_model (record, model, rkey, owner) values (:record, :model, :rkey, :owner)
@@ -54,8 +54,8 @@ const ADD_FRIEND: &str = "
     values (:record, :friender, :rkey, :subject, :declared, :created)";
 
 const ADD_PROFILE: &str = "
-    insert into profile (record, did, handle, display_name, avatar_url)
-    values (:record, :did, :handle, :display_name, :avatar_url)";
+    insert into profile (record, did, time, handle, display_name, avatar_url)
+    values (:record, :did, :time, :handle, :display_name, :avatar_url)";
 
 /// Where a record stands, in the index's terms.
 #[derive(Debug, Clone, Copy)]
@@ -284,6 +284,7 @@ fn add_provider(
         ":rkey": place.rkey,
         ":trust_level": name(record, "trustLevel"),
         ":tier": tier(record),
+        ":key": name(record, "attestationPubKey").map(key_text),
     })?;
     let Some(Value::List(models)) = record.get("supportedModels") else { return Ok(()) };
     for model in models.iter().filter_map(Value::as_text).take(MODELS) {
@@ -298,6 +299,11 @@ fn add_provider(
         })?;
     }
     Ok(())
+}
+
+/// A key as it is looked up: spelled without what other readers of base64 pass over.
+pub(crate) fn key_text(text: &str) -> String {
+    text.chars().filter(|char| !char.is_ascii_whitespace() && *char != '=').collect()
 }
 
 fn add_dispute(
@@ -340,6 +346,7 @@ fn add_profile(conn: &Connection, place: Place<'_>, record: &Map<'_>) -> Result<
     conn.prepare_cached(ADD_PROFILE)?.execute(named_params! {
         ":record": place.record,
         ":did": place.did,
+        ":time": place.time,
         ":handle": text("handle"),
         ":display_name": text("displayName"),
         ":avatar_url": text("avatarUrl"),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, InterruptHandle};
 
 use super::{Fault, IndexError, RepoStates, schema, state};
 use crate::sync::{Followed, RepoState, StreamCursor};
@@ -10,7 +10,7 @@ use crate::syntax::Did;
 
 /// One state of the index: whatever is written meanwhile, all questions to one reader are answered from the same.
 ///
-/// Costs a file handle and up to 16 MB of cache. Short-lived by design: as long as it is open, the writer's log can't be
+/// Costs a file handle and up to 4 MB of cache. Short-lived by design: as long as it is open, the writer's log can't be
 /// written back. [`IndexReader::refresh`] moves a reader that is kept to the newest state. After a rebuild, a reader that
 /// was opened before goes on with the old file.
 #[derive(Debug)]
@@ -42,6 +42,11 @@ impl IndexReader {
     pub(super) fn release(self) -> Result<Self, IndexError> {
         self.end()?;
         Ok(self)
+    }
+
+    /// Ends what the connection is asked, from elsewhere.
+    pub(super) fn interrupt_handle(&self) -> InterruptHandle {
+        self.conn.get_interrupt_handle()
     }
 
     /// What is remembered of one repository; nothing if it is not followed.

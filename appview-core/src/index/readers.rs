@@ -1,11 +1,15 @@
 //! Readers that are kept from one question to the next.
 //!
 //! Whoever asks gets a snapshot of its own, taken at that moment from a connection that nobody uses, and gives the
-//! connection back. Deliberately absent: waiting. Where all connections are in use, another is opened; whoever answers
-//! strangers bounds how many questions are answered at once.
+//! connection back. A question can be called off from elsewhere ([`Recall`]). Deliberately absent: waiting. Where all
+//! connections are in use, another is opened; whoever answers strangers bounds how many questions are answered at once.
 
+use std::fmt;
+use std::mem;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::InterruptHandle;
 
 use super::{Index, IndexError, IndexReader};
 
@@ -25,6 +29,19 @@ pub struct Readers {
 struct Idle {
     reader: IndexReader,
     file: FileId,
+}
+
+/// By which a question is called off from elsewhere, because nobody waits for its answer any more; cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Recall(Arc<Mutex<Asking>>);
+
+/// How far a question has come that may be called off.
+#[derive(Default)]
+enum Asking {
+    #[default]
+    NotYet,
+    Of(InterruptHandle),
+    CalledOff,
 }
 
 /// Which file a path leads to. A rebuild puts another one in its place.
@@ -53,6 +70,19 @@ impl Readers {
         &self,
         ask: impl FnOnce(&IndexReader) -> Result<T, E>,
     ) -> Result<T, E> {
+        self.read_until(&Recall::default(), ask)
+    }
+
+    /// The same, until it is called off.
+    ///
+    /// # Errors
+    ///
+    /// [`IndexError::CalledOff`], what `ask` returns, and those of [`Index::reader`].
+    pub fn read_until<T, E: From<IndexError>>(
+        &self,
+        recall: &Recall,
+        ask: impl FnOnce(&IndexReader) -> Result<T, E>,
+    ) -> Result<T, E> {
         let file = FileId::of(self.index.path())?;
         let kept = self.take(file);
         let reader = match kept {
@@ -62,7 +92,11 @@ impl Readers {
             }
             None => self.index.reader()?,
         };
-        let answer = ask(&reader);
+        let answer = match recall.begin(reader.interrupt_handle()) {
+            Ok(()) => ask(&reader),
+            Err(()) => Err(IndexError::CalledOff { path: self.index.path().into() }.into()),
+        };
+        recall.end();
         self.give_back(reader, file);
         answer
     }
@@ -85,6 +119,43 @@ impl Readers {
     }
 }
 
+impl Recall {
+    /// Has the question end with an error as soon as it reads on; if it has not begun, it won't. One that has ended is not
+    /// touched, nor whatever its connection is asked next.
+    pub fn call_off(&self) {
+        if let Asking::Of(handle) = mem::replace(&mut *self.asking(), Asking::CalledOff) {
+            handle.interrupt();
+        }
+    }
+
+    fn begin(&self, handle: InterruptHandle) -> Result<(), ()> {
+        let mut asking = self.asking();
+        if matches!(*asking, Asking::CalledOff) {
+            return Err(());
+        }
+        *asking = Asking::Of(handle);
+        Ok(())
+    }
+
+    fn end(&self) {
+        *self.asking() = Asking::CalledOff;
+    }
+
+    fn asking(&self) -> MutexGuard<'_, Asking> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Asking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotYet => "NotYet",
+            Self::Of(_) => "Of(..)",
+            Self::CalledOff => "CalledOff",
+        })
+    }
+}
+
 impl FileId {
     #[cfg(unix)]
     fn of(path: &Path) -> Result<Self, IndexError> {
@@ -97,5 +168,62 @@ impl FileId {
     #[cfg(not(unix))]
     fn of(_: &Path) -> Result<Self, IndexError> {
         Ok(Self(0, 0))
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::super::Fault;
+    use super::*;
+
+    /// Counts for as long as it is let, and tells when it has begun.
+    fn endless(reader: &IndexReader, begun: &mpsc::Sender<()>) -> Result<u64, IndexError> {
+        reader.query(|conn| {
+            let sql = "with recursive n(x) as (select 1 union all select x + 1 from n) select x from n";
+            let mut statement = conn.prepare_cached(sql)?;
+            let mut rows = statement.query([])?;
+            let mut count = 0;
+            while rows.next()?.is_some() {
+                if count == 0 {
+                    begun.send(()).unwrap();
+                }
+                count += 1;
+            }
+            Ok::<_, Fault>(count)
+        })
+    }
+
+    #[test]
+    fn a_question_that_is_called_off_ends_and_the_next_is_answered() {
+        let folder = tempfile::tempdir().unwrap();
+        let readers = Readers::new(Index::open(folder.path().join("index.db")).unwrap(), 1);
+        let recall = Recall::default();
+        let (begun, beginning) = mpsc::channel();
+        thread::scope(|scope| {
+            let asked = scope.spawn(|| readers.read_until(&recall, |reader| endless(reader, &begun)));
+            beginning.recv().unwrap();
+            recall.call_off();
+            let error = asked.join().unwrap().unwrap_err();
+            assert!(matches!(error, IndexError::CalledOff { .. }), "{error}");
+        });
+        assert_eq!(readers.idle.lock().unwrap().len(), 1, "its connection is kept");
+        // Once more, when the connection has another question.
+        recall.call_off();
+        readers.read(IndexReader::cursors).unwrap();
+    }
+
+    #[test]
+    fn what_is_called_off_before_it_begins_is_not_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let readers = Readers::new(Index::open(folder.path().join("index.db")).unwrap(), 1);
+        let recall = Recall::default();
+        recall.call_off();
+        let asked: Result<(), _> =
+            readers.read_until(&recall, |_| -> Result<(), IndexError> { panic!("it is asked") });
+        assert!(matches!(asked.unwrap_err(), IndexError::CalledOff { .. }));
     }
 }

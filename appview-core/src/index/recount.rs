@@ -205,7 +205,7 @@ fn check_directory(conn: &Connection, tell: &mut impl FnMut(Damage)) -> Result<(
     let mut parts: i64 = 0;
     standing::each_part(conn, |part| {
         parts += 1;
-        if standing::stored(conn, part)?.as_deref() != Some(&*standing::names(conn, part)?) {
+        if standing::stored(conn, part)?.as_deref() != Some(standing::names(conn, part)?.as_bytes()) {
             tell(derived("directory", "the names of some accounts"));
         }
         Ok(())

@@ -14,7 +14,7 @@ use crate::record::Collection;
 pub const APPLICATION_ID: i32 = 0x6363_6978;
 
 /// The number in `user_version`. Another one, older or newer, is refused: there are no migrations.
-pub const SCHEMA_VERSION: i32 = 3;
+pub const SCHEMA_VERSION: i32 = 4;
 
 const TABLES: &str = include_str!("schema.sql");
 
@@ -54,10 +54,11 @@ const BULK_PRAGMAS: &str = "
 ";
 
 /// For readers. The file is not mapped: a page that is mapped is checked (`cell_size_check`) each time it is visited, one in
-/// the cache once, which makes a page of a list twice as quick. And whatever of a mapped file was read counts as memory.
+/// the cache once, which makes a page of a list twice as quick. And whatever of a mapped file was read counts as memory. Each connection
+/// keeps its cache for as long as it is kept; what does not fit into 4 MiB is read again from the system's.
 const READER_PRAGMAS: &str = "
     pragma query_only = on;
-    pragma cache_size = -16384;
+    pragma cache_size = -4096;
 ";
 
 /// Prepared statements that a connection keeps: more than this crate has.

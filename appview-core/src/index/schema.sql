@@ -169,13 +169,15 @@ create table receipt (
 
 -- What was done by this provider, with this model, by anybody? Newest first, and the newest hundred that tell how long they
 -- took. Each question has two indexes, and each receipt stands in one of them, so that whoever publishes a million
--- receipts that don't tell has nobody walk over them.
+-- receipts that don't tell has nobody walk over them. `millis` is in all of them, because SQLite looks a row up whose condition
+-- it does not find in an index.
 create index receipt_provider on receipt (provider, time, rkey, millis) where millis is not null;
-create index receipt_provider_untold on receipt (provider, time, rkey) where millis is null;
+create index receipt_provider_untold on receipt (provider, time, rkey, millis) where millis is null;
 create index receipt_model on receipt (model, time, rkey, millis, provider) where millis is not null and model is not null;
-create index receipt_model_untold on receipt (model, time, rkey, provider) where millis is null and model is not null;
+create index receipt_model_untold on receipt (model, time, rkey, provider, millis)
+    where millis is null and model is not null;
 create index receipt_time on receipt (time, rkey, millis, provider) where millis is not null;
-create index receipt_time_untold on receipt (time, rkey, provider) where millis is null;
+create index receipt_time_untold on receipt (time, rkey, provider, millis) where millis is null;
 
 -- What was done for this requester, by this provider or by all?
 create index receipt_requester on receipt (requester, time, rkey, provider) where requester is not null;
@@ -183,18 +185,26 @@ create index receipt_requester on receipt (requester, time, rkey, provider) wher
 -- What was done for this job?
 create index receipt_job on receipt (job, time, rkey) where job is not null;
 
--- One row: a served `dev.cocore.compute.provider`. `tier` is `best-effort` where the record has none.
+-- What was done in this tier? What nearly all are of is found without it.
+create index receipt_tier on receipt (tier, time, rkey, provider) where tier <> 'best-effort';
+
+-- One row: a served `dev.cocore.compute.provider`. `tier` is `best-effort` where the record has none. `key` is its
+-- `attestationPubKey`, without white space and padding.
 create table provider (
     record      integer primary key references record (id) on delete cascade,
     owner       integer not null references did (id),
     rkey        text    not null,
     trust_level text,
-    tier        text
+    tier        text,
+    key         text
 ) strict;
 
 -- Which machines claim this trust level, and does one of this owner?
 create index provider_trust_level on provider (trust_level, rkey, owner) where trust_level is not null;
 create index provider_owner on provider (owner, trust_level);
+
+-- Which machine of this owner has this key?
+create index provider_key on provider (owner, key, rkey) where key is not null;
 
 -- Which machines claim this tier?
 create index provider_tier on provider (tier, rkey, owner) where tier is not null;
@@ -258,29 +268,35 @@ create index friend_subject on friend (subject, rkey) where subject is not null;
 create index friend_pair on friend (friender, subject, declared, created) where subject is not null;
 
 -- One row: a served `dev.cocore.account.profile` under the key `self`, hence at most one for each account. All share one
--- key, so they are listed by DID, whose text is repeated to be in an index.
+-- key, so they are listed by `time`, which repeats the record's, and by DID, whose text is repeated to be in an index.
 create table profile (
     record       integer primary key references record (id) on delete cascade,
     did          text not null,
+    time         integer not null,
     handle       text,
     display_name text,
     avatar_url   text
 ) strict;
 
--- Which profiles are there, in the order of their accounts?
+-- What does the profile of this account say?
 create index profile_did on profile (did);
+
+-- Which profiles are there, the newest first?
+create index profile_time on profile (time, did);
 
 -- One row: a served record that uses what should be used once: a job its nonce, a settlement its authorization, a receipt
 -- the nonce of the broker that witnessed it. `mark` stands for the thing and for whose it is: 16 bytes of a BLAKE3, after
--- the time in the key of an authorization. `rkey` repeats the record's.
+-- the time in the key of an authorization. `rkey` repeats the record's. `charged` is what a settled settlement charges, if that is an
+-- integer.
 create table single_use (
-    record integer primary key references record (id) on delete cascade,
-    rkey   text    not null,
-    mark   blob    not null
+    record  integer primary key references record (id) on delete cascade,
+    rkey    text    not null,
+    mark    blob    not null,
+    charged integer
 ) strict;
 
--- Who else uses this?
-create index single_use_mark on single_use (mark, rkey);
+-- Who else uses this? What was charged on it in all?
+create index single_use_mark on single_use (mark, rkey, charged);
 
 -- The derived tables: each row follows from rows above, is written in the same transaction as they are, and is the same
 -- however they came to be. Where something is served, hidden or deleted, they change with it.
@@ -360,13 +376,14 @@ create index trust_declared on trust (declared, created) where subject <> friend
 -- Whom does this account trust?
 create index trust_friender on trust (friender);
 
--- One row: what accounts with a served record are searched by, for those whose number divided by 64 is `part`. For each, in
--- the order of their numbers: a line's end, a character that tells which of the 64 it is and whether it has a machine on
--- offer, the DID, a tab, and the handle of its profile, all in lower case (`index/directory.rs`). A search reads all of
--- them, which takes a hundredth of the time that it takes to look at account by account.
+-- One row: what accounts with a served record are searched by, for those whose number divided by 256 is `part`. For each, in
+-- the order of their numbers: a line's end, a character that tells which of the 256 it is and whether it has a machine on
+-- offer, the DID, a tab, and the handle of its profile, all in lower case (`index/standing/directory.rs`). A search reads all
+-- of them, which takes a hundredth of the time that it takes to look at account by account. The text is kept as bytes, of
+-- which SQLite makes one copy less and which nobody has to look at as characters.
 create table directory (
     part  integer primary key,
-    names text not null
+    names blob not null
 ) strict;
 
 -- One row: the records of all active repositories in one collection, or in all of them in the row 0: the sum behind the

@@ -10,7 +10,8 @@ use super::project::{Place, link_key};
 use crate::block::Map;
 use crate::record::Collection;
 
-const ADD: &str = "insert into single_use (record, rkey, mark) values (:record, :rkey, :mark)";
+const ADD: &str =
+    "insert into single_use (record, rkey, mark, charged) values (:record, :rkey, :mark, :charged)";
 
 const REMOVE: &str = "delete from single_use where record = :record";
 
@@ -73,9 +74,16 @@ pub(super) fn add(
             ":record": place.record,
             ":rkey": place.rkey,
             ":mark": used.mark(),
+            ":charged": charged(collection, record),
         })?;
     }
     Ok(())
+}
+
+/// What a settled settlement charges.
+fn charged(collection: Collection, record: &Map<'_>) -> Option<i64> {
+    let settles = collection == Collection::Settlement && record.text("status") == Some("settled");
+    record.map("amountCharged").filter(|_| settles)?.integer("amount")
 }
 
 /// Takes away the row of a record, if it has one.

@@ -1,7 +1,5 @@
 //! The directory of accounts.
 
-use std::collections::HashSet;
-
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 use serde::Serialize;
 
@@ -10,7 +8,7 @@ use super::page::TOP;
 use super::profile::moment;
 use super::record::{did_id, parsed};
 use super::{Limit, PageCursor, QueryError};
-use crate::index::{Fault, IndexError, IndexReader, found_in, hosting};
+use crate::index::{Fault, IndexError, IndexReader, Sought, hosting};
 use crate::syntax::{Datetime, Did, Handle};
 
 /// What an account's line is made of, in an order.
@@ -72,7 +70,7 @@ const FIND_NEWEST: &str = accounts!("joined", "repo.id = :id");
 
 pub(super) const FIND_NAMES: &str = "select handle, display_name, avatar_url from profile where did = :did";
 
-const LIST_DIRECTORY: &str = "select part, names from directory";
+const LIST_DIRECTORY: &str = "select part, names from directory order by part";
 
 const LIST_FRIENDS: &str = "select subject from trust where friender = :friends_of";
 
@@ -302,31 +300,32 @@ impl LeftOut {
         Ok(all - left_out)
     }
 
-    /// The accounts of a kind whose names have `q` in them and that are left.
-    fn search(&self, conn: &Connection, kind: AccountKind, q: &str) -> Result<HashSet<i64>, Fault> {
+    /// The accounts of a kind whose names have `q` in them and that are left, in the order of their numbers.
+    fn search(&self, conn: &Connection, kind: AccountKind, q: &str) -> Result<Vec<i64>, Fault> {
         let q = q.to_ascii_lowercase();
-        let mut found = HashSet::new();
+        let sought = Sought::new(&q);
+        let mut found = Vec::new();
         let mut statement = conn.prepare_cached(LIST_DIRECTORY)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            let names = row.get_ref(1)?.as_str().map_err(|_| Fault::Row("names that are none"))?;
-            found_in(row.get(0)?, names, &q, |id, is_offering| {
+            let names = row.get_ref(1)?.as_blob().map_err(|_| Fault::Row("names that are none"))?;
+            sought.find(row.get(0)?, names, |id, is_offering| {
                 if is_offering || kind == AccountKind::All {
-                    found.insert(id);
+                    found.push(id);
                 }
-            });
+            })?;
         }
-        if let Some(viewer) = self.viewer {
-            found.remove(&viewer);
-        }
+        let mut left_out: Vec<i64> = self.viewer.into_iter().collect();
         if self.friends_of.is_some() {
             let mut statement = conn.prepare_cached(LIST_FRIENDS)?;
             let friends =
                 statement.query_map(named_params! {":friends_of": self.friends_of}, |row| row.get(0))?;
             for friend in friends {
-                found.remove(&friend?);
+                left_out.push(friend?);
             }
+            left_out.sort_unstable();
         }
+        found.retain(|id| left_out.binary_search(id).is_err());
         Ok(found)
     }
 }
@@ -364,7 +363,7 @@ fn list(
     };
     let mut placed = match found {
         Some(found) if found.len() <= LOOKED_UP => look_up(conn, filter.order, &found, below)?,
-        found => walk(conn, filter, &left_out, found.as_ref(), below, limit)?,
+        found => walk(conn, filter, &left_out, found.as_deref(), below, limit)?,
     };
     let limit = limit.get() as usize;
     let follows = placed.len() > limit;
@@ -382,7 +381,7 @@ fn walk(
     conn: &Connection,
     filter: &AccountFilter,
     left_out: &LeftOut,
-    found: Option<&HashSet<i64>>,
+    found: Option<&[i64]>,
     below: &Below,
     limit: Limit<100>,
 ) -> Result<Vec<Placed>, Fault> {
@@ -413,7 +412,7 @@ fn walk(
         && let Some(row) = rows.next()?
     {
         if let Some(found) = found {
-            if !found.contains(&row.get(0)?) {
+            if found.binary_search(&row.get(0)?).is_err() {
                 continue;
             }
             if passed_over > 0 {
@@ -430,7 +429,7 @@ fn walk(
 fn look_up(
     conn: &Connection,
     order: AccountOrder,
-    found: &HashSet<i64>,
+    found: &[i64],
     below: &Below,
 ) -> Result<Vec<Placed>, Fault> {
     let mut statement = conn.prepare_cached(match order {

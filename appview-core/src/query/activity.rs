@@ -16,11 +16,13 @@ pub(super) const LIST_MODELS: &str = "
      where provider = 0 and newest <= :newest and (newest < :newest or name < :name)
      order by newest desc, name desc limit :limit";
 
+/// Among those of one time, the order is ours: to have SQLite sort them would cost as much for each row that shares its time
+/// with none.
 pub(super) const LIST_PROVIDERS: &str = "
-    select did.id, did
+    select did.id, did, newest
       from service cross join did on did.id = service.provider
-     where model = :model and provider <> 0
-     order by newest desc, did desc limit :limit";
+     where model = ?1 and provider <> 0
+     order by newest desc";
 
 /// Providers that the models of a page share.
 const SHARED: i64 = 250;
@@ -151,17 +153,24 @@ fn by_provider(
     now: i64,
     limit: Limit<1_000>,
 ) -> Result<Vec<ProviderActivity>, Fault> {
+    let most = limit.get() as usize;
     let mut statement = conn.prepare_cached(LIST_PROVIDERS)?;
-    let mut rows = statement.query(named_params! {":model": model, ":limit": limit.get()})?;
-    let mut providers = Vec::new();
+    let mut rows = statement.query([model])?;
+    let mut providers: Vec<(i64, Did, i64)> = Vec::new();
     while let Some(row) = rows.next()? {
+        let newest = row.get(2)?;
+        if providers.len() >= most && providers.last().is_some_and(|(last, _, _)| *last != newest) {
+            break;
+        }
         let did = row.get_ref(1)?.as_str();
-        providers.push(ProviderActivity {
-            did: parsed(did.ok()).ok_or(Fault::Row("a did that is none"))?,
-            stats: windows(adder, Of::ProviderModel { provider: row.get(0)?, model }, now)?,
-        });
+        providers.push((newest, parsed(did.ok()).ok_or(Fault::Row("a did that is none"))?, row.get(0)?));
     }
-    Ok(providers)
+    providers.sort_unstable_by(|a, b| b.cmp(a));
+    providers.truncate(most);
+    let activity = providers.into_iter().map(|(_, did, provider)| {
+        Ok(ProviderActivity { did, stats: windows(adder, Of::ProviderModel { provider, model }, now)? })
+    });
+    activity.collect()
 }
 
 fn windows(adder: &mut Adder<'_>, of: Of, now: i64) -> Result<ActivityWindows, Fault> {

@@ -53,7 +53,8 @@ impl<'i> ByRepo<'i> {
         if self.page.len() == 0
             && let Some(after) = &self.after
         {
-            self.page = self.index.query(|conn| by_repo(conn, after, Limit::default()))?.into_iter();
+            let (page, _) = self.index.query(|conn| by_repo(conn, after, Limit::default(), u64::MAX))?;
+            self.page = page.into_iter();
             self.after = self.page.as_slice().last().map(|last| last.of.as_str().to_owned());
         }
         Ok(self.page.next())

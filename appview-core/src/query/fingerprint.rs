@@ -37,6 +37,9 @@ pub(super) const LIST_RECORDS: &str = "
       from record cross join collection on collection.id = record.collection
      where repo = :repo";
 
+/// After so many records a page of repositories ends: adding them up takes a fraction of a second.
+const ADDED_UP: u64 = 100_000;
+
 /// What a fingerprint is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
@@ -121,7 +124,8 @@ impl IndexReader {
         Ok(Page::cut(items, limit.get(), |item| PageCursor::after(item.of.as_str())))
     }
 
-    /// The fingerprint of each active account that has records, by DID. Costs as much as reading their rows.
+    /// The fingerprint of each active account that has records, by DID. Costs as much as reading their rows, so that a page is
+    /// short, and leads on, where there are many.
     ///
     /// # Errors
     ///
@@ -135,8 +139,10 @@ impl IndexReader {
             Some(cursor) => named_by::<Did>(cursor)?,
             None => String::new(),
         };
-        let items = self.query(|conn| by_repo(conn, &after, limit))?;
-        Ok(Page::cut(items, limit.get(), |item| PageCursor::after(item.of.as_str())))
+        let (items, follows) = self.query(|conn| by_repo(conn, &after, limit, ADDED_UP))?;
+        let last = items.last().filter(|_| follows);
+        let cursor = last.map(|last| PageCursor::after(last.of.as_str()));
+        Ok(Page { items, cursor })
     }
 }
 
@@ -188,21 +194,27 @@ fn by_collection(conn: &Connection, after: &str, limit: Limit) -> Result<Vec<Fin
     Ok(items)
 }
 
+/// The repositories after one, and whether others follow; no more than `limit`, and none after those with `most` records.
 pub(super) fn by_repo(
     conn: &Connection,
     after: &str,
     limit: Limit,
-) -> Result<Vec<FingerprintOf<Did>>, Fault> {
+    most: u64,
+) -> Result<(Vec<FingerprintOf<Did>>, bool), Fault> {
     let mut statement = conn.prepare_cached(LIST_REPOS)?;
     let mut rows = statement.query(named_params! {":after": after, ":limit": limit.get() + 1})?;
-    let mut items = Vec::new();
+    let (mut items, mut added_up) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
+        if items.len() == limit.get() as usize || added_up >= most {
+            return Ok((items, true));
+        }
         let did: Option<Did> = parsed(row.get_ref("name")?.as_str().ok());
         let of = did.ok_or(Fault::Row("a did that is none"))?;
         let Sums { fingerprint, records } = add_up(conn, of.as_str(), row.get("id")?)?;
+        added_up = added_up.saturating_add(records.total());
         items.push(FingerprintOf { of, fingerprint, records });
     }
-    Ok(items)
+    Ok((items, false))
 }
 
 fn add_up(conn: &Connection, did: &str, repo: i64) -> Result<Sums, Fault> {
@@ -214,8 +226,8 @@ fn add_up(conn: &Connection, did: &str, repo: i64) -> Result<Sums, Fault> {
         let cid = row.get_ref("cid")?.as_blob().ok();
         let cid = cid.and_then(|cid| Cid::decode(cid).ok());
         let cid = cid.ok_or(Fault::Row("a cid that is none"))?;
-        let (nsid, rkey): (String, String) = (row.get("nsid")?, row.get("rkey")?);
-        record.set_record(did, &nsid, &rkey, &cid);
+        let text = |name| row.get_ref(name)?.as_str().map_err(|_| Fault::Row("a path that is no text"));
+        record.set_record(did, text("nsid")?, text("rkey")?, &cid);
         sums.fingerprint.add(&record);
         match Verdict::from_code(row.get("verdict")?) {
             Some(Verdict::Valid) => sums.records.valid += 1,
@@ -225,4 +237,42 @@ fn add_up(conn: &Connection, did: &str, repo: i64) -> Result<Sums, Fault> {
         }
     }
     Ok(sums)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+mod tests {
+    use fixtures::recording;
+
+    use super::*;
+    use crate::record::Catalog;
+    use crate::source::replay::{Identities, Offline, Recording, play};
+    use crate::sync;
+
+    #[test]
+    fn a_page_of_repositories_ends_early_where_they_have_many_records() {
+        let folder = tempfile::tempdir().unwrap();
+        let index = Index::open(folder.path().join("index.db")).unwrap();
+        let mut writer = index.writer(Catalog::builtin().unwrap()).unwrap();
+        let identities = Identities::from_json(&serde_json::from_str(recording::PLC_JSON).unwrap()).unwrap();
+        let scope = sync::Scope::default();
+        let upstream = Offline::new(identities, None, scope.clone());
+        play(&mut Recording::new(recording::LIVE), &mut writer, upstream, scope, |_| ()).unwrap();
+        let reader = index.reader().unwrap();
+        let page = |after: &str, most| reader.query(|conn| by_repo(conn, after, Limit::MAX, most)).unwrap();
+        let (all, follows) = page("", u64::MAX);
+        assert!(!follows && all.len() > 2, "{} repositories", all.len());
+        let (mut found, mut after, mut pages) = (Vec::new(), String::new(), 0);
+        loop {
+            let (part, follows) = page(&after, 1);
+            assert_eq!(part.len(), 1, "each has at least one record");
+            after = part[0].of.to_string();
+            found.extend(part);
+            pages += 1;
+            if !follows {
+                break;
+            }
+        }
+        assert_eq!((found, pages), (all.clone(), all.len()));
+    }
 }

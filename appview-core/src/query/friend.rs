@@ -1,16 +1,16 @@
 //! Who trusts whom.
 
-use rusqlite::{Connection, Row, ToSql, named_params};
+use rusqlite::{Connection, Row, Rows, ToSql, named_params};
 use serde::Serialize;
 
 use super::exchange::of_one_or_all;
 use super::page::{TOP, within};
 use super::provider::known;
-use super::record::{Part, did_id, parsed};
+use super::record::{Part, did_id, nsid_of, parsed};
 use super::{Limit, Page, PageCursor, QueryError, RecordView, Span};
 use crate::index::{Fault, IndexReader};
 use crate::record::Collection;
-use crate::syntax::{Datetime, Did};
+use crate::syntax::{AtUri, Datetime, Did, RecordKey};
 
 pub(super) const LIST_BY_SUBJECT: &str = concat!(
     "select did, record.rkey, cid, verdict, time, body
@@ -22,22 +22,28 @@ pub(super) const LIST_BY_SUBJECT: &str = concat!(
     " order by friend.rkey desc, did desc limit :limit"
 );
 
+/// Among those of one time, the order is ours: to have SQLite sort them would cost as much for each row that shares its time
+/// with none.
 pub(super) const LIST_INCOMING: &str = "
-    select did, declared, created
-      from trust cross join did on did.id = trust.friender
-     where subject = :subject
-       and declared <= :declared and (declared < :declared or did < :friender)
-     order by declared desc, did desc limit :limit";
+    select did.did, declared, created, handle, trust.friender
+      from trust
+      cross join did on did.id = trust.friender
+      left join profile on profile.did = did.did
+     where subject = :subject and declared <= :declared
+     order by declared desc";
 
 pub(super) const LIST_EDGES: &str = "
-    select friender.did as did, declared, created, subject.did as subject
+    select friender.did, declared, created, subject.did
       from trust
       cross join did as friender on friender.id = trust.friender
       cross join did as subject on subject.id = trust.subject
-     where trust.subject <> trust.friender
-       and declared <= :declared
-       and (declared < :declared or (friender.did, subject.did) < (:friender, :subject))
-     order by declared desc, friender.did desc, subject.did desc limit :limit";
+     where trust.subject <> trust.friender and declared <= :declared
+     order by declared desc";
+
+/// The key of the declaration that a pair stands for. Of several that say the same, the one with the least key.
+pub(super) const FIND_DECLARATION: &str = "
+    select min(+rkey) from friend
+     where friender = :friender and subject = :subject and declared = :declared and created is :created";
 
 /// Which declarations of trust; all of what is given must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -54,8 +60,10 @@ pub struct FriendFilter {
 pub struct IncomingFriend {
     /// Who declared it.
     pub friender: Did,
-    /// Their handle. No record tells it, so that it is none here; whoever knows may say.
+    /// Their handle, as their own profile says; nobody has checked it.
     pub friender_handle: Option<String>,
+    /// The record that declared it first.
+    pub uri: AtUri,
     /// When it was first declared, as the record says it, or else as its key does.
     pub created_at: String,
 }
@@ -84,26 +92,8 @@ impl IndexReader {
         limit: Limit<200>,
         cursor: Option<&PageCursor>,
     ) -> Result<Page<IncomingFriend>, QueryError> {
-        let Place { declared, friender, .. } = Place::new(cursor)?;
-        let items = self.query(|conn| match did_id(conn, subject)? {
-            Some(id) => {
-                let mut statement = conn.prepare_cached(LIST_INCOMING)?;
-                let rows = statement.query(named_params! {
-                    ":subject": id,
-                    ":declared": declared,
-                    ":friender": friender,
-                    ":limit": limit.get() + 1,
-                })?;
-                edges(rows, |_| Ok(subject.clone()))
-            }
-            None => Ok(Vec::new()),
-        })?;
-        let Page { items, cursor } = Page::cut(items, limit.get(), Declared::cursor);
-        let items = items.into_iter().map(|declared| {
-            let FriendEdge { friender, created_at, .. } = declared.edge;
-            IncomingFriend { friender, friender_handle: None, created_at }
-        });
-        Ok(Page { items: items.collect(), cursor })
+        let place = Place::new(cursor)?;
+        Ok(self.query(|conn| incoming(conn, subject, limit.get(), &place))?)
     }
 
     /// Who trusts whom, each pair once, the latest to be declared first. That somebody trusts themselves is left out.
@@ -116,22 +106,8 @@ impl IndexReader {
         limit: Limit<20_000>,
         cursor: Option<&PageCursor>,
     ) -> Result<Page<FriendEdge>, QueryError> {
-        let Place { declared, friender, subject } = Place::new(cursor)?;
-        let items = self.query(|conn| {
-            let mut statement = conn.prepare_cached(LIST_EDGES)?;
-            let rows = statement.query(named_params! {
-                ":declared": declared,
-                ":friender": friender,
-                ":subject": subject,
-                ":limit": limit.get() + 1,
-            })?;
-            edges(rows, |row| {
-                let subject = row.get_ref(3)?.as_str();
-                parsed(subject.ok()).ok_or(Fault::Row("a did that is none"))
-            })
-        })?;
-        let Page { items, cursor } = Page::cut(items, limit.get(), Declared::cursor);
-        Ok(Page { items: items.into_iter().map(|declared| declared.edge).collect(), cursor })
+        let place = Place::new(cursor)?;
+        Ok(self.query(|conn| edges(conn, limit.get(), &place))?)
     }
 
     /// The declarations of trust that match `filter`, newest key first. One account may have declared the same twice.
@@ -150,20 +126,32 @@ impl IndexReader {
     }
 }
 
-/// An edge with the time that gives it its place.
-struct Declared {
-    edge: FriendEdge,
+/// That one account trusts another, as a row tells it, and what else the row tells.
+struct Declared<T> {
     at: i64,
+    /// In the words of the record, if it has any.
+    created: Option<String>,
+    friender: Did,
+    subject: Did,
+    more: T,
 }
 
-impl Declared {
+impl<T> Declared<T> {
     fn cursor(&self) -> PageCursor {
-        let FriendEdge { friender, subject, .. } = &self.edge;
-        PageCursor::after(format!("{} {friender} {subject}", self.at))
+        let Self { at, friender, subject, .. } = self;
+        PageCursor::after(format!("{at} {friender} {subject}"))
+    }
+
+    fn pair(&self) -> (&str, &str) {
+        (self.friender.as_str(), self.subject.as_str())
+    }
+
+    fn created_at(&self) -> String {
+        self.created.clone().unwrap_or_else(|| Datetime::saturating(self.at).as_str().to_owned())
     }
 }
 
-/// Below which edge a page starts.
+/// Below which pair a page starts.
 struct Place {
     declared: i64,
     friender: String,
@@ -183,25 +171,109 @@ impl Place {
         };
         Ok(Self { declared, friender: friender.to_string(), subject: subject.to_string() })
     }
+
+    fn is_above<T>(&self, declared: &Declared<T>) -> bool {
+        declared.at < self.declared || declared.pair() < (self.friender.as_str(), self.subject.as_str())
+    }
 }
 
-fn edges(
-    mut rows: rusqlite::Rows<'_>,
-    subject: impl Fn(&Row<'_>) -> Result<Did, Fault>,
-) -> Result<Vec<Declared>, Fault> {
-    let mut edges = Vec::new();
-    while let Some(row) = rows.next()? {
-        let at: i64 = row.get(1)?;
-        let created: Option<String> = row.get(2)?;
-        let friender = row.get_ref(0)?.as_str();
-        let edge = FriendEdge {
-            friender: parsed(friender.ok()).ok_or(Fault::Row("a did that is none"))?,
-            subject: subject(row)?,
-            created_at: created.unwrap_or_else(|| Datetime::saturating(at).as_str().to_owned()),
+fn incoming(
+    conn: &Connection,
+    subject: &Did,
+    limit: u32,
+    place: &Place,
+) -> Result<Page<IncomingFriend>, Fault> {
+    let Some(id) = did_id(conn, subject)? else { return Ok(Page::empty()) };
+    let mut statement = conn.prepare_cached(LIST_INCOMING)?;
+    let rows = statement.query(named_params! {":subject": id, ":declared": place.declared})?;
+    let page = page(rows, limit, place, |row| {
+        let more: (Option<String>, i64) = (row.get(3)?, row.get(4)?);
+        Declared::read(row, subject.clone(), more)
+    })?;
+    let nsid = nsid_of(Collection::Friend)?;
+    let mut statement = conn.prepare_cached(FIND_DECLARATION)?;
+    let friends = page.items.into_iter().map(|declared| {
+        let (friender_handle, friender) = &declared.more;
+        let of = named_params! {
+            ":friender": friender,
+            ":subject": id,
+            ":declared": declared.at,
+            ":created": declared.created,
         };
-        edges.push(Declared { edge, at });
+        let rkey: Option<String> = statement.query_row(of, |row| row.get(0))?;
+        let rkey: RecordKey = parsed(rkey.as_deref()).ok_or(Fault::Row("trust without a declaration"))?;
+        Ok(IncomingFriend {
+            uri: AtUri::of_record(&declared.friender, &nsid, &rkey),
+            friender_handle: friender_handle.clone(),
+            created_at: declared.created_at(),
+            friender: declared.friender,
+        })
+    });
+    Ok(Page { items: friends.collect::<Result<_, Fault>>()?, cursor: page.cursor })
+}
+
+fn edges(conn: &Connection, limit: u32, place: &Place) -> Result<Page<FriendEdge>, Fault> {
+    let mut statement = conn.prepare_cached(LIST_EDGES)?;
+    let rows = statement.query(named_params! {":declared": place.declared})?;
+    let page = page(rows, limit, place, |row| Declared::read(row, did_in(row, 3)?, ()))?;
+    let edge = |declared: Declared<()>| FriendEdge {
+        created_at: declared.created_at(),
+        friender: declared.friender,
+        subject: declared.subject,
+    };
+    Ok(Page { items: page.items.into_iter().map(edge).collect(), cursor: page.cursor })
+}
+
+impl<T> Declared<T> {
+    /// Reads what every list of trust gives first: who declared it, when, and in which words.
+    fn read(row: &Row<'_>, subject: Did, more: T) -> Result<Self, Fault> {
+        Ok(Self { at: row.get(1)?, created: row.get(2)?, friender: did_in(row, 0)?, subject, more })
     }
-    Ok(edges)
+}
+
+fn did_in(row: &Row<'_>, column: usize) -> Result<Did, Fault> {
+    parsed(row.get_ref(column)?.as_str().ok()).ok_or(Fault::Row("a did that is none"))
+}
+
+/// A page of rows that come in the order of their times and go on beyond it if the list does. Among equal times the greater
+/// friender comes first, then the greater subject.
+fn page<T>(
+    mut rows: Rows<'_>,
+    limit: u32,
+    place: &Place,
+    read: impl Fn(&Row<'_>) -> Result<Declared<T>, Fault>,
+) -> Result<Page<Declared<T>>, Fault> {
+    // One more than asked for tells whether another page follows.
+    let most = limit as usize + 1;
+    let mut found: Vec<Declared<T>> = Vec::new();
+    // Where those begin that share the time of the last one.
+    let mut tied = 0;
+    while let Some(row) = rows.next()? {
+        let next = read(row)?;
+        if found.last().is_some_and(|last| last.at != next.at) {
+            if found.len() >= most {
+                break;
+            }
+            sort(&mut found, tied);
+            tied = found.len();
+        }
+        if place.is_above(&next) {
+            found.push(next);
+        }
+        // However many share a time, no more are held than two pages of them.
+        if found.len() >= tied + 2 * most {
+            sort(&mut found, tied);
+            found.truncate(tied + most);
+        }
+    }
+    sort(&mut found, tied);
+    Ok(Page::cut(found, limit, Declared::cursor))
+}
+
+fn sort<T>(found: &mut [Declared<T>], from: usize) {
+    if let Some(tied) = found.get_mut(from..) {
+        tied.sort_unstable_by(|a, b| b.pair().cmp(&a.pair()));
+    }
 }
 
 fn list(conn: &Connection, filter: &FriendFilter, part: &Part) -> Result<Page<RecordView>, Fault> {

@@ -3,23 +3,20 @@
 use rusqlite::{Connection, OptionalExtension as _, named_params};
 use serde::Serialize;
 
-use super::page::within;
-use super::record::{FIND_RECORD, Part};
+use super::page::TOP;
+use super::record::{FIND_RECORD, Part, page_of};
 use super::{LatencyStats, Limit, Page, PageCursor, QueryError, RecordView, Span, job, latency};
 use crate::block::{Map, Value, cbor};
 use crate::index::{Fault, IndexReader, LatencyOf, number_of, start_of, week_of};
 use crate::record::{Collection, Verdict};
 use crate::syntax::{Datetime, Did};
 
-/// All profiles share the key `self`, so that the order of all lists comes down to that of their DIDs.
-pub(super) const LIST_PROFILES: &str = concat!(
-    "select did, rkey, cid, verdict, time, body
-       from profile
-       cross join record on record.id = profile.record
-      where did < :did and ",
-    within!("rkey"),
-    " order by did desc limit :limit"
-);
+pub(super) const LIST_PROFILES: &str = "
+    select did, rkey, cid, verdict, record.time, body
+      from profile
+      cross join record on record.id = profile.record
+     where profile.time <= :time and (profile.time < :time or did < :did)
+     order by profile.time desc, did desc limit :limit";
 
 const FIND_ACCOUNT: &str = "
     select repo.id, joined, recent
@@ -121,7 +118,8 @@ pub struct WeekSeries {
 }
 
 impl IndexReader {
-    /// Every account's profile, at most one for each, the greatest DID first.
+    /// Every account's profile, at most one for each, the one that was made last first, as far as profiles tell. Of equal times
+    /// the greater DID comes first.
     ///
     /// # Errors
     ///
@@ -131,9 +129,23 @@ impl IndexReader {
         limit: Limit<500>,
         cursor: Option<&PageCursor>,
     ) -> Result<Page<RecordView>, QueryError> {
-        let part = Part::new(limit, cursor, Span::ALWAYS)?;
-        let profiles = |conn: &_| part.read(conn, Collection::Profile, LIST_PROFILES, &[]);
-        Ok(self.query(profiles)?)
+        let (time, did) = match cursor {
+            None => (i64::MAX, TOP.to_owned()),
+            Some(cursor) => {
+                let (time, did) = cursor.item().split_once(' ').ok_or(QueryError::Cursor)?;
+                let did: Did = did.parse().map_err(|_| QueryError::Cursor)?;
+                (time.parse().map_err(|_| QueryError::Cursor)?, did.to_string())
+            }
+        };
+        Ok(self.query(|conn| {
+            let mut statement = conn.prepare_cached(LIST_PROFILES)?;
+            // One more than asked for tells whether another page follows.
+            let most = limit.get() + 1;
+            let rows = statement.query(named_params! {":time": time, ":did": did, ":limit": most})?;
+            page_of(rows, Collection::Profile, limit.get(), |profile| {
+                PageCursor::after(format!("{} {}", profile.time, profile.repo))
+            })
+        })?)
     }
 
     /// What there is to show of one account at the moment `now` (microseconds since 1970); nothing if it has no record that

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension as _, ToSql, named_params};
 
 use super::exchange::of_one_or_all;
 use super::page::within;
-use super::record::{Filled, Filling, Part, did_id, model_id, nsid_of, record_of};
+use super::record::{Filled, Filling, Part, Records, did_id, model_id};
 use super::{Limit, Page, PageCursor, QueryError, RecordView, Span};
 use crate::index::{Fault, IndexReader, number_of};
 use crate::record::Collection;
@@ -111,7 +111,7 @@ struct Offers<'a> {
 impl Offers<'_> {
     /// Walks over the machines that a statement gives in order, and keeps those that match in everything else too.
     fn list(&self, sql: &str, driver: (&str, &dyn ToSql)) -> Result<Page<RecordView>, Fault> {
-        let nsid = nsid_of(Collection::Provider)?;
+        let mut records = Records::of(self.conn, Collection::Provider)?;
         let mut filling = Filling::new(self.part.limit);
         let mut statement = self.conn.prepare_cached(sql)?;
         let mut parameters: Vec<(&str, &dyn ToSql)> = self.part.parameters().to_vec();
@@ -119,11 +119,8 @@ impl Offers<'_> {
         let mut rows = statement.query(parameters.as_slice())?;
         while let Some(row) = rows.next()? {
             let record: i64 = row.get("record")?;
-            if self.wants(record)? {
-                let did = row.get_ref("did")?.as_str().map_err(|_| Fault::Row("a did that is none"))?;
-                if filling.add(record_of(self.conn, record, did, nsid.clone())?) == Filled::Over {
-                    break;
-                }
+            if self.wants(record)? && filling.add(records.read(record)?) == Filled::Over {
+                break;
             }
         }
         Ok(filling.page(RecordView::cursor))

@@ -1,6 +1,6 @@
 //! A record as it is shown, and the lists made of them.
 
-use rusqlite::{Connection, OptionalExtension as _, Row, Rows, ToSql, named_params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row, Rows, ToSql, named_params};
 
 use super::page::Keys;
 use super::{Limit, Page, PageCursor, QueryError, Span};
@@ -30,8 +30,10 @@ const LIST_FINDINGS: &str = "
      where did = :did
      order by ordinal";
 
-const READ_RECORD: &str = "
-    select :did as did, rkey, cid, verdict, time, body from record where id = :record";
+pub(super) const READ_RECORD: &str = "
+    select did, rkey, cid, verdict, time, body
+      from record cross join did on did.id = record.repo
+     where record.id = :record";
 
 const FIND_DID: &str = "select id from did where did = :did";
 
@@ -269,17 +271,23 @@ impl Filling {
     }
 }
 
-/// The record of a typed row, in the repository and collection that the row tells.
-pub(super) fn record_of(
-    conn: &Connection,
-    record: i64,
-    did: &str,
+/// The records of typed rows, all of one collection.
+pub(super) struct Records<'c> {
+    statement: CachedStatement<'c>,
     collection: Nsid,
-) -> Result<RecordView, Fault> {
-    let mut statement = conn.prepare_cached(READ_RECORD)?;
-    let mut rows = statement.query(named_params! {":record": record, ":did": did})?;
-    let row = rows.next()?.ok_or(Fault::Row("a typed row without its record"))?;
-    RecordView::read_in(row, collection)
+}
+
+impl<'c> Records<'c> {
+    pub(super) fn of(conn: &'c Connection, collection: Collection) -> Result<Self, Fault> {
+        Ok(Self { statement: conn.prepare_cached(READ_RECORD)?, collection: nsid_of(collection)? })
+    }
+
+    /// The record of a typed row.
+    pub(super) fn read(&mut self, record: i64) -> Result<RecordView, Fault> {
+        let mut rows = self.statement.query([record])?;
+        let row = rows.next()?.ok_or(Fault::Row("a typed row without its record"))?;
+        RecordView::read_in(row, self.collection.clone())
+    }
 }
 
 /// The NSID of a collection.

@@ -19,7 +19,7 @@ macro_rules! added {
             "select count(*) as records, coalesce(sum(tokens_in), 0) as tokens_in,
                     coalesce(sum(tokens_out), 0) as tokens_out
                from receipt
-              where time >= :from and time < :until and ",
+              where time >= ?1 and time < ?2 and ",
             $condition
         )
     };
@@ -28,25 +28,25 @@ macro_rules! added {
 pub(super) const ADD_UP_ALL: &str =
     concat!(added!("millis is not null"), " union all ", added!("millis is null"));
 
-pub(super) const ADD_UP_REQUESTER: &str = added!("requester = :of");
+pub(super) const ADD_UP_REQUESTER: &str = added!("requester = ?3");
 
 pub(super) const ADD_UP_PROVIDER: &str = concat!(
-    added!("provider = :of and millis is not null"),
+    added!("provider = ?3 and millis is not null"),
     " union all ",
-    added!("provider = :of and millis is null")
+    added!("provider = ?3 and millis is null")
 );
 
 pub(super) const ADD_UP_MODEL: &str = concat!(
-    added!("model = :of and millis is not null"),
+    added!("model = ?3 and millis is not null"),
     " union all ",
-    added!("model = :of and millis is null")
+    added!("model = ?3 and millis is null")
 );
 
 /// Looks at what the provider did. The sign keeps SQLite from looking at all that anybody did with the model.
 pub(super) const ADD_UP_MODEL_OF: &str = concat!(
-    added!("provider = :of and +model = :model and millis is not null"),
+    added!("provider = ?3 and +model = ?4 and millis is not null"),
     " union all ",
-    added!("provider = :of and +model = :model and millis is null")
+    added!("provider = ?3 and +model = ?4 and millis is null")
 );
 
 /// Whose receipts.
@@ -204,17 +204,16 @@ const fn overlap((since, until): Bounds, start: i64, length: i64) -> Overlap {
 
 /// Adds up receipts one by one.
 fn receipts(conn: &Connection, of: Of, from: i64, until: i64) -> Result<Sum, Fault> {
-    let (sql, who): (_, &[(&str, &dyn ToSql)]) = match &of {
-        Of::All => (ADD_UP_ALL, &[]),
-        Of::Requester(did) => (ADD_UP_REQUESTER, &[(":of", did)]),
-        Of::Provider(did) => (ADD_UP_PROVIDER, &[(":of", did)]),
-        Of::Model(model) => (ADD_UP_MODEL, &[(":of", model)]),
-        Of::ProviderModel { provider, model } => (ADD_UP_MODEL_OF, &[(":of", provider), (":model", model)]),
+    // Bound by place: to have SQLite look names up would be a tenth of the time.
+    let (sql, parameters): (_, &[&dyn ToSql]) = match &of {
+        Of::All => (ADD_UP_ALL, &[&from, &until]),
+        Of::Requester(did) => (ADD_UP_REQUESTER, &[&from, &until, did]),
+        Of::Provider(did) => (ADD_UP_PROVIDER, &[&from, &until, did]),
+        Of::Model(model) => (ADD_UP_MODEL, &[&from, &until, model]),
+        Of::ProviderModel { provider, model } => (ADD_UP_MODEL_OF, &[&from, &until, provider, model]),
     };
-    let mut parameters: Vec<(&str, &dyn ToSql)> = vec![(":from", &from), (":until", &until)];
-    parameters.extend(who);
     let mut statement = conn.prepare_cached(sql)?;
-    let mut rows = statement.query(parameters.as_slice())?;
+    let mut rows = statement.query(parameters)?;
     let mut sum = Sum::default();
     while let Some(row) = rows.next()? {
         sum.add(Sum::read(row)?);

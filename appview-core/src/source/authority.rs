@@ -1,6 +1,7 @@
 //! The documents of those who sign about the work of others: brokers and exchanges.
 //!
-//! A DID enters; its document leaves as its host gave it, or nothing, and either for five minutes. Whoever waits for a verdict
+//! A DID enters; its document leaves as its host gave it, or nothing, and either for five minutes. What was given is
+//! [remembered](super::seen) beyond that. Whoever waits for a verdict
 //! waits three seconds for this at most. However many ask for one DID, it is asked for once at a time. Unlike the
 //! [directory](super::directory), this knows did:web with folders, and does not mind a document without a repository.
 //! Deliberately absent: what the keys in it sign.
@@ -16,11 +17,12 @@ use tokio::time::timeout;
 
 use super::clock::Clock;
 use super::http::Http;
+use super::seen::Seen;
 use super::turns::Urgency;
 use super::wire::Reach;
 use crate::limits;
 use crate::syntax::Did;
-use crate::trust::{Document, Evidence, Terms, document};
+use crate::trust::{Document, Evidence, Origin, Terms, document};
 
 /// How long whoever asks waits for all that is wanted.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -64,16 +66,21 @@ impl Authorities {
 
     /// Adds the documents to `evidence` that a verdict on it [wants](Evidence::wanted_documents).
     ///
-    /// What cannot be had in time is noted as such: the verdict then knows no key, and says so.
-    pub async fn complete(&self, evidence: &mut Evidence, terms: &Terms) {
+    /// What cannot be had in time is noted as such, and what has been `seen` before is added to it: where that does not help,
+    /// the verdict knows no key, and says so.
+    pub async fn complete(&self, evidence: &mut Evidence, terms: &Terms, seen: &Seen) {
         let wanted = evidence.wanted_documents(terms);
-        let found = join_all(wanted.into_iter().map(|did| async move {
-            let document = self.document(&did).await;
-            (did, document)
-        }));
+        let found = join_all(wanted.iter().map(|did| async move { (did, self.document(did).await) }));
         for (did, document) in found.await {
-            evidence.put_document(did, document);
+            match document {
+                Some(document) => {
+                    seen.note(did, &document, self.0.clock.now(), terms);
+                    evidence.put_document(did.clone(), document, Origin::Resolved);
+                }
+                None => evidence.put_unresolved(did.clone()),
+            }
         }
+        seen.complete(evidence, &wanted);
     }
 
     /// The document of a DID, if it can be had within three seconds.

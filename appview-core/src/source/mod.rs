@@ -1,7 +1,8 @@
 //! Where frames and repositories come from, and the loop that carries them into the index.
 //!
 //! Bytes from disk or from the network enter; batches of proven changes leave towards an [`IndexWriter`]. [`pump`] is the
-//! only loop; [`replay`] reads recordings, DID documents and exports from disk. The feature `net` adds `relay`, a WebSocket
+//! only loop; [`replay`] reads recordings, DID documents and exports from disk, and `proof` cuts single records out of them;
+//! [`seen`] keeps what brokers and exchanges said of themselves; [`proven`] checks what a bundle of evidence proves. The feature `net` adds `relay`, a WebSocket
 //! to a relay, whose messages travel in a `burst`, and `jetstream`, what is said on one to a Jetstream; `directory`, `pds` and `discovery`, which ask who
 //! signs, what a repository holds and who has records; `authority`, which asks who brokers and exchanges are; `http`,
 //! `turns`, `reach`, `spool` and `wishes`, which keep that within
@@ -41,6 +42,8 @@ pub mod network;
 pub mod orders;
 #[cfg(feature = "net")]
 pub mod pds;
+mod proof;
+pub mod proven;
 pub mod pump;
 #[cfg(feature = "net")]
 pub mod queue;
@@ -51,6 +54,7 @@ pub mod rebuild;
 #[cfg(feature = "net")]
 pub mod relay;
 pub mod replay;
+pub mod seen;
 #[cfg(feature = "net")]
 pub mod spool;
 #[cfg(feature = "net")]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::burst::Burst;
+use super::replay::Offline;
 use crate::index::{IndexError, IndexWriter, Refused};
 use crate::repo::Identity;
 use crate::sync::verifier::{Closing, Handled, Hint, Keys, Tally, Unresolved};
@@ -190,6 +191,11 @@ pub trait Upstream {
     fn discover(&mut self) -> Vec<Did> {
         Vec::new()
     }
+
+    /// The files that this answers from, if it does, for whoever else needs what only they have: proofs of single records.
+    fn files(&self) -> Option<Offline> {
+        None
+    }
 }
 
 impl<U: Upstream + ?Sized> Upstream for Box<U> {
@@ -203,6 +209,10 @@ impl<U: Upstream + ?Sized> Upstream for Box<U> {
 
     fn discover(&mut self) -> Vec<Did> {
         self.as_mut().discover()
+    }
+
+    fn files(&self) -> Option<Offline> {
+        self.as_ref().files()
     }
 }
 

@@ -274,7 +274,7 @@ impl Identities {
 
 /// A folder of exports, one CAR for each repository. A file's name is the DID with `_` for `:`, and does not matter
 /// where the folder is read as a whole.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct RepoFolder {
     path: PathBuf,
 }
@@ -358,19 +358,19 @@ pub fn prove_export(
     Ok((repo, Arc::clone(identity)))
 }
 
-/// Answers every request from disk.
-#[derive(Debug)]
+/// Answers every request from disk; cheap to clone.
+#[derive(Debug, Clone)]
 pub struct Offline {
-    identities: Identities,
-    repos: Option<RepoFolder>,
+    pub(super) identities: Arc<Identities>,
+    pub(super) repos: Option<RepoFolder>,
     scope: Scope,
 }
 
 impl Offline {
     /// Identities as saved; exports from `repos`, if there is such a folder.
     #[must_use]
-    pub const fn new(identities: Identities, repos: Option<RepoFolder>, scope: Scope) -> Self {
-        Self { identities, repos, scope }
+    pub fn new(identities: Identities, repos: Option<RepoFolder>, scope: Scope) -> Self {
+        Self { identities: Arc::new(identities), repos, scope }
     }
 }
 
@@ -418,6 +418,10 @@ impl Upstream for Offline {
     fn discover(&mut self) -> Vec<Did> {
         let cars = self.repos.as_ref().map(|repos| repos.cars().unwrap_or_default()).unwrap_or_default();
         cars.iter().filter_map(|path| open_export(path).ok()).map(|(did, _)| did).collect()
+    }
+
+    fn files(&self) -> Option<Offline> {
+        Some(self.clone())
     }
 }
 

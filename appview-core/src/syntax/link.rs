@@ -2,7 +2,7 @@
 
 use super::identity::check_at_identifier;
 use super::name::{check_nsid, check_record_key};
-use super::{Did, Nsid, RecordKey, SyntaxError, SyntaxKind};
+use super::{Did, Nsid, RecordKey, RepoPath, SyntaxError, SyntaxKind};
 
 /// Longest AT URI or URI in bytes.
 const MAX_URI: usize = 8192;
@@ -37,6 +37,12 @@ impl AtUri {
     #[must_use]
     pub fn rkey(&self) -> Option<&str> {
         self.part(2)
+    }
+
+    /// The collection and the record key, if the URI names a record.
+    #[must_use]
+    pub fn path(&self) -> Option<RepoPath> {
+        Some(RepoPath { collection: self.collection()?.parse().ok()?, rkey: self.rkey()?.parse().ok()? })
     }
 
     fn part(&self, index: usize) -> Option<&str> {

@@ -10,6 +10,8 @@ use std::fmt;
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
+use super::evidence::Looked;
+use super::exhibit::{Exhibit, Footing};
 use super::{Code, Finding, Severity};
 
 /// Counted up when equal evidence would lead to another verdict.
@@ -79,6 +81,8 @@ pub enum Outcome {
     Failed,
     /// There was nothing to ask about.
     NotApplicable,
+    /// There is not enough at hand to tell: there is a finding.
+    Undecided,
 }
 
 /// One check of a verdict, and how it came out. Written with the [rule](Check::rule) by which it was asked.
@@ -133,10 +137,50 @@ impl Examination {
     }
 
     pub(super) fn failed_saying(&mut self, check: Check, code: Code, message: impl Into<Cow<'static, str>>) {
+        self.say(code, message);
+        self.note(check, Outcome::Failed, Some(code));
+    }
+
+    /// There is not enough at hand to tell whether what was asked holds.
+    pub(super) fn undecided(&mut self, check: Check, code: Code, message: impl Into<Cow<'static, str>>) {
+        self.say(code, message);
+        self.note(check, Outcome::Undecided, Some(code));
+    }
+
+    fn say(&mut self, code: Code, message: impl Into<Cow<'static, str>>) {
         let mut finding = Finding::new(code).saying(message);
         finding.severity = self.profile.severity(code);
         self.findings.push(finding);
-        self.note(check, Outcome::Failed, Some(code));
+    }
+
+    /// Asks whether a record is without such company. Where none was found among those that were looked at, and not all
+    /// were, nothing is decided.
+    pub(super) fn ask_company(
+        &mut self,
+        check: Check,
+        found: Option<String>,
+        looked: Option<Looked>,
+        code: Code,
+    ) {
+        match (found, looked) {
+            (Some(message), _) => self.failed_saying(check, code, message),
+            (None, None) => self.passed(check),
+            (None, Some(Looked { at, of })) => {
+                let message = format!("{check}: looked at {at} of {of} records or more");
+                self.undecided(check, Code::XCompanyPartial, message);
+            }
+        }
+    }
+
+    /// Asks whether all these records are proven to stand in their repositories.
+    pub(super) fn footing<'e>(&mut self, check: Check, mut records: impl Iterator<Item = &'e Exhibit>) {
+        match records.find(|record| record.footing() == Footing::Claimed) {
+            None => self.passed(check),
+            Some(record) => {
+                let message = format!("that {} stands there is the word of a file alone", record.uri());
+                self.undecided(check, Code::XRecordUnproven, message);
+            }
+        }
     }
 
     /// Asks whether something holds; where there is nothing to ask about, it is none.
@@ -191,6 +235,12 @@ macro_rules! checks {
         impl Check {
             /// All of them.
             pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// The check of this name.
+            #[must_use]
+            pub fn from_text(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|check| check.as_str() == text)
+            }
 
             /// The name on the wire. Never changes.
             #[must_use]
@@ -283,6 +333,7 @@ checks! {
 
     // What the existing verifier does not look at.
     RecordCids = "record-cids" Receipt "versions" "each record hashes to its CID"
+    RecordsProven = "records-proven" Receipt "footing" "each record is proven to stand in its repository"
     JobVersion = "job-version" Job "versions" "it is the version that the receipt pins"
     AttestationVersion = "attestation-version" Attestation "versions" "it is the version that the receipt pins"
     JobReference = "job-reference" Job "versions" "the receipt names a job of its repository"
@@ -314,6 +365,7 @@ checks! {
     AttestationStanding = "attestation-standing" Attestation "versions" "it has not been overwritten or deleted since"
     AccountsActive = "accounts-active" Receipt "company" "both accounts are active"
     AuthorityDocument = "authority-document" Receipt "brokerage" "the broker's DID document is its own"
+    AuthorityCurrent = "authority-current" Receipt "brokerage" "the broker's key is that of its present DID document"
 
     // A settlement.
     MembersPresent = "members-present" Settlement "settlement" "all that is to be compared is there"
@@ -323,6 +375,7 @@ checks! {
     Split = "split" Settlement "settlement" "payout and fee add up to the charge"
     ChargeIsPrice = "charge-is-price" Receipt "settlement" "the charge is its price"
     SettlementCids = "settlement-cids" Settlement "versions" "each record hashes to its CID"
+    SettlementProven = "settlement-proven" Settlement "footing" "each record is proven to stand in its repository"
     ReceiptVersion = "receipt-version" Receipt "versions" "it is the version that the settlement pins"
     AuthorizationVersion = "authorization-version" Authorization "versions" "it is the version that the settlement pins"
     ReceiptReference = "receipt-reference" Receipt "versions" "the settlement names a receipt"
@@ -348,6 +401,7 @@ checks! {
     Fee = "fee" Policy "policy" "the fee is what it says"
     Price = "price" Policy "policy" "the price is what its rate makes of the tokens"
     ExchangeSignature = "exchange-signature" Settlement "exchange signature" "the exchange's key signed it"
+    ExchangeCurrent = "exchange-current" Settlement "exchange signature" "the exchange's key is that of its present DID document"
     ExchangeDocument = "exchange-document" Settlement "exchange signature" "the exchange's DID document is its own"
     ReceiptVerdict = "receipt-verdict" Receipt "settlement" "it verifies itself"
     OnlySettlement = "only-settlement" Settlement "company" "the exchange settled the receipt once"
@@ -360,8 +414,10 @@ checks! {
     DisputeOutcome = "dispute-outcome" Dispute "disputes" "it tells an outcome once it is resolved"
     DisputeRefund = "dispute-refund" Dispute "disputes" "it names the refund that it calls for"
     DisputeSignature = "dispute-signature" Dispute "exchange signature" "the exchange's key signed it"
+    DisputeCurrent = "dispute-current" Dispute "exchange signature" "the exchange's key is that of its present DID document"
     AcceptedPolicy = "accepted-policy" Acceptance "acceptances" "it names a policy with these terms"
     AcceptanceSignature = "acceptance-signature" Acceptance "exchange signature" "the exchange's key signed it"
+    AcceptanceCurrent = "acceptance-current" Acceptance "exchange signature" "the exchange's key is that of its present DID document"
     GrantExchange = "grant-exchange" Credit "credits" "it is in its exchange's repository"
     GrantAmount = "grant-amount" Credit "credits" "it is as much as the policy says"
     OnlyGrant = "only-grant" Credit "credits" "the recipient had no earlier one"

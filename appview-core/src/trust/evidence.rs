@@ -3,19 +3,19 @@
 //! Records as they were found (where, under which CID, and their blocks) and DID documents enter; whoever judges finds
 //! them here by their URIs. An index, a [bundle](super::bundle) and a test fill it alike, so that equal evidence leads to
 //! equal verdicts wherever it came from. Deliberately absent: looking for more, and any word about where it stood before.
-//! What vouches for a record being in its repository is whoever filled this: an index has proven each against a signed
-//! commit, a bundle has only said so.
+//! What vouches for a record being in its repository is its [`Footing`](super::Footing), and for a document its [`Origin`]:
+//! an index has proven each record against a signed commit, a bundle has only said so.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use super::Terms;
 use super::body::Body;
 use super::brokerage::authority_of;
 use super::document::{DidDocument, DocumentKey};
 use super::exhibit::{Exhibit, Standing};
+use super::{Check, Instant, Terms};
 use crate::block::Cid;
 use crate::record::Collection;
 use crate::syntax::Did;
@@ -85,13 +85,52 @@ fn sorted(json: &Json) -> String {
     }
 }
 
+/// Who says that a document is a DID's, which decides what it is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Origin {
+    /// Whoever judges, by their [terms](Terms::documents). Where there is such a document, no other of the DID counts.
+    Pinned,
+    /// Its host, at present.
+    Resolved,
+    /// Its host, at another time.
+    Remembered {
+        /// When the host was first seen to give another one: what was signed later is not judged by this. None was seen
+        /// since, if there is nothing.
+        until: Option<Instant>,
+    },
+    /// A file. Nothing is judged by it: whoever writes a file would choose the keys in it.
+    Claimed,
+}
+
+/// How much of a record's company was looked at, where it was not all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Looked {
+    /// How many records.
+    pub at: u64,
+    /// Of how many, or of how many at least.
+    pub of: u64,
+}
+
+/// What the settled settlements of one exchange draw on one authorization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Drawn {
+    /// How many charge an integer.
+    pub settlements: u64,
+    /// What those charge in all, in smallest units. A sum that does not fit is the largest that does.
+    pub amount: i64,
+}
+
 /// Records and documents that a verdict may look at.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Evidence {
     /// Sorted: a few dozen at most, bisected faster than hashed.
     exhibits: Vec<Exhibit>,
-    documents: BTreeMap<Did, Option<Document>>,
+    /// Whose documents were asked for, and what there is of each: the better origins first.
+    documents: BTreeMap<Did, Vec<(Origin, Document)>>,
     inactive: BTreeSet<Did>,
+    partial: BTreeMap<Check, Looked>,
+    /// By exchange and authorization.
+    drawn: BTreeMap<(String, String), Drawn>,
 }
 
 impl Evidence {
@@ -107,14 +146,45 @@ impl Evidence {
         }
     }
 
-    /// Adds what a DID resolved to: its document, or that there was none to be had.
-    pub fn put_document(&mut self, did: Did, document: Option<Document>) {
-        self.documents.insert(did, document);
+    /// Adds a document of a DID. One that is there already stays as what it is better for.
+    pub fn put_document(&mut self, did: Did, document: Document, origin: Origin) {
+        let known = self.documents.entry(did).or_default();
+        let same = known.iter().position(|(_, held)| *held == document);
+        match same.and_then(|at| known.get_mut(at)) {
+            Some((held, _)) => *held = origin.min(*held),
+            None => known.push((origin, document)),
+        }
+        known.sort_by_key(|(origin, document)| (*origin, document.hash));
+    }
+
+    /// Adds those documents of the [terms](Terms::documents) that a verdict wants. Verdicts by the same terms need none of
+    /// them here; whoever reads a [bundle](super::Bundle) of it sees what was believed.
+    pub fn put_pinned(&mut self, terms: &Terms) {
+        for did in self.signers(terms) {
+            for document in terms.pinned(did.as_str()) {
+                self.put_document(did.clone(), document.clone(), Origin::Pinned);
+            }
+        }
+    }
+
+    /// Notes that the host of a DID was asked for its document in vain.
+    pub fn put_unresolved(&mut self, did: Did) {
+        self.documents.entry(did).or_default();
     }
 
     /// Notes that an account is not active.
     pub fn put_inactive(&mut self, did: Did) {
         self.inactive.insert(did);
+    }
+
+    /// Notes that there are more records for a check than those that are here.
+    pub fn put_partial(&mut self, check: Check, looked: Looked) {
+        self.partial.insert(check, looked);
+    }
+
+    /// Adds what is drawn on the authorization at a URI by an exchange's settlements, whether they are here or not.
+    pub fn put_drawn(&mut self, exchange: &str, authorization: &str, drawn: Drawn) {
+        self.drawn.insert((exchange.to_owned(), authorization.to_owned()), drawn);
     }
 
     /// All records, sorted by URI.
@@ -123,9 +193,9 @@ impl Evidence {
         &self.exhibits
     }
 
-    /// All DIDs that were resolved, and their documents.
-    pub fn documents(&self) -> impl ExactSizeIterator<Item = (&Did, Option<&Document>)> {
-        self.documents.iter().map(|(did, document)| (did, document.as_ref()))
+    /// All DIDs whose documents were asked for, and what there is of each: the better origins first.
+    pub fn documents(&self) -> impl ExactSizeIterator<Item = (&Did, &[(Origin, Document)])> {
+        self.documents.iter().map(|(did, known)| (did, known.as_slice()))
     }
 
     /// All accounts that are known not to be active.
@@ -133,10 +203,57 @@ impl Evidence {
         self.inactive.iter()
     }
 
-    /// The document of a DID; none as well where nobody asked for it.
-    #[must_use]
-    pub fn document(&self, did: &str) -> Option<&Document> {
-        self.documents.get(did)?.as_ref()
+    /// For which checks there are more records than those that are here.
+    pub fn partial(&self) -> impl ExactSizeIterator<Item = (Check, Looked)> {
+        self.partial.iter().map(|(check, looked)| (*check, *looked))
+    }
+
+    /// What is drawn on authorizations: the exchange, the authorization's URI, and how much.
+    pub fn drawn(&self) -> impl ExactSizeIterator<Item = (&str, &str, Drawn)> {
+        self.drawn.iter().map(|((exchange, uri), drawn)| (exchange.as_str(), uri.as_str(), *drawn))
+    }
+
+    pub(super) fn looked(&self, check: Check) -> Option<Looked> {
+        self.partial.get(&check).copied()
+    }
+
+    pub(super) fn drawn_on(&self, exchange: &str, authorization: &str) -> Option<Drawn> {
+        let mut drawn = self.drawn();
+        drawn.find(|(by, on, _)| (*by, *on) == (exchange, authorization)).map(|(_, _, drawn)| drawn)
+    }
+
+    /// The documents by which something that `did` signed `at` an instant is judged, the better ones first: none where
+    /// nobody asked for them, none were to be had, or a file alone has one.
+    pub(super) fn documents_of<'e>(
+        &'e self,
+        did: &str,
+        at: Option<Instant>,
+        terms: &'e Terms,
+    ) -> impl Iterator<Item = (Origin, &'e Document)> {
+        let pinned: Vec<_> = terms.pinned(did).map(|document| (Origin::Pinned, document)).collect();
+        let known = match self.documents.get(did) {
+            Some(known) if pinned.is_empty() => known.as_slice(),
+            _ => &[],
+        };
+        let counts = move |origin: Origin| match origin {
+            Origin::Pinned | Origin::Resolved | Origin::Remembered { until: None } => true,
+            Origin::Remembered { until: Some(until) } => at.is_some_and(|at| at <= until),
+            Origin::Claimed => false,
+        };
+        let known = known.iter().filter(move |(origin, _)| counts(*origin));
+        pinned.into_iter().chain(known.map(|(origin, document)| (*origin, document)))
+    }
+
+    /// Why there is no document to judge a signature by, for people.
+    pub(super) fn lack_of(&self, did: &str) -> &'static str {
+        match self.documents.get(did).map(Vec::as_slice) {
+            None => "its document was not asked for",
+            Some([]) => "its document could not be had",
+            Some(known) if known.iter().any(|(origin, _)| *origin == Origin::Claimed) => {
+                "its document is the word of a file alone"
+            }
+            Some(_) => "no document of that time is known",
+        }
     }
 
     /// Whether an account is known not to be active.
@@ -169,13 +286,19 @@ impl Evidence {
     /// exchanges that settled.
     #[must_use]
     pub fn wanted_documents(&self, terms: &Terms) -> BTreeSet<Did> {
+        let mut wanted = self.signers(terms);
+        wanted.retain(|did| !self.documents.contains_key(did) && terms.pinned(did.as_str()).next().is_none());
+        wanted
+    }
+
+    /// Trusted brokers that receipts name as their witnesses, and exchanges that settled.
+    fn signers(&self, terms: &Terms) -> BTreeSet<Did> {
         let brokers = self.of_collection(Collection::Receipt).filter_map(|receipt| {
             let body = Body::of(receipt);
             authority_of(&body.map)?.parse::<Did>().ok().filter(|did| terms.brokerages.contains(did))
         });
         let exchanges = self.of_collection(Collection::Settlement).filter_map(|own| own.repo().parse().ok());
-        let wanted = brokers.chain(exchanges);
-        wanted.filter(|did| !self.documents.contains_key(did)).collect()
+        brokers.chain(exchanges).collect()
     }
 
     fn versions(&self, uri: &str) -> &[Exhibit] {
@@ -196,16 +319,38 @@ impl Evidence {
             part(&exhibit.cid().to_bytes());
             // A CID that is the block's own stands for it.
             part(if exhibit.is_its_own() { &[] } else { exhibit.block() });
-            part(&[u8::from(exhibit.standing() == Standing::Former)]);
+            part(&[exhibit.standing() as u8, exhibit.footing() as u8]);
         }
         part(b"documents");
-        for (did, document) in &self.documents {
+        for (did, known) in &self.documents {
             part(did.as_str().as_bytes());
-            part(document.as_ref().map_or(&[], |document| document.hash.as_slice()));
+            for (origin, document) in known {
+                let (kind, until) = match origin {
+                    Origin::Pinned => (0, None),
+                    Origin::Resolved => (1, None),
+                    Origin::Remembered { until } => (2, *until),
+                    Origin::Claimed => (3, None),
+                };
+                part(&[kind, u8::from(until.is_some())]);
+                part(&until.map_or(0, Instant::unix_millis).to_le_bytes());
+                part(&document.hash);
+            }
+            part(b"");
         }
         part(b"inactive");
         for did in &self.inactive {
             part(did.as_str().as_bytes());
+        }
+        part(b"partial");
+        for (check, looked) in &self.partial {
+            part(check.as_str().as_bytes());
+            part(&[looked.at.to_le_bytes(), looked.of.to_le_bytes()].concat());
+        }
+        part(b"drawn");
+        for ((exchange, authorization), drawn) in &self.drawn {
+            part(exchange.as_bytes());
+            part(authorization.as_bytes());
+            part(&[drawn.settlements.to_le_bytes(), drawn.amount.to_le_bytes()].concat());
         }
     }
 }
@@ -216,6 +361,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::trust::Footing;
 
     const JOB: &str = "at://did:web:ada.example/dev.cocore.compute.job/3jzfcijpj2z2a";
 
@@ -239,6 +385,36 @@ mod tests {
     }
 
     #[test]
+    fn a_document_is_good_for_what_its_origin_says() {
+        let did: Did = "did:web:ada.example".parse().unwrap();
+        let document = |number: u8| Document::new(json!({"id": "x", "a": [number]}));
+        let at = |millis| Some(Instant::from_unix_millis(millis));
+        let mut terms = Terms::builtin().unwrap();
+        let by = |evidence: &Evidence, at, terms: &Terms| -> Vec<Document> {
+            evidence.documents_of(did.as_str(), at, terms).map(|(_, document)| document.clone()).collect()
+        };
+        let mut evidence = Evidence::default();
+        assert_eq!(evidence.lack_of(did.as_str()), "its document was not asked for");
+        evidence.put_unresolved(did.clone());
+        assert_eq!(evidence.lack_of(did.as_str()), "its document could not be had");
+        evidence.put_document(did.clone(), document(1), Origin::Claimed);
+        assert_eq!(by(&evidence, at(0), &terms), []);
+        assert_eq!(evidence.lack_of(did.as_str()), "its document is the word of a file alone");
+        evidence.put_document(did.clone(), document(2), Origin::Remembered { until: at(7) });
+        assert_eq!(by(&evidence, at(7), &terms), [document(2)]);
+        assert_eq!(
+            (by(&evidence, at(8), &terms), by(&evidence, None, &terms)),
+            (vec![], vec![]),
+            "it was another's time"
+        );
+        evidence.put_document(did.clone(), document(3), Origin::Resolved);
+        assert_eq!(by(&evidence, at(7), &terms), [document(3), document(2)]);
+        assert_eq!(by(&evidence, at(8), &terms), [document(3)]);
+        terms.documents.push((did.clone(), document(1)));
+        assert_eq!(by(&evidence, at(7), &terms), [document(1)], "what is pinned stands alone");
+    }
+
+    #[test]
     fn the_hash_tells_all_evidence_apart_and_not_the_order_it_came_in() {
         let did: Did = "did:web:ada.example".parse().unwrap();
         let hash = |evidence: &Evidence| {
@@ -246,26 +422,40 @@ mod tests {
             evidence.hash_into(&mut hasher);
             hasher.finalize()
         };
+        let document = |number: u8| Document::new(json!({"id": "x", "a": [number]}));
         let put = |evidence: &mut Evidence, part: usize| match part {
             0 => evidence.put(exhibit(JOB, &[1])),
             1 => evidence.put(exhibit(JOB, &[2]).standing_as(Standing::Former)),
             2 => evidence.put(Exhibit::new(JOB.parse().unwrap(), Cid::of(&[9]), [3]).unwrap()),
             3 => evidence.put_inactive(did.clone()),
-            _ => evidence.put_document(did.clone(), Some(Document::new(json!({"id": "x", "a": [1]})))),
+            4 => evidence.put_unresolved("did:web:boris.example".parse().unwrap()),
+            6 => evidence.put_partial(Check::OnlyReceipt, Looked { at: 8, of: 9 }),
+            7 => evidence.put_drawn("a", "b", Drawn { settlements: 1, amount: 2 }),
+            5 => evidence.put(exhibit(JOB, &[4]).on(Footing::Claimed)),
+            _ => evidence.put_document(did.clone(), document(1), Origin::Resolved),
         };
         let (mut forth, mut back) = (Evidence::default(), Evidence::default());
         let mut hashes = vec![hash(&forth)];
-        for part in 0..5 {
+        for part in 0..9 {
             put(&mut forth, part);
             hashes.push(hash(&forth));
         }
-        (0..5).rev().for_each(|part| put(&mut back, part));
+        (0..9).rev().for_each(|part| put(&mut back, part));
         assert_eq!((hash(&back), &back), (hash(&forth), &forth));
         let mut other = forth.clone();
-        other.put_document(did.clone(), Some(Document::new(json!({"id": "x", "a": [2]}))));
-        hashes.push(hash(&other));
-        other.put_document(did.clone(), None);
-        hashes.push(hash(&other));
+        let until = |millis| Origin::Remembered { until: Some(Instant::from_unix_millis(millis)) };
+        for (number, origin) in [
+            (2, Origin::Claimed),
+            (2, until(9)),
+            (2, until(8)),
+            (2, Origin::Remembered { until: None }),
+            (2, Origin::Resolved),
+            (2, Origin::Pinned),
+            (3, Origin::Claimed),
+        ] {
+            other.put_document(did.clone(), document(number), origin);
+            hashes.push(hash(&other));
+        }
         // A block that is not its CID's own counts by itself.
         other.put(Exhibit::new(JOB.parse().unwrap(), Cid::of(&[9]), [4]).unwrap());
         hashes.push(hash(&other));

@@ -6,13 +6,15 @@
 
 use super::body::{Body, excerpt};
 use super::check::{Check, Examination, Profile, Role};
+use super::countersigned::current;
+use super::document::DocumentKey;
 use super::evidence::{Document, Evidence};
 use super::exhibit::Exhibit;
 use super::ledger::Patronage;
 use super::reference::Reference;
 use super::signed::{RecordSignature, verify_record_signature};
 use super::verdict::{Judged, Missing, SettlementVerdict};
-use super::{Canonical, Code, Instant};
+use super::{Canonical, Code, Instant, Terms};
 use crate::record::Collection;
 
 /// Judges a dispute, an acceptance of terms, a grant or a patronage credit by what is in evidence.
@@ -23,13 +25,14 @@ use crate::record::Collection;
 pub fn verify_exchange_record(
     evidence: &Evidence,
     uri: &str,
+    terms: &Terms,
     profile: Profile,
 ) -> Result<SettlementVerdict, Missing> {
     let missing = |role| Missing { role, uri: uri.to_owned() };
     let exhibit = evidence.find(uri).ok_or_else(|| missing(Role::Dispute))?;
     let body = Body::of(exhibit);
     let mut examination = Examination::new(profile);
-    let record = Record { exhibit, body, evidence };
+    let record = Record { exhibit, body, evidence, terms };
     let (role, named) = match Collection::from_nsid(exhibit.collection()) {
         Some(Collection::Dispute) => (Role::Dispute, record.dispute(&mut examination)),
         Some(Collection::TermsAcceptance) => (Role::Acceptance, record.acceptance(&mut examination)),
@@ -44,6 +47,10 @@ pub fn verify_exchange_record(
 
 /// An exchange's signature on a record: by a key that its attestation names, if it names one.
 pub(super) struct ExchangeSignature<'a> {
+    /// Whether it holds, and whether the key is a present one.
+    pub(super) checks: [Check; 2],
+    /// When it was made, as the record says.
+    pub(super) at: Option<Instant>,
     pub(super) body: &'a Body<'a>,
     pub(super) exchange: &'a str,
     /// The exchange's attestation of its key.
@@ -51,24 +58,58 @@ pub(super) struct ExchangeSignature<'a> {
 }
 
 impl ExchangeSignature<'_> {
-    pub(super) fn tell(&self, examination: &mut Examination, check: Check, evidence: &Evidence) {
-        let keys = evidence.document(self.exchange).map(Document::keys).unwrap_or_default();
+    /// Tells whether it holds, and returns the document by which that was judged.
+    pub(super) fn tell<'e>(
+        &self,
+        examination: &mut Examination,
+        evidence: &'e Evidence,
+        terms: &'e Terms,
+    ) -> Option<&'e Document> {
+        let [check, of_today] = self.checks;
+        // The best document decides how it fails. One of another time may still have the key.
+        let mut judged = None;
+        for (origin, document) in evidence.documents_of(self.exchange, self.at, terms) {
+            let signature = self.by(document.keys());
+            let is_valid = matches!(signature, RecordSignature::Valid(_));
+            if is_valid || judged.is_none() {
+                judged = Some((signature, origin, document));
+            }
+            if is_valid {
+                break;
+            }
+        }
+        let signature = judged.map_or_else(|| self.by(&[]), |(signature, ..)| signature);
+        let mut signed_by = None;
+        match (signature, judged) {
+            (RecordSignature::Valid(_), _) => {
+                signed_by = judged.map(|(_, origin, _)| (self.exchange, origin));
+                examination.passed(check);
+            }
+            (RecordSignature::KeyUnresolved, None) => {
+                let code = Code::XSigKeyUnresolved;
+                let message = format!("{}: {}", code.meaning(), evidence.lack_of(self.exchange));
+                examination.undecided(check, code, message);
+            }
+            (RecordSignature::Absent, _) => examination.failed(check, Code::XSigMissing),
+            (RecordSignature::KeyUnresolved, Some(_)) => examination.failed(check, Code::XSigKeyUnresolved),
+            (RecordSignature::FingerprintMismatch, _) => {
+                examination.failed(check, Code::XSigKeyFingerprintMismatch);
+            }
+            (RecordSignature::Invalid, _) => examination.failed(check, Code::XSigInvalid),
+        }
+        current(examination, of_today, signed_by);
+        judged.map(|(_, _, document)| document)
+    }
+
+    fn by(&self, keys: &[DocumentKey]) -> RecordSignature {
         // The attestation may name no key at all, which no key is known by.
         let named =
             self.named.map(|attestation| attestation.text("signingKeyFingerprint").unwrap_or_default());
-        let signature = if self.body.is_whole {
+        if self.body.is_whole {
             verify_record_signature(&self.body.map, keys, named, &mut Canonical::new())
         } else {
             RecordSignature::Invalid
-        };
-        let code = match signature {
-            RecordSignature::Valid(_) => return examination.passed(check),
-            RecordSignature::Absent => Code::XSigMissing,
-            RecordSignature::KeyUnresolved => Code::XSigKeyUnresolved,
-            RecordSignature::FingerprintMismatch => Code::XSigKeyFingerprintMismatch,
-            RecordSignature::Invalid => Code::XSigInvalid,
-        };
-        examination.failed(check, code);
+        }
     }
 }
 
@@ -79,6 +120,7 @@ struct Record<'e> {
     exhibit: &'e Exhibit,
     body: Body<'e>,
     evidence: &'e Evidence,
+    terms: &'e Terms,
 }
 
 impl<'e> Record<'e> {
@@ -125,8 +167,11 @@ impl<'e> Record<'e> {
                 examination.ask(Check::DisputeRefund, Some(holds), Code::XDisputeRefundInvalid);
             }
         }
-        let signature = ExchangeSignature { body: &self.body, exchange, named: None };
-        signature.tell(examination, Check::DisputeSignature, self.evidence);
+        let checks = [Check::DisputeSignature, Check::DisputeCurrent];
+        let decided = outcome.and_then(|outcome| Instant::at(outcome, "decidedAt"));
+        let at = decided.or_else(|| self.body.instant("raisedAt"));
+        let signature = ExchangeSignature { checks, at, body: &self.body, exchange, named: None };
+        signature.tell(examination, self.evidence, self.terms);
         vec![
             disputed.map(|(exhibit, _)| (Role::Settlement, exhibit)),
             refund.map(|(exhibit, _)| (Role::Refunded, exhibit)),
@@ -146,8 +191,10 @@ impl<'e> Record<'e> {
         });
         let attestation = self.named("attestation", Collection::ExchangeAttestation, exchange);
         let named = attestation.as_ref().map(|(_, body)| body);
-        let signature = ExchangeSignature { body: &self.body, exchange, named };
-        signature.tell(examination, Check::AcceptanceSignature, self.evidence);
+        let checks = [Check::AcceptanceSignature, Check::AcceptanceCurrent];
+        let at = self.body.instant("acceptedAt");
+        let signature = ExchangeSignature { checks, at, body: &self.body, exchange, named };
+        signature.tell(examination, self.evidence, self.terms);
         vec![
             policy.map(|(exhibit, _)| (Role::Policy, exhibit)),
             attestation.map(|(exhibit, _)| (Role::ExchangeAttestation, exhibit)),

@@ -6,6 +6,7 @@
 use std::sync::{Arc, OnceLock};
 
 use ipld_core::ipld::Ipld;
+use serde::Serialize;
 
 use super::body::Body;
 use crate::block::{Cid, Map, Value, cbor};
@@ -26,6 +27,17 @@ pub enum Standing {
     Former,
 }
 
+/// What vouches for a record standing in its repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Footing {
+    /// It was proven against a commit that the repository's key signed, by whoever gathered the evidence.
+    #[default]
+    Proven,
+    /// A file says so, and nobody else.
+    Claimed,
+}
+
 /// A URI at which no record can stand.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{uri}: expected at://, a did, a collection and a record key")]
@@ -43,6 +55,7 @@ pub struct Exhibit {
     cid: Cid,
     block: Arc<[u8]>,
     standing: Standing,
+    footing: Footing,
     /// Whether the block hashes to the CID, once somebody asked.
     is_its_own: OnceLock<bool>,
     /// The nearest block that can be read, once somebody had to ask for it.
@@ -51,7 +64,7 @@ pub struct Exhibit {
 
 impl PartialEq for Exhibit {
     fn eq(&self, other: &Self) -> bool {
-        self.order() == other.order() && self.block == other.block
+        self.order() == other.order() && (self.footing, &self.block) == (other.footing, &other.block)
     }
 }
 
@@ -59,7 +72,7 @@ impl Eq for Exhibit {}
 
 impl Exhibit {
     /// A record that was found at `uri` under `cid`, which is taken on trust: that the block does not hash to it is for a
-    /// verdict to find.
+    /// verdict to find. Whoever makes it answers for its standing there, unless it is put [on another footing](Self::on).
     ///
     /// # Errors
     ///
@@ -70,8 +83,16 @@ impl Exhibit {
         }
         let repo = SCHEME.len() + uri.authority().len();
         let ends = [repo, repo + 1 + uri.collection().unwrap_or_default().len()];
-        let (block, standing) = (block.into(), Standing::Current);
-        Ok(Self { uri, ends, cid, block, standing, is_its_own: OnceLock::new(), nearest: OnceLock::new() })
+        Ok(Self {
+            uri,
+            ends,
+            cid,
+            block: block.into(),
+            standing: Standing::Current,
+            footing: Footing::Proven,
+            is_its_own: OnceLock::new(),
+            nearest: OnceLock::new(),
+        })
     }
 
     /// A record whose block was hashed before: by an index when it was written, by a CAR when it was read.
@@ -87,6 +108,13 @@ impl Exhibit {
     #[must_use]
     pub fn standing_as(mut self, standing: Standing) -> Self {
         self.standing = standing;
+        self
+    }
+
+    /// The same record, on this footing.
+    #[must_use]
+    pub const fn on(mut self, footing: Footing) -> Self {
+        self.footing = footing;
         self
     }
 
@@ -154,6 +182,12 @@ impl Exhibit {
     #[must_use]
     pub const fn standing(&self) -> Standing {
         self.standing
+    }
+
+    /// What vouches for it having been found there.
+    #[must_use]
+    pub const fn footing(&self) -> Footing {
+        self.footing
     }
 
     /// The order in which evidence is kept: of several versions the present one first.

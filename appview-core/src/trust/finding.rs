@@ -329,6 +329,8 @@ codes! {
     // Receipts: what the existing verifier does not look at.
     XRecordCidMismatch = "x-record-cid-mismatch" Error
         "a record does not hash to the CID under which it is kept"
+    XRecordUnproven = "x-record-unproven" Error
+        "that a record stands in its repository is not proven"
     XJobCidMismatch = "x-job-cid-mismatch" Error
         "the receipt pins another version of the job"
     XAttestationCidMismatch = "x-attestation-cid-mismatch" Error
@@ -391,6 +393,10 @@ codes! {
         "the evidence from the manufacturer breaks a rule of its format"
     XDidDocumentMismatch = "x-did-document-mismatch" Error
         "a DID document is about another DID"
+    XAuthorityKeyFormer = "x-authority-key-former" Info
+        "the key is known from a DID document of another time"
+    XCompanyPartial = "x-company-partial" Info
+        "not all other records were looked at"
 
     // Settlements: what the existing verifier does not look at.
     XReceiptCidMismatch = "x-receipt-cid-mismatch" Error

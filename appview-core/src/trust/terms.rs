@@ -1,12 +1,13 @@
 //! What a verifier believes before it looks at any evidence.
 //!
-//! Nothing enters but an operator's choice. Deliberately absent: keys of brokers and exchanges, which are evidence, and
-//! the time, which whoever asks says.
+//! Nothing enters but an operator's choice. Deliberately absent: keys of brokers and exchanges that nobody chose, which are
+//! evidence, and the time, which whoever asks says.
 
 use std::sync::Arc;
 
 use super::apple::Apple;
 use super::brokerage::DEFAULT_BROKER;
+use super::evidence::Document;
 use crate::record::{Catalog, LexiconError};
 use crate::syntax::Did;
 
@@ -17,6 +18,9 @@ pub struct Terms {
     pub apple: Apple,
     /// Whose countersignatures make a receipt confidential. Of none, no receipt is.
     pub brokerages: Vec<Did>,
+    /// Documents of brokers and exchanges that are believed without asking anybody, in the place of all others of the same
+    /// DID.
+    pub documents: Vec<(Did, Document)>,
     /// The lexicons that records must keep.
     pub catalog: Arc<Catalog>,
 }
@@ -28,6 +32,7 @@ impl Terms {
         Self {
             apple: Apple::production(),
             brokerages: DEFAULT_BROKER.parse().into_iter().collect(),
+            documents: Vec::new(),
             catalog: catalog.into(),
         }
     }
@@ -39,6 +44,11 @@ impl Terms {
     /// As [`Catalog::builtin`].
     pub fn builtin() -> Result<Self, LexiconError> {
         Catalog::builtin().map(Self::new)
+    }
+
+    /// The documents of a DID that are believed.
+    pub(super) fn pinned(&self, did: &str) -> impl Iterator<Item = &Document> {
+        self.documents.iter().filter(move |(of, _)| of.as_str() == did).map(|(_, document)| document)
     }
 
     pub(super) fn trusts(&self, authority: &str) -> bool {

@@ -2,15 +2,15 @@
 //!
 //! An examination enters, a verdict leaves that serialises as the network's query methods answer: the members of their
 //! contract first, then what this verifier adds, namely by which rules it judged and which versions of which records.
-//! Deliberately absent: anything that depends on who asks, or where the evidence came from.
+//! Deliberately absent: anything that depends on who asks.
 
 use std::fmt;
 
 use serde::Serialize;
 
-use super::check::{Checked, Examination, RULES_VERSION, Role};
-use super::exhibit::Exhibit;
-use super::{Finding, Profile};
+use super::check::{Checked, Examination, Outcome, RULES_VERSION, Role};
+use super::exhibit::{Exhibit, Footing};
+use super::{Finding, Profile, Severity};
 use crate::block::Cid;
 use crate::syntax::{AtUri, Did};
 
@@ -63,6 +63,20 @@ pub struct Rules {
     pub checks: Vec<Checked>,
 }
 
+impl Rules {
+    /// Whether all errors among these findings are about what could not be decided: there is no reason to distrust, and
+    /// not enough to trust.
+    #[must_use]
+    pub fn is_open(&self, findings: &[Finding]) -> bool {
+        let is_decided = |finding: &&Finding| {
+            let of_it = |checked: &&Checked| checked.code == Some(finding.code);
+            self.checks.iter().filter(of_it).any(|checked| checked.outcome == Outcome::Failed)
+        };
+        let mut errors = findings.iter().filter(|finding| finding.severity == Severity::Error).peekable();
+        errors.peek().is_some() && !errors.any(|finding| is_decided(&finding))
+    }
+}
+
 /// A version of a record that a verdict is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -74,6 +88,8 @@ pub struct Judged {
     /// Which version.
     #[serde(serialize_with = "as_text")]
     pub cid: Cid,
+    /// What vouches for it standing there.
+    pub footing: Footing,
 }
 
 fn as_text<S: serde::Serializer>(cid: &Cid, serializer: S) -> Result<S::Ok, S::Error> {
@@ -82,7 +98,7 @@ fn as_text<S: serde::Serializer>(cid: &Cid, serializer: S) -> Result<S::Ok, S::E
 
 impl Judged {
     pub(super) fn new(role: Role, exhibit: &Exhibit) -> Self {
-        Self { role, uri: exhibit.uri().clone(), cid: exhibit.cid() }
+        Self { role, uri: exhibit.uri().clone(), cid: exhibit.cid(), footing: exhibit.footing() }
     }
 }
 

@@ -117,8 +117,9 @@ pub fn acts(most: usize) -> impl Strategy<Value = Vec<Act>> {
     proptest::collection::vec((0..ACCOUNTS, what).prop_map(|(account, what)| Act { account, what }), 1..most)
 }
 
+/// What has become of an account in the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stand {
+pub enum Stand {
     Shown,
     Hidden,
     Erased,
@@ -267,7 +268,7 @@ impl Market {
                 "exchange": author,
                 "raisedBy": NAMES[dice.below(6)],
                 "raisedAt": made,
-                "reason": {"code": "other"},
+                "reason": {"category": "other"},
                 "status": "open",
                 "createdAt": made,
             }),

@@ -1,21 +1,23 @@
-//! The truth, computed naively from every record that is shown: what answers must be, by their definitions alone.
+//! The truth, computed naively from what the accounts of a market have signed and from what was done to them: what answers
+//! must be, by their definitions alone. No index is asked.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use appview_core::index::{IndexError, IndexReader};
 use appview_core::query::{
-    AccountFilter, AccountKind, AccountOrder, DisputeFilter, ExportFilter, ProviderFilter, ReceiptFilter,
-    SettlementFilter, Span, TotalsOf, Viewer,
+    AccountFilter, AccountKind, AccountOrder, DisputeFilter, ProviderFilter, ReceiptFilter, SettlementFilter,
+    Span, TotalsOf, Viewer,
 };
-use appview_core::record::Verdict;
 use appview_core::syntax::{Tid, datetime_unix_micros};
-use fixtures::records;
 use fixtures::time::datetime;
+use fixtures::{records, value};
 use serde_json::{Value, json};
 
-use super::{DAY, HOUR};
+use super::{DAY, HOUR, Market, NAMES, Stand};
 
 const LAST_MOMENT: i64 = (1 << 53) - 1;
+
+/// Since when somebody trusts somebody, in which words and in which record: time, friender, subject, words, key.
+type Trust = (i64, String, String, String, String);
 
 /// A record that is shown.
 #[derive(Debug, Clone)]
@@ -101,28 +103,31 @@ fn within(span: Span, moment: Option<i64>) -> bool {
 }
 
 impl Truth {
-    pub fn of(reader: &IndexReader) -> Self {
-        let mut shown = Vec::new();
-        let exported = reader.export(&ExportFilter::default(), |record| {
-            if record.verdict != Verdict::Quarantined {
-                let mut body = String::new();
-                record.write_body(&mut body).unwrap();
-                shown.push(Shown {
-                    did: record.repo.to_string(),
-                    nsid: record.collection.to_string(),
-                    rkey: record.rkey.to_string(),
-                    json: serde_json::from_str(&body).unwrap(),
-                });
+    /// What these lexicons let be shown of a market. A market breaks them in two ways: with members of a wrong form, which
+    /// are shown, and without members that are required, which are not.
+    pub fn of(market: &Market, lexicons: &[&str]) -> Self {
+        let lexicons: Vec<Value> = lexicons.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
+        let has_all = |nsid: &str, json: &Value| {
+            let lexicon = lexicons.iter().find(|lexicon| lexicon["id"] == nsid);
+            let required =
+                lexicon.and_then(|lexicon| lexicon["defs"]["main"]["record"]["required"].as_array());
+            required.is_none_or(|members| members.iter().all(|name| !json[name.as_str().unwrap()].is_null()))
+        };
+        let (mut shown, mut heads) = (Vec::new(), BTreeMap::new());
+        let world = &market.network.world;
+        for (did, _) in NAMES.iter().zip(market.stands).filter(|(_, stand)| *stand == Stand::Shown) {
+            for (path, cid) in world.records(did) {
+                let (nsid, rkey) = path.split_once('/').unwrap();
+                let json = value::to_json(&value::decode(world.block(&cid).unwrap()));
+                if has_all(nsid, &json) {
+                    let did = (*did).to_owned();
+                    shown.push(Shown { did, nsid: nsid.to_owned(), rkey: rkey.to_owned(), json });
+                }
             }
-            Ok::<_, IndexError>(())
-        });
-        exported.unwrap();
-        let heads = reader.repo_states().map(|followed| {
-            let followed = followed.unwrap();
-            let head = followed.state.head.map_or(0, |head| head.rev.micros() as i64);
-            (followed.did.to_string(), head)
-        });
-        Self { shown, heads: heads.collect() }
+            let rev: Tid = world.head(did).rev.parse().unwrap();
+            heads.insert((*did).to_owned(), rev.micros() as i64);
+        }
+        Self { shown, heads }
     }
 
     /// The URIs of the records that are wanted, greatest key first.
@@ -200,9 +205,12 @@ impl Truth {
         self.by_key(nsid, during, |record| fits(repo, Some(record.did.as_str())))
     }
 
-    /// Profiles under the key of profiles.
+    /// Profiles under the key of profiles, the newest first.
     pub fn profiles(&self) -> Vec<String> {
-        self.by_key(records::PROFILE, Span::ALWAYS, |record| record.rkey == "self")
+        let is_profile = |record: &&Shown| record.is(records::PROFILE) && record.rkey == "self";
+        let mut found: Vec<_> = self.shown.iter().filter(is_profile).collect();
+        found.sort_by_key(|record| (record.moment(), record.did.clone()));
+        found.iter().rev().map(|record| record.uri()).collect()
     }
 
     fn profile_of(&self, did: &str) -> Option<&Shown> {
@@ -211,22 +219,23 @@ impl Truth {
             .find(|record| record.is(records::PROFILE) && record.did == did && record.rkey == "self")
     }
 
-    /// Each pair of a friender and a subject, with the time and the words of its first declaration; the latest pair first.
-    fn trusts(&self) -> Vec<(i64, String, String, String)> {
-        let mut first: BTreeMap<(String, String), (i64, String)> = BTreeMap::new();
+    /// Each pair of a friender and a subject, with the time, the words and the key of its first declaration; the latest pair
+    /// first.
+    fn trusts(&self) -> Vec<Trust> {
+        let mut first: BTreeMap<(String, String), (i64, String, String)> = BTreeMap::new();
         for record in self.shown.iter().filter(|record| record.is(records::FRIEND)) {
             let Some(subject) = record.text("subject").filter(|subject| subject.starts_with("did:")) else {
                 continue;
             };
             let declared = record.moment_in("createdAt").unwrap_or(record.moment());
             let words = record.text("createdAt").map_or_else(|| datetime(declared as u64), str::to_owned);
-            let declared = (declared, words);
+            let declared = (declared, words, record.rkey.clone());
             let pair = first.entry((record.did.clone(), subject.to_owned())).or_insert(declared.clone());
             *pair = declared.min(pair.clone());
         }
         let mut trusts: Vec<_> = first
             .into_iter()
-            .map(|((friender, subject), (at, words))| (at, friender, subject, words))
+            .map(|((friender, subject), (at, words, rkey))| (at, friender, subject, words, rkey))
             .collect();
         trusts.sort();
         trusts.reverse();
@@ -236,9 +245,15 @@ impl Truth {
     pub fn incoming(&self, did: &str) -> Vec<Value> {
         self.trusts()
             .into_iter()
-            .filter(|(_, _, subject, _)| subject == did)
-            .map(|(_, friender, _, words)| {
-                json!({"friender": friender, "frienderHandle": null, "createdAt": words})
+            .filter(|(_, _, subject, ..)| subject == did)
+            .map(|(_, friender, _, words, rkey)| {
+                let handle = self.profile_of(&friender).and_then(|profile| profile.text("handle"));
+                json!({
+                    "friender": friender,
+                    "frienderHandle": handle.filter(|handle| !handle.is_empty()),
+                    "uri": format!("at://{friender}/{}/{rkey}", records::FRIEND),
+                    "createdAt": words,
+                })
             })
             .collect()
     }
@@ -246,8 +261,8 @@ impl Truth {
     pub fn edges(&self) -> Vec<Value> {
         self.trusts()
             .into_iter()
-            .filter(|(_, friender, subject, _)| friender != subject)
-            .map(|(_, friender, subject, words)| {
+            .filter(|(_, friender, subject, ..)| friender != subject)
+            .map(|(_, friender, subject, words, _)| {
                 json!({"friender": friender, "subject": subject, "createdAt": words})
             })
             .collect()
@@ -370,7 +385,7 @@ impl Truth {
                     viewer.as_str() == did
                         || trusts
                             .iter()
-                            .any(|(_, friender, subject, _)| friender == viewer.as_str() && subject == did)
+                            .any(|(_, friender, subject, ..)| friender == viewer.as_str() && subject == did)
                 }
             };
             let q = filter.q.to_lowercase();

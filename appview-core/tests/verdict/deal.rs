@@ -5,7 +5,7 @@
 use appview_core::block::Cid;
 use appview_core::block::json::json_to_cbor;
 use appview_core::record::Catalog;
-use appview_core::trust::{Document, Evidence, Exhibit, Instant, Terms};
+use appview_core::trust::{Document, Evidence, Exhibit, Instant, Origin, Terms};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use fixtures::seed::Seed;
@@ -199,7 +199,7 @@ impl Deal {
             evidence.put(exhibit(&uri, body));
         }
         for (did, document) in &self.documents {
-            evidence.put_document(did.parse().unwrap(), Some(Document::new(document.clone())));
+            evidence.put_document(did.parse().unwrap(), Document::new(document.clone()), Origin::Resolved);
         }
         evidence
     }
@@ -271,6 +271,6 @@ fn fingerprint(key: &SigningKey) -> String {
     URL_SAFE_NO_PAD.encode(&digest[4..])
 }
 
-fn document(did: &str, key: &SigningKey) -> Json {
+pub(crate) fn document(did: &str, key: &SigningKey) -> Json {
     json!({"id": did, "verificationMethod": [{"id": format!("{did}#key"), "publicKeyJwk": jwk(key)}]})
 }

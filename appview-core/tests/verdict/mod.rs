@@ -7,7 +7,9 @@ use std::borrow::Cow;
 use std::fs;
 
 use appview_core::record::Catalog;
-use appview_core::trust::{AppId, Apple, Document, Environment, Evidence, Exhibit, Finding, Instant, Terms};
+use appview_core::trust::{
+    AppId, Apple, Document, Environment, Evidence, Exhibit, Finding, Instant, Origin, Terms,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use fixtures::{shared_folder, value};
@@ -70,10 +72,19 @@ pub(crate) fn evidence(case: &Json, context: &Json) -> Evidence {
     }
     for member in ["didDocuments", "exchangeDidDocuments"] {
         for (did, document) in context[member].as_object().into_iter().flatten() {
-            evidence.put_document(did.parse().unwrap(), Some(Document::new(document.clone())));
+            evidence.put_document(did.parse().unwrap(), Document::new(document.clone()), Origin::Resolved);
         }
     }
     evidence
+}
+
+/// Adds the documents that another evidence has.
+pub(crate) fn add_documents(evidence: &mut Evidence, of: &Evidence) {
+    for (did, known) in of.documents() {
+        for (origin, document) in known {
+            evidence.put_document(did.clone(), document.clone(), *origin);
+        }
+    }
 }
 
 /// What a case expects: the recommended result where there is one.

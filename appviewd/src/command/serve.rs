@@ -1,12 +1,15 @@
 //! `serve`: streams into the index, the index to HTTP, until interrupted. Everything that serving consists of meets here.
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use appview_core::index::{Index, IndexWriter};
 use appview_core::record::Catalog;
 use appview_core::source::follow::{Answers, Following, Source, follow};
+use appview_core::source::seen::Seen;
 use appview_core::source::wire::Outside;
 use appview_core::sync::verifier::Pace;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -191,13 +194,19 @@ pub async fn serve(
     let mut answering = tokio::task::JoinSet::new();
     let subscribers = Subscribers::new(engine.index.clone(), engine.pulse.feed(), limits.feed.terms());
     let seats = Seats::of(&limits.access);
-    let network = match &following.answers {
-        Answers::Network { network, .. } => Some(network.clone()),
-        Answers::Upstream(_) => None,
+    let (network, files) = match &following.answers {
+        Answers::Network { network, .. } => (Some(network.clone()), None),
+        Answers::Upstream(upstream) => (None, upstream.files()),
     };
-    let terms = super::verify::terms(&limits.access.brokers.broker)?;
+    let origin = match &limits.access.public_url {
+        Some(url) => url.as_str().to_owned(),
+        None => origin(doors.queries.local_addr()?),
+    };
+    let terms = limits.access.brokers.terms()?;
+    let seen = Arc::new(Seen::open(engine.index.path().with_file_name(config::AUTHORITIES))?);
     let clock = following.outside.clock.clone();
-    let how = Answering { ready_lag: limits.ready_lag, access: limits.access, network, clock, terms };
+    let Limits { ready_lag, access, .. } = limits;
+    let how = Answering { ready_lag, access, network, files, origin, clock, terms, seen };
     let app = App::new(engine.clone(), how, stopped.clone(), subscribers.clone());
     answering.spawn(http::serve(doors.queries, http::routes(app), seats, closed.clone()));
     if let Some(listener) = doors.metrics {
@@ -269,6 +278,18 @@ pub async fn serve(
     Ok(())
 }
 
+/// Where this machine's own clients reach a listener.
+fn origin(mut address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() {
+            Ipv4Addr::LOCALHOST.into()
+        } else {
+            Ipv6Addr::LOCALHOST.into()
+        });
+    }
+    format!("http://{address}")
+}
+
 /// Lends the writer, and waits until it, or one of the index in its place, is back; none if `stopped` turns true before that,
 /// because whoever has it may be asking the network.
 async fn lend(
@@ -320,6 +341,14 @@ mod tests {
         let index = Index::open(folder.path().join("index.db")).unwrap();
         let ((lend, lent), (give_back, back)) = (oneshot::channel(), oneshot::channel());
         (folder, index, Loan { lend, back }, lent, give_back)
+    }
+
+    #[test]
+    fn whoever_listens_everywhere_is_reached_here() {
+        let at = |address: &str| origin(address.parse().unwrap());
+        assert_eq!(at("192.0.2.1:80"), "http://192.0.2.1:80");
+        assert_eq!(at("0.0.0.0:8080"), "http://127.0.0.1:8080");
+        assert_eq!(at("[::]:8080"), "http://[::1]:8080");
     }
 
     #[tokio::test]

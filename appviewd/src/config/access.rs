@@ -49,7 +49,7 @@ pub struct Access {
 }
 
 impl Access {
-    const RATE_LIMIT: u32 = 3_000;
+    const RATE_LIMIT: u32 = 30_000;
     const CONNECTIONS: u32 = 64;
     const QUERIES: u32 = 256;
     const SPARE: [&str; 2] = ["127.0.0.0/8", "::1"];

@@ -16,13 +16,15 @@ use appview_core::syntax::{Did, Nsid};
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 pub use access::{Access, AddressRange, PublicUrl};
-pub use judge::{Brokers, Bundling, Documents, Judging, Verify};
+pub use judge::{Brokers, Bundling, ByProof, Documents, Judging, Pinned, Verify};
 pub use upstream::{DirectoryUrl, DirectoryUrlError, NetworkAccess, Upstream};
 
 use crate::http::Terms;
 
 /// Where records are kept unless `--data-dir` says otherwise.
 const DATA_DIR: &str = "./appview-data";
+/// The folder beside the index that keeps what brokers and exchanges said of themselves.
+pub(crate) const AUTHORITIES: &str = "authorities";
 
 /// Seconds.
 const DAY: u64 = 24 * 60 * 60;
@@ -82,6 +84,12 @@ impl DataDir {
     #[must_use]
     pub fn roster(&self) -> PathBuf {
         self.data_dir.join("repos.txt")
+    }
+
+    /// What brokers and exchanges said of themselves.
+    #[must_use]
+    pub fn authorities(&self) -> PathBuf {
+        self.data_dir.join(AUTHORITIES)
     }
 
     /// Where a running daemon takes orders.
@@ -215,14 +223,17 @@ pub enum Command {
         #[command(flatten)]
         format: Format,
     },
-    /// Judge a receipt or a settlement, and show by what.
+    /// Judge a receipt or a settlement, and show by what; or check the proof of any record.
     ///
     /// Prints the chain of records as a tree: who signed what, which check passed, and by which rule (VERIFICATION.md). Exits
-    /// with 0 if the verdict is ok, with 3 if it is not, and with 4 if there is none because a record is missing.
+    /// with 0 if the verdict is ok, with 3 if it is not, with 4 if there is none because a record is missing, and with 5 if
+    /// there is nothing against it, and not enough to say that it is ok: a broker whose key nobody knows, or with --strict
+    /// records whose standing in their repositories is the word of a file.
     #[command(
         after_help = "Examples:  appviewd verify receipt at://did:plc:…/dev.cocore.compute.receipt/3m…\n           \
                             appviewd verify settlement at://did:web:…/dev.cocore.compute.settlement/3m… --strict\n           \
-                            appviewd verify receipt at://… --bundle receipt.car --json"
+                            appviewd verify receipt at://… --bundle receipt.car --document broker.json --json\n           \
+                            appviewd verify record at://… --proof proof.car --key did:key:z…"
     )]
     Verify {
         #[command(subcommand)]
@@ -230,8 +241,9 @@ pub enum Command {
     },
     /// Write everything that a verdict needs into one file, for `verify --bundle` anywhere else.
     ///
-    /// The records as the index has them, with their CIDs, and the documents of the broker and the exchange. What the file
-    /// cannot show is that the records stand in their repositories: that is known to whoever has the index.
+    /// The records as the index has them, with their CIDs, and the documents of the broker and the exchange. With
+    /// them go proofs that the records stand in their repositories, as their hosts give them: unless --offline is given, they are
+    /// asked.
     #[command(
         after_help = "Example:  appviewd bundle at://did:plc:…/dev.cocore.compute.receipt/3m… --output receipt.car"
     )]

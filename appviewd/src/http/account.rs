@@ -7,10 +7,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use appview_core::query::{
-    Account, AccountFilter, AccountKind, AccountOrder, AccountPlace, AccountProfile, FriendEdge, Limit,
-    PageCursor, Viewer,
+    Account, AccountFilter, AccountKind, AccountOrder, AccountPlace, AccountProfile, FriendEdge,
+    IncomingFriend, Limit, PageCursor, Viewer,
 };
-use appview_core::syntax::Did;
+use appview_core::syntax::{AtUri, Did};
 use axum::extract::State;
 use serde::Serialize;
 
@@ -136,6 +136,7 @@ pub(super) async fn list_incoming_friends(
         friender: Did,
         friender_handle: Option<String>,
         subject: Did,
+        uri: AtUri,
         created_at: String,
     }
     #[derive(Serialize)]
@@ -152,15 +153,19 @@ pub(super) async fn list_incoming_friends(
     let subject = did.clone();
     let page =
         app.read(move |index| Ok(index.list_incoming_friends(&subject, limit, cursor.as_ref())?)).await?;
-    let frienders: Vec<Did> = page.items.iter().map(|friend| friend.friender.clone()).collect();
-    let faces = app.faces(&frienders).await;
+    let lacks = |friend: &&IncomingFriend| friend.friender_handle.is_none();
+    let lacking: Vec<Did> = page.items.iter().filter(lacks).map(|friend| friend.friender.clone()).collect();
+    let faces = app.faces(&lacking).await;
     let friends: Vec<Friend> = page
         .items
         .into_iter()
         .map(|friend| Friend {
-            friender_handle: faces.get(&friend.friender).map(|face| face.handle.clone()),
+            friender_handle: friend
+                .friender_handle
+                .or_else(|| faces.get(&friend.friender).map(|face| face.handle.clone())),
             friender: friend.friender,
             subject: did.clone(),
+            uri: friend.uri,
             created_at: friend.created_at,
         })
         .collect();

@@ -33,17 +33,31 @@ pub struct XrpcError {
 #[derive(Debug, Clone)]
 pub(super) struct Failure(pub(super) String);
 
+/// Which status an error of this name has; that of a fault of ours where there is no such name.
+pub(super) fn status_of(name: &str) -> StatusCode {
+    match name {
+        "InvalidRequest" => StatusCode::BAD_REQUEST,
+        "NotFound" => StatusCode::NOT_FOUND,
+        "PayloadTooLarge" => StatusCode::PAYLOAD_TOO_LARGE,
+        "RateLimitExceeded" => StatusCode::TOO_MANY_REQUESTS,
+        "MethodNotImplemented" => StatusCode::NOT_IMPLEMENTED,
+        "ProofUnavailable" | "ProofDiffers" => StatusCode::BAD_GATEWAY,
+        "NotEnoughResources" => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
 impl XrpcError {
     /// A parameter is missing or cannot be read.
     #[must_use]
     pub fn parameter(name: &str, problem: impl fmt::Display) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "InvalidRequest", format!("parameter {name}: {problem}"))
+        Self::new("InvalidRequest", format!("parameter {name}: {problem}"))
     }
 
     /// What was asked about is not here.
     #[must_use]
     pub fn not_found(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "NotFound", message.into())
+        Self::new("NotFound", message.into())
     }
 
     /// Our own fault: the cause is for the log, and not told.
@@ -60,47 +74,41 @@ impl XrpcError {
                 format!("something went wrong here; the log has the cause under the name {request}")
             }
         };
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", message)
+        Self::new("InternalServerError", message)
     }
 
     /// Somebody else, whom the answer depends on, gave none.
     pub(super) fn upstream(name: &'static str, message: String) -> Self {
-        Self::new(StatusCode::BAD_GATEWAY, name, message)
+        Self::new(name, message)
     }
 
     /// The caller has asked as much as it may, and may go on after so long.
     pub(super) fn rate_limited(wait: Duration) -> Self {
         let retry_after = Some(wait.as_secs() + 1);
         let message = "too many requests from this address; Retry-After tells when to go on".to_owned();
-        Self { retry_after, ..Self::new(StatusCode::TOO_MANY_REQUESTS, "RateLimitExceeded", message) }
+        Self { retry_after, ..Self::new("RateLimitExceeded", message) }
     }
 
     /// As many queries are worked on as may be.
     pub(super) fn busy() -> Self {
         let message = "too many queries at once; try again in a moment".to_owned();
-        Self {
-            retry_after: Some(BUSY),
-            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "NotEnoughResources", message)
-        }
+        Self { retry_after: Some(BUSY), ..Self::new("NotEnoughResources", message) }
     }
 
     /// The answer took too long.
     pub(super) fn too_slow() -> Self {
         let message = "the answer took too long; try again, or ask for less".to_owned();
-        Self {
-            retry_after: Some(BUSY),
-            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "NotEnoughResources", message)
-        }
+        Self { retry_after: Some(BUSY), ..Self::new("NotEnoughResources", message) }
     }
 
     /// The request has a body, and a long one.
     pub(super) fn too_large(limit: u64) -> Self {
         let message = format!("a request's body has at most {limit} bytes here");
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge", message)
+        Self::new("PayloadTooLarge", message)
     }
 
-    const fn new(status: StatusCode, name: &'static str, message: String) -> Self {
-        Self { status, name, message, retry_after: None, cause: None }
+    fn new(name: &'static str, message: String) -> Self {
+        Self { status: status_of(name), name, message, retry_after: None, cause: None }
     }
 }
 
@@ -141,11 +149,9 @@ impl IntoResponse for XrpcError {
 /// A path that nothing answers: an XRPC method that this service does not have, or no method at all.
 pub(super) async fn not_found(uri: Uri) -> XrpcError {
     match uri.path().strip_prefix("/xrpc/") {
-        Some(method) => XrpcError::new(
-            StatusCode::NOT_IMPLEMENTED,
-            "MethodNotImplemented",
-            format!("this service has no method {method:?}"),
-        ),
+        Some(method) => {
+            XrpcError::new("MethodNotImplemented", format!("this service has no method {method:?}"))
+        }
         None => XrpcError::not_found("there is nothing at this path; /api tells what there is"),
     }
 }
@@ -153,5 +159,5 @@ pub(super) async fn not_found(uri: Uri) -> XrpcError {
 /// A known path with another verb.
 pub(super) async fn method_not_allowed(method: Method) -> XrpcError {
     let message = format!("this is a query: use GET instead of {method}");
-    XrpcError::new(StatusCode::METHOD_NOT_ALLOWED, "InvalidRequest", message)
+    XrpcError { status: StatusCode::METHOD_NOT_ALLOWED, ..XrpcError::new("InvalidRequest", message) }
 }

@@ -1,11 +1,12 @@
 //! Connections: how many there may be, how long they may take, and how they end.
 //!
-//! A listener and a router enter; answers leave. Whoever opens a connection and sends no request, or a request byte by
+//! A listener and what answers on it enter; answers leave. Whoever opens a connection and sends no request, or a request byte by
 //! byte, or does not take what it asked for, holds it for a bounded time and nothing else; and nobody holds more than a few.
 //! Deliberately absent: what is asked.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,15 +14,18 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Request;
+use axum::response::Response;
 use axum::serve::Listener;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep, timeout};
-use tower_http::add_extension::AddExtension;
 
 use super::front::{Caller, Callers, Peer};
 use crate::config::Access;
@@ -95,10 +99,30 @@ impl Drop for Seat {
     }
 }
 
+/// What answers on a listener.
+pub trait Host: Send + 'static {
+    /// What answers one connection.
+    type Service: Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send>
+        + Send
+        + 'static;
+
+    /// Answers whoever is at the other end of a connection.
+    fn to(&self, peer: Peer) -> Self::Service;
+}
+
+/// Answers everybody alike.
+impl Host for Router {
+    type Service = TowerToHyperService<Self>;
+
+    fn to(&self, _: Peer) -> Self::Service {
+        TowerToHyperService::new(self.clone())
+    }
+}
+
 /// Answers until `stopped` turns true; what was begun is finished within two seconds.
 pub async fn serve<L: Listener<Addr: Into<Peer>>>(
     mut listener: L,
-    router: Router,
+    host: impl Host,
     seats: Seats,
     mut stopped: watch::Receiver<bool>,
 ) {
@@ -119,12 +143,11 @@ pub async fn serve<L: Listener<Addr: Into<Peer>>>(
             metrics::counter!("appview_http_connections_refused_total").increment(1);
             continue;
         };
-        let (router, mut stopped) = (router.clone(), stopped.clone());
+        let (service, mut stopped) = (host.to(peer), stopped.clone());
         connections.spawn(async move {
             let _held = (place, seat);
             let mut http = http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES);
-            let service = TowerToHyperService::new(AddExtension::new(router, peer));
             // A connection that becomes a WebSocket ends here, and is its handler's from then on.
             let connection =
                 http.serve_connection(TokioIo::new(Patient::new(socket)), service).with_upgrades();

@@ -22,38 +22,40 @@ mod subscribe;
 mod verify;
 
 use std::collections::HashMap;
-use std::num::NonZero;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
-use appview_core::index::{IndexReader, Readers};
+use appview_core::index::{IndexReader, Readers, Recall};
 use appview_core::source::clock::Clock;
 use appview_core::source::network::Network;
 use appview_core::source::now;
+use appview_core::source::replay::Offline;
+use appview_core::source::seen::Seen;
 use appview_core::source::turns::Urgency;
 use appview_core::syntax::Did;
 use appview_core::trust::{self, Examiner};
 use axum::Router;
-use axum::http::header;
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
 use axum::response::Redirect;
 use axum::routing::{MethodRouter, get};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 pub use error::XrpcError;
-pub use front::Peer;
-pub use listen::{Seats, serve};
+pub use front::{Peer, Site};
+pub use listen::{Host, Seats, serve};
 pub use subscribe::{Subscribers, Terms};
 
 use bluesky::{Face, Faces};
 use describe::Description;
-use front::{Allowance, Callers, Keep, Names, Shelf};
+use front::{Allowance, Callers, Keep, Names, Shelf, Tallies, place, told_to_browsers};
 use record::Proofs;
 
-use crate::config::{Access, PublicUrl};
+use crate::config::Access;
 use crate::engine::Engine;
 use crate::meter::{self, Meter};
-use crate::pages::{Asset, Frame, Sheet};
+use crate::pages::{Asset, Frame};
 
 /// How a service answers, by its operator's choice.
 #[derive(Debug, Clone)]
@@ -64,18 +66,32 @@ pub struct Answering {
     pub access: Access,
     /// Whom to ask what no index holds; nobody where files stand in for the network.
     pub network: Option<Network>,
+    /// Those files, where they do.
+    pub files: Option<Offline>,
+    /// Where it is reached, like `http://127.0.0.1:8080`: what examples are written with.
+    pub origin: String,
     /// What time it is.
     pub clock: Clock,
     /// By what receipts and settlements are judged.
     pub terms: trust::Terms,
+    /// What brokers and exchanges said of themselves before.
+    pub seen: Arc<Seen>,
 }
 
 impl Answering {
     /// By these terms, to everybody, without asking anybody.
     #[must_use]
     pub fn alone(terms: trust::Terms) -> Self {
-        let ready_lag = Duration::from_secs(60);
-        Self { ready_lag, access: Access::default(), network: None, clock: Clock::system(), terms }
+        Self {
+            ready_lag: Duration::from_secs(60),
+            access: Access::default(),
+            network: None,
+            files: None,
+            origin: "http://127.0.0.1:8080".to_owned(),
+            clock: Clock::system(),
+            terms,
+            seen: Arc::default(),
+        }
     }
 }
 
@@ -88,27 +104,32 @@ pub struct App {
     stopped: watch::Receiver<bool>,
     subscribers: Subscribers,
     network: Option<Network>,
+    files: Option<Offline>,
+    origin: String,
     clock: Clock,
     readers: Readers,
-    /// One permit for each processor: more work at once would only wait for one.
-    at_work: Semaphore,
+    /// Two permits for each processor: one works while another waits for the disk, and more would only wait for both.
+    at_work: Arc<Semaphore>,
     /// The one permit for a question that takes long.
-    adding_up: Semaphore,
+    adding_up: Arc<Semaphore>,
     proofs: Proofs,
     examiner: Arc<Examiner>,
+    seen: Arc<Seen>,
     faces: Option<Arc<Faces>>,
     frame: Frame,
     names: Names,
+    tallies: Tallies,
+    told_to_browsers: HeaderMap,
     callers: Callers,
     allowance: Option<Allowance>,
     shelf: Shelf,
     /// One permit for each query that may be worked on.
-    room: Semaphore,
+    room: Arc<Semaphore>,
     began: Instant,
 }
 
 /// As of when an answer is: it is the same as long as these are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Version {
     /// What the index holds.
     changes: u64,
@@ -126,21 +147,24 @@ impl App {
         stopped: watch::Receiver<bool>,
         subscribers: Subscribers,
     ) -> Self {
-        let Answering { ready_lag, access, network, clock, terms } = answering;
+        let Answering { ready_lag, access, network, files, origin, clock, terms, seen } = answering;
         let start = clock.now();
-        let at_once = available_parallelism().map_or(2, NonZero::get);
+        let at_once = available_parallelism().map_or(4, |processors| processors.get().saturating_mul(2));
         let faces = |network: &Network| {
             let api = access.bluesky_api.as_ref()?;
             Some(Faces::of(network.http.with(Urgency::Live), api.as_str()))
         };
         Self {
             readers: Readers::new(engine.index.clone(), at_once),
-            at_work: Semaphore::new(at_once),
-            adding_up: Semaphore::new(1),
+            at_work: Arc::new(Semaphore::new(at_once)),
+            adding_up: Arc::new(Semaphore::new(1)),
             examiner: Arc::new(Examiner::new(terms)),
+            seen,
             proofs: Proofs::new(),
             faces: network.as_ref().and_then(faces),
             network,
+            files,
+            origin,
             clock,
             engine,
             ready_lag,
@@ -148,16 +172,18 @@ impl App {
             subscribers,
             frame: Frame::of(&access),
             names: Names::since(start),
+            tallies: Tallies::default(),
+            told_to_browsers: told_to_browsers(&access),
             callers: Callers { spared: access.spare.clone(), proxies: access.proxy.clone() },
             allowance: Allowance::new(access.rate_limit),
-            shelf: Shelf::since(start),
-            room: Semaphore::new(access.max_queries as usize),
+            shelf: Shelf::new(),
+            room: Arc::new(Semaphore::new(access.max_queries as usize)),
             began: Instant::now(),
             access,
         }
     }
 
-    /// Asks the newest snapshot of the index something.
+    /// Asks the newest snapshot of the index something. It is called off if whoever waits for the answer leaves.
     ///
     /// # Errors
     ///
@@ -166,8 +192,9 @@ impl App {
         &self,
         ask: impl FnOnce(&IndexReader) -> Result<T, XrpcError> + Send + 'static,
     ) -> Result<T, XrpcError> {
-        let readers = self.readers.clone();
-        self.work(move || readers.read(ask)).await
+        let (readers, waiting) = (self.readers.clone(), Waiting::default());
+        let recall = waiting.0.clone();
+        self.work(move || readers.read_until(&recall, ask)).await
     }
 
     /// Does something that keeps a processor busy, beside those who wait for a socket.
@@ -180,11 +207,26 @@ impl App {
         work: impl FnOnce() -> Result<T, XrpcError> + Send + 'static,
     ) -> Result<T, XrpcError> {
         // Nobody closes the semaphore, so there is always a permit.
-        let _place = self.at_work.acquire().await;
+        let permit = Arc::clone(&self.at_work).acquire_owned().await;
+        // What is begun here goes on where nobody waits for it any more, and is counted until it ends.
+        let held = (permit, place());
+        let work = move || {
+            let _held = held;
+            work()
+        };
         match tokio::task::spawn_blocking(work).await {
             Ok(answer) => answer,
             Err(error) => Err(XrpcError::internal(&error)),
         }
+    }
+
+    /// The right to ask what takes long, which one question has at a time.
+    ///
+    /// # Errors
+    ///
+    /// Another has it: whoever waited would keep a place from those who ask for less.
+    fn add_up(&self) -> Result<OwnedSemaphorePermit, XrpcError> {
+        Arc::clone(&self.adding_up).try_acquire_owned().map_err(|_| XrpcError::busy())
     }
 
     /// What is known elsewhere of these accounts; nothing where nobody is asked.
@@ -198,6 +240,16 @@ impl App {
     fn version(&self) -> Version {
         const HOUR: u64 = 3_600_000_000;
         Version { changes: self.engine.pulse.version(), hour: self.clock.now() / HOUR }
+    }
+}
+
+/// Somebody who waits for an answer of the index; the question is called off when it is dropped.
+#[derive(Debug, Default)]
+struct Waiting(Recall);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.call_off();
     }
 }
 
@@ -239,20 +291,19 @@ fn queries(app: &App) -> Vec<Query> {
 }
 
 /// Every path that is answered.
-pub fn routes(app: App) -> Router {
+pub fn routes(app: App) -> Site {
     let app = Arc::new(app);
     let queries = queries(&app);
-    let names: Vec<&str> = queries.iter().map(|(name, ..)| *name).collect();
-    let origin = app.access.public_url.as_ref().map_or("http://127.0.0.1:8080", PublicUrl::as_str);
-    let description = Arc::new(Description::of(&names, origin));
-    let (sheet, openapi) = (description.page(), description);
+    let names = queries.iter().map(|(name, keep, _)| (*name, keep.is_some())).collect();
+    let description = Arc::new(Description::of(names, &app.origin));
+    let (openapi, methods) = (Arc::clone(&description), description);
     let mut routes = Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/subscribe", get(subscribe::subscribe))
         .route("/.well-known/did.json", get(service::did_document));
     let told = Router::new().route("/openapi.json", get(async move || openapi.openapi()));
-    routes = routes.merge(front::kept(told, &app, Keep::WhileUnchanged)).merge(pages(&app, sheet));
+    routes = routes.merge(front::kept(told, &app, Keep::WhileUnchanged)).merge(pages(&app, methods));
     for (name, keep, method) in queries {
         let route = Router::new().route(&format!("/xrpc/{name}"), method);
         routes = routes.merge(match keep {
@@ -261,15 +312,16 @@ pub fn routes(app: App) -> Router {
         });
     }
     let routes = routes.fallback(error::not_found).method_not_allowed_fallback(error::method_not_allowed);
-    front::open(routes, &app).with_state(app)
+    let routes = front::open(routes, &app).with_state(Arc::clone(&app));
+    Site::new(app, routes)
 }
 
 /// What people read, and what that refers to.
-fn pages(app: &Arc<App>, methods: Arc<Sheet>) -> Router<Arc<App>> {
+fn pages(app: &Arc<App>, methods: Arc<Description>) -> Router<Arc<App>> {
     let unchanged = Router::new()
         .route("/providers", get(page::providers))
         .route("/models", get(page::models))
-        .route("/api", get(async move |app| page::api(app, methods).await));
+        .route("/api", get(async move |State(app): State<Arc<App>>| page::api(&app, methods).await));
     // They tell the time, or rest on documents that may change.
     let briefly = Router::new()
         .route("/", get(page::network))
@@ -296,4 +348,86 @@ pub fn metrics_route(engine: Engine) -> Router {
         ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], Meter::global().render())
     };
     Router::new().route("/metrics", get(answer)).fallback(error::not_found)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::mpsc;
+
+    use appview_core::index::Index;
+    use appview_core::source::backlog::Progress;
+    use appview_core::source::follow::Pulse;
+    use appview_core::source::orders::Orders;
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    fn app(folder: &tempfile::TempDir) -> App {
+        let index = Index::open(folder.path().join("index.db")).unwrap();
+        let (pulse, progress, orders) = (Pulse::default(), Progress::default(), Orders::default());
+        let subscribers = Subscribers::new(index.clone(), pulse.feed(), Terms::default());
+        let answering = Answering::alone(trust::Terms::builtin().unwrap());
+        App::new(Engine { index, pulse, progress, orders }, answering, watch::channel(false).1, subscribers)
+    }
+
+    #[tokio::test]
+    async fn work_that_nobody_waits_for_any_more_is_counted_until_it_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = app(&folder);
+        let all = app.at_work.available_permits();
+        let (end, ending) = mpsc::channel::<()>();
+        let ending = Arc::new(std::sync::Mutex::new(ending));
+        for _ in 0..all {
+            let ending = Arc::clone(&ending);
+            let asked = app.work(move || {
+                ending.lock().unwrap().recv().unwrap();
+                Ok(())
+            });
+            assert!(asked.now_or_never().is_none(), "it is begun, and its client leaves");
+        }
+        assert_eq!(app.at_work.available_permits(), 0);
+        let next = app.work(|| Ok(()));
+        tokio::pin!(next);
+        assert!(next.as_mut().now_or_never().is_none(), "there is no place for another");
+        end.send(()).unwrap();
+        next.await.unwrap();
+        (1..all).for_each(|_| end.send(()).unwrap());
+        drop(app.at_work.acquire_many(u32::try_from(all).unwrap()).await.unwrap());
+    }
+
+    #[test]
+    fn a_question_is_called_off_when_its_client_leaves() {
+        let one_thread =
+            tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+        one_thread.block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let app = app(&folder);
+            let all = u32::try_from(app.at_work.available_permits()).unwrap();
+            let (end, ending) = mpsc::channel::<()>();
+            let other = tokio::task::spawn_blocking(move || ending.recv().unwrap());
+            let was_asked = Arc::new(AtomicBool::new(false));
+            let asked = Arc::clone(&was_asked);
+            let asking = app.read(move |_| {
+                asked.store(true, Ordering::Relaxed);
+                Ok(())
+            });
+            assert!(asking.now_or_never().is_none(), "it waits for the thread, and its client leaves");
+            end.send(()).unwrap();
+            other.await.unwrap();
+            drop(app.at_work.acquire_many(all).await.unwrap());
+            assert!(!was_asked.load(Ordering::Relaxed));
+        });
+    }
+
+    #[tokio::test]
+    async fn one_question_that_takes_long_is_answered_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = app(&folder);
+        let first = app.add_up().unwrap();
+        assert!(app.add_up().is_err());
+        drop(first);
+        assert!(app.add_up().is_ok());
+    }
 }

@@ -14,12 +14,13 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
 
+use super::describe::{self, Description};
 use super::query::Parameters;
 use super::{App, XrpcError};
 use crate::admin::Status;
 use crate::pages::{
     AccountPage, Asset, Foot, Judged, Judgement, ModelAsked, ModelPage, ModelsPage, NetworkPage, Page,
-    ProviderAsked, ProviderPage, ProvidersAsked, ProvidersPage, ReceiptPage, Sheet, StatusPage,
+    ProviderAsked, ProviderPage, ProvidersAsked, ProvidersPage, ReceiptPage, StatusPage,
 };
 
 /// Where a file is, whose name tells its content: it never changes.
@@ -141,9 +142,9 @@ fn evidence(page: ReceiptPage, of_settlement: bool) -> Result<Response, XrpcErro
     let rkey = page.uri().rkey().unwrap_or_default().to_owned();
     let (name, bundle) = if of_settlement {
         let settlement = page.settlement.ok_or_else(|| XrpcError::not_found("no settlement of it counts"))?;
-        ("settlement", Bundle { about: settlement.0, evidence: settlement.1 })
+        ("settlement", Bundle::new(settlement.0, settlement.1))
     } else {
-        ("receipt", Bundle { about: page.uri().clone(), evidence: page.evidence })
+        ("receipt", Bundle::new(page.uri().clone(), page.evidence))
     };
     Ok(file(bundle.to_car(), "application/vnd.ipld.car", &format!("{name}-{rkey}.car")))
 }
@@ -158,8 +159,8 @@ pub(super) async fn status(
 }
 
 /// `/api`
-pub(super) async fn api(State(app): State<Arc<App>>, sheet: Arc<Sheet>) -> Result<Response, XrpcError> {
-    let foot = app.read(|index| Ok(Foot::read(index)?)).await?;
+pub(super) async fn api(app: &App, description: Arc<Description>) -> Result<Response, XrpcError> {
+    let (sheet, foot) = describe::page(app, description).await?;
     Ok(html(app.frame.page(&sheet, Some(&foot))))
 }
 

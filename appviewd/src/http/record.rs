@@ -1,9 +1,10 @@
 //! `dev.cocore.appview.getRecord`: one record, how well it keeps its lexicon, and the proof that its repository holds it.
 //!
 //! A record's URI enters; the record leaves, and on request a CAR by which anyone can check it without us. The index holds
-//! what was proven, not the proofs, whose trees change with every commit: one is fetched from the repository's host, checked
-//! as any, and kept for as long as the record has this version and others are not asked for more. Deliberately absent:
-//! records that the index does not hold; this is no way to have other hosts asked for anything else.
+//! what was proven, not the proofs, whose trees change with every commit: one is fetched from the repository's host, or cut
+//! out of its export where files stand in for the network, checked as any, and kept for as long as the record has this
+//! version and others are not asked for more. Deliberately absent: records that the index does not hold; this is no way to
+//! have other hosts asked for anything else.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use appview_core::block::Cid;
 use appview_core::query::{FindingView, RecordView};
 use appview_core::repo::Identity;
 use appview_core::source::network::Network;
+use appview_core::source::replay::Offline;
 use appview_core::source::turns::Urgency;
 use appview_core::sync::verify::verify_record;
 use appview_core::sync::{Freshness, RecordChange};
@@ -29,8 +31,8 @@ use super::query::Parameters;
 use super::{App, XrpcError};
 
 /// What all proofs that are kept may weigh together, in bytes.
-const WEIGHT: usize = 32 << 20;
-/// Proofs that are fetched at once.
+const WEIGHT: usize = 8 << 20;
+/// Proofs that are fetched, or cut out, at once.
 const AT_ONCE: usize = 16;
 /// How long fetching one may take, with finding out who signs.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -51,11 +53,7 @@ pub(super) async fn get_record(
         })
         .await?;
     let (record, findings) = found.ok_or_else(|| XrpcError::not_found("this record is not here"))?;
-    let proof = if parameters.flag("proof") {
-        Some(app.proofs.of(app.network.as_ref(), &record).await?)
-    } else {
-        None
-    };
+    let proof = if parameters.flag("proof") { Some(app.proof(&record).await?) } else { None };
     written(&record, &findings, proof.as_deref())
 }
 
@@ -110,31 +108,56 @@ impl Proofs {
     pub(super) fn new() -> Self {
         Self { kept: Mutex::new(Lately::new(WEIGHT)), places: Semaphore::new(AT_ONCE) }
     }
+}
 
+impl App {
     /// The proof of a record in exactly this version.
     ///
     /// # Errors
     ///
-    /// `ProofUnavailable`, `ProofDiffers`, or that too many are fetched.
-    async fn of(&self, network: Option<&Network>, record: &RecordView) -> Result<Arc<Proof>, XrpcError> {
+    /// `ProofUnavailable`, `ProofDiffers`, or that too many are asked for.
+    async fn proof(&self, record: &RecordView) -> Result<Arc<Proof>, XrpcError> {
         let path = RepoPath { collection: record.collection.clone(), rkey: record.rkey.clone() };
         let key = (record.repo.clone(), record.cid, path.to_string());
-        let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = || self.proofs.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(proof) = kept().get(&key) {
             count("kept");
             return Ok(proof);
         }
-        let network = network.ok_or_else(|| unavailable("this service asks no other host"))?;
-        let _place = self.places.try_acquire().map_err(|_| XrpcError::busy())?;
-        let proof = match timeout(PATIENCE, fetch(network, record, &path)).await {
-            Ok(proof) => Arc::new(proof?),
-            Err(_) => return Err(unavailable("the repository's host did not answer in time")),
+        let _place = self.proofs.places.try_acquire().map_err(|_| XrpcError::busy())?;
+        let proof = match (&self.network, &self.files) {
+            (Some(network), _) => match timeout(PATIENCE, fetch(network, record, &path)).await {
+                Ok(proof) => proof?,
+                Err(_) => return Err(unavailable("the repository's host did not answer in time")),
+            },
+            (None, Some(files)) => {
+                let (files, did, cid, now) =
+                    (files.clone(), record.repo.clone(), record.cid, self.clock.now());
+                let path = path.clone();
+                self.work(move || Ok(cut(&files, &did, &path, cid, now)?)).await?
+            }
+            (None, None) => return Err(unavailable("this service asks no other host")),
         };
         count("proven");
-        let weight = proof.car.len() + path.to_string().len() + 512;
-        kept().put(key, Arc::clone(&proof), weight);
+        let (proof, weight) = (Arc::new(proof), path.to_string().len() + 512);
+        kept().put(key, Arc::clone(&proof), proof.car.len() + weight);
         Ok(proof)
     }
+}
+
+/// Has files prove a record.
+fn cut(files: &Offline, did: &Did, path: &RepoPath, cid: Cid, now: u64) -> Result<Proof, Refused> {
+    let unreachable = |why: &str| Refused::Unreachable(why.to_owned());
+    let identity =
+        files.identity(did).ok_or_else(|| unreachable("who signs for the account was not saved"))?;
+    let car = files.record_proof(did, path);
+    // The error names files, which are nobody else's.
+    let car = car.map_err(|error| {
+        tracing::warn!(%did, %error, "no proof can be cut out of the export");
+        unreachable("the repository's export cannot be read")
+    })?;
+    let car = car.ok_or_else(|| unreachable("no export of the repository was saved"))?;
+    prove(car, path, cid, identity, now)
 }
 
 /// Has the repository's host prove a record. If its signature is not by the key that is known, the DID is resolved anew: the
@@ -185,15 +208,20 @@ async fn ask(
     let pds = identity.pds().ok_or_else(|| Refused::Unreachable("the account names no host".to_owned()))?;
     let car = network.hosts.with(Urgency::Live).record(pds, &record.repo, path).await;
     let car = car.map_err(|error| Refused::Unreachable(error.to_string()))?;
-    let proven = verify_record(&car, path, identity, network.clock.now());
+    prove(car, path, record.cid, identity, network.clock.now())
+}
+
+/// Checks what is said to prove a record in this version.
+fn prove(car: Vec<u8>, path: &RepoPath, cid: Cid, identity: &Identity, now: u64) -> Result<Proof, Refused> {
+    let proven = verify_record(&car, path, identity, now);
     let proven = proven.map_err(|error| Refused::Unproven(error.to_string()))?;
     match proven.change() {
-        RecordChange::Put { cid, .. } if *cid == record.cid => {
+        RecordChange::Put { cid: found, .. } if *found == cid => {
             let (rev, key) = (proven.head().rev.to_string(), identity.key().to_string());
             Ok(Proof { car, rev, key })
         }
-        RecordChange::Put { .. } => Err(Refused::Differs("the repository's host has another version of it")),
-        RecordChange::Delete { .. } => Err(Refused::Differs("the repository's host has it no more")),
+        RecordChange::Put { .. } => Err(Refused::Differs("the repository has another version of it")),
+        RecordChange::Delete { .. } => Err(Refused::Differs("the repository has it no more")),
     }
 }
 

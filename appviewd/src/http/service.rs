@@ -136,8 +136,9 @@ pub(super) async fn get_fingerprint(
     };
     // What is not kept up to date is added up from every record: one at a time, so that others are answered meanwhile.
     let is_added_up = matches!(scope, Scope::Repo(_)) || by.as_deref() == Some("repo");
-    let _alone = if is_added_up { Some(app.adding_up.acquire().await) } else { None };
+    let alone = if is_added_up { Some(app.add_up()?) } else { None };
     app.read(move |index| {
+        let _alone = alone;
         let FingerprintOf { fingerprint, records, .. } = index.fingerprint_of(&scope)?;
         let mut answer = Answer {
             fingerprint: fingerprint.to_string(),

@@ -70,10 +70,16 @@ impl App {
         Instant::from_unix_millis((self.clock.now() / 1_000).cast_signed())
     }
 
-    /// Adds the documents that a verdict needs and no index has; none where files stand in for the network.
+    /// Adds the documents that a verdict needs and no index has; where files stand in for the network, those that were seen
+    /// before.
     pub(super) async fn complete(&self, mut evidence: Evidence) -> Evidence {
-        if let Some(network) = &self.network {
-            network.authorities.complete(&mut evidence, self.examiner.terms()).await;
+        let terms = self.examiner.terms();
+        match &self.network {
+            Some(network) => network.authorities.complete(&mut evidence, terms, &self.seen).await,
+            None => {
+                let wanted = evidence.wanted_documents(terms);
+                self.seen.complete(&mut evidence, &wanted);
+            }
         }
         evidence
     }

@@ -86,9 +86,9 @@ impl<'v> Verdict<'v> {
         match (check.outcome, self.finding(check).map(|finding| finding.severity)) {
             (Outcome::Passed, _) => State::Pass,
             (Outcome::NotApplicable, _) => State::None,
-            (Outcome::Failed, Some(Severity::Info)) => State::Info,
-            (Outcome::Failed, Some(Severity::Warning)) => State::Warn,
-            (Outcome::Failed, _) => State::Fail,
+            (Outcome::Failed | Outcome::Undecided, Some(Severity::Info)) => State::Info,
+            (Outcome::Failed | Outcome::Undecided, Some(Severity::Warning)) => State::Warn,
+            (Outcome::Failed | Outcome::Undecided, _) => State::Fail,
         }
     }
 
@@ -174,6 +174,7 @@ impl<'v> Verdict<'v> {
     fn row(self, check: &Checked) -> Markup {
         let state = self.state(check);
         let word = match state {
+            _ if check.outcome == Outcome::Undecided => "open",
             State::Pass => "holds",
             State::None => "not asked about",
             State::Info => "note",

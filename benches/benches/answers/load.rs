@@ -1,4 +1,4 @@
-//! Requests, over connections that stay open: so many a second, or as many as are answered.
+//! Requests, so many a second, over connections that stay open.
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -10,10 +10,8 @@ use tokio::net::TcpStream;
 use tokio::task::LocalSet;
 use tokio::time::sleep_until;
 
-/// Connections over which requests are paced: more than are ever answered at once.
-const PACED: u64 = 64;
-/// Connections over which they are not.
-const UNPACED: u64 = 16;
+/// Connections: more than are ever answered at once.
+const CONNECTIONS: u64 = 64;
 
 /// Whom to ask, and for what.
 #[derive(Clone, Copy)]
@@ -28,8 +26,6 @@ pub(crate) struct Figures {
     pub(crate) p50: Duration,
     pub(crate) p99: Duration,
     pub(crate) requests: u32,
-    /// Answered each second.
-    pub(crate) rate: f64,
     /// Of all answers, with their heads.
     pub(crate) bytes: u64,
 }
@@ -46,48 +42,28 @@ impl Load<'_> {
     pub(crate) fn paced(self, pace: u32, during: Duration, from: u64) -> Figures {
         let requests = (during.as_secs_f64() * f64::from(pace)) as u64;
         let interval = Duration::from_secs(1) / pace;
-        self.run(PACED, from, move |n, began| {
-            (n < requests).then(|| began + interval * u32::try_from(n).unwrap())
-        })
-    }
-
-    /// Asks over each connection as soon as the answer before is there.
-    pub(crate) fn unpaced(self, during: Duration, from: u64) -> Figures {
-        self.run(UNPACED, from, move |_, began| (began.elapsed() < during).then(Instant::now))
-    }
-
-    /// Whether the first request is answered as it is wanted to be.
-    pub(crate) fn is_answered(self) -> bool {
-        use std::io::{Read as _, Write as _};
-        let mut socket = std::net::TcpStream::connect(self.address).unwrap();
-        let request = format!("GET {} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", (self.path)(0));
-        socket.write_all(request.as_bytes()).unwrap();
-        let mut answer = Vec::new();
-        socket.read_to_end(&mut answer).unwrap();
-        answer.starts_with(b"HTTP/1.1 200")
-    }
-
-    /// `due` says when the n-th request is to be sent, counted from 0; nothing at the end.
-    fn run(self, connections: u64, from: u64, due: impl Fn(u64, Instant) -> Option<Instant>) -> Figures {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (next, seen) = (Cell::new(0), RefCell::new(Seen::default()));
         let began = Rc::new(Cell::new(Instant::now()));
         let local = LocalSet::new();
         local.block_on(&runtime, async {
             let mut sockets = Vec::new();
-            for _ in 0..connections {
+            for _ in 0..CONNECTIONS {
                 let socket = TcpStream::connect(self.address).await.unwrap();
                 socket.set_nodelay(true).unwrap();
                 sockets.push(socket);
             }
             began.set(Instant::now());
             let asking = sockets.into_iter().map(|mut socket| {
-                let (next, seen, due, began) = (&next, &seen, &due, began.get());
+                let (next, seen, began) = (&next, &seen, began.get());
                 async move {
                     let mut buffer = vec![0; 1 << 16];
                     loop {
                         let n = next.replace(next.get() + 1);
-                        let Some(due) = due(n, began) else { return };
+                        if n >= requests {
+                            return;
+                        }
+                        let due = began + interval * u32::try_from(n).unwrap();
                         // Who waits for its moment is not late by what a timer is.
                         let is_early = due > Instant::now();
                         if is_early {
@@ -106,18 +82,21 @@ impl Load<'_> {
             });
             futures_util::future::join_all(asking).await;
         });
-        let elapsed = began.get().elapsed();
         let Seen { mut took, bytes } = seen.into_inner();
         took.sort_unstable();
         let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize];
-        let requests = u32::try_from(took.len()).unwrap();
-        Figures {
-            p50: at(0.5),
-            p99: at(0.99),
-            requests,
-            rate: f64::from(requests) / elapsed.as_secs_f64(),
-            bytes,
-        }
+        Figures { p50: at(0.5), p99: at(0.99), requests: u32::try_from(took.len()).unwrap(), bytes }
+    }
+
+    /// Whether the first request is answered as it is wanted to be.
+    pub(crate) fn is_answered(self) -> bool {
+        use std::io::{Read as _, Write as _};
+        let mut socket = std::net::TcpStream::connect(self.address).unwrap();
+        let request = format!("GET {} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", (self.path)(0));
+        socket.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).unwrap();
+        answer.starts_with(b"HTTP/1.1 200")
     }
 }
 

@@ -102,7 +102,7 @@ const QUESTIONS: [(&str, Question); 22] = [
         receipts(reader, &ReceiptFilter { tier: Some("best-effort".into()), ..ReceiptFilter::default() })
     }),
     ("listReceipts, 50 of a trust level", |reader, _, _| {
-        let trust_level = Some("self-attested".into());
+        let trust_level = Some("hardware-attested".into());
         receipts(reader, &ReceiptFilter { trust_level, ..ReceiptFilter::default() })
     }),
     ("listReceipts, all of a requester, some 10", receipts_of_requester),

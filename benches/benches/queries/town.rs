@@ -1,8 +1,10 @@
 //! An index of a whole town: machines that worked for a hundred days, and whom they worked for.
 //!
 //! A number of providers enters; an index leaves, made once and kept in the target folder. Each provider has a profile, a
-//! machine and a hundred receipts, each for another one of ten times as many requesters and for one of three out of 200
-//! models; each requester has a profile, an order, and trusts a provider.
+//! machine, an attestation and a hundred receipts, each for another one of ten times as many requesters and for one of three
+//! out of 200 models; each requester has a profile, an authorization, a job, and trusts a provider. For every hundred
+//! providers there is an exchange with a policy that has settled a tenth of the receipts; one in a hundred is disputed. One
+//! provider in a thousand claims a rare level of trust, and one receipt in a thousand a rare tier.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use appview_core::sync::verify::verify_repo;
 use fixtures::records::{self, Machine, Served};
 use fixtures::time::{START_MICROS, datetime, tid};
 use fixtures::{Ipld, KeyKind, StrongRef, World, Write, value};
+use serde_json::json;
 
 const DAY: u64 = 86_400_000_000;
 const DAYS: u64 = 100;
@@ -24,6 +27,9 @@ const MODELS: u64 = 200;
 /// Receipts of each provider, and requesters for each provider.
 const EACH: u64 = 100;
 const REQUESTERS: u64 = 10;
+
+/// One in so many is rare.
+const RARE: u64 = 1_000;
 
 /// Repositories in one transaction.
 const BATCH: usize = 200;
@@ -39,7 +45,7 @@ pub(crate) struct Town {
 impl Town {
     /// The index of so many providers, from the folder or made anew.
     pub(crate) fn of(folder: &Path, providers: u64) -> Self {
-        let path = folder.join(format!("{SCHEMA_VERSION}-{providers}.db"));
+        let path = folder.join(format!("town-{SCHEMA_VERSION}-{providers}.db"));
         let index = match Index::open_existing(&path) {
             Ok(index) => index,
             Err(_) => {
@@ -61,10 +67,25 @@ impl Town {
     /// The URI of one of the receipts, any of them as likely as another.
     #[allow(dead_code, reason = "asked for by one of two benches")]
     pub(crate) fn receipt(&self, number: u64) -> String {
-        let (provider, deal) = (number / EACH % self.providers, number % EACH);
-        let made = START_MICROS + dice(provider, deal, DAYS * DAY);
-        let rkey = tid(made + 1_000_000, (deal % 1024) as u16);
-        format!("at://{}/{}/{rkey}", Self::provider(provider), records::RECEIPT)
+        Deal::of(number / EACH % self.providers, number % EACH, self.providers).uri()
+    }
+
+    /// Whom it was for.
+    #[allow(dead_code, reason = "asked for by one of two benches")]
+    pub(crate) fn requester_of(&self, number: u64) -> String {
+        Deal::of(number / EACH % self.providers, number % EACH, self.providers).requester()
+    }
+
+    /// The URI of one of the settlements.
+    #[allow(dead_code, reason = "asked for by one of two benches")]
+    pub(crate) fn settlement(&self, number: u64) -> String {
+        let number = number % self.requesters();
+        let exchange = Self::exchange(number % exchanges(self.providers));
+        format!("at://{exchange}/{}/{}", records::SETTLEMENT, settlement_key(number))
+    }
+
+    pub(crate) fn exchange(number: u64) -> String {
+        format!("did:web:exchange-{number:03}.example")
     }
 
     pub(crate) fn model(number: u64) -> String {
@@ -92,7 +113,9 @@ fn build(path: &Path, providers: u64) -> Index {
         let template = receipt_template();
         let mut batch = Vec::new();
         let people = (0..providers * REQUESTERS).map(|number| requester(number, providers));
-        for change in (0..providers).map(|number| provider(number, providers, &template)).chain(people) {
+        let machines = (0..providers).map(|number| provider(number, providers, &template));
+        let houses = (0..exchanges(providers)).map(|number| exchange(number, providers, &template));
+        for change in machines.chain(people).chain(houses) {
             batch.push(change);
             if batch.len() == BATCH {
                 writer.apply(&batch, &[], NOW)?;
@@ -117,49 +140,144 @@ fn receipt_template() -> Ipld {
     records::receipt(0, &served, START_MICROS)
 }
 
-fn provider(number: u64, providers: u64, template: &Ipld) -> Change {
-    let mut writes = vec![
-        Write::create(
-            records::PROFILE,
-            "self",
-            profile(&format!("Provider {number}"), START_MICROS + 1_000 * number),
-        ),
-        Write::create(records::PROVIDER, &tid(START_MICROS + number, 1), machine(number)),
-    ];
-    let Ipld::Map(template) = template else { panic!("a record is a map") };
-    for deal in 0..EACH {
-        let made = START_MICROS + dice(number, deal, DAYS * DAY);
-        let requester = Town::requester(dice(number, deal + 1_000, providers * REQUESTERS));
-        let job = format!("at://{requester}/{}/{}", records::JOB, tid(made - 60_000_000, 3));
+/// One receipt's circumstances.
+#[derive(Clone, Copy)]
+struct Deal {
+    provider: u64,
+    number: u64,
+    requester: u64,
+    /// Microseconds.
+    made: u64,
+}
+
+impl Deal {
+    fn of(provider: u64, number: u64, providers: u64) -> Self {
+        let made = START_MICROS + dice(provider, number, DAYS * DAY);
+        Self { provider, number, requester: dice(provider, number + 1_000, providers * REQUESTERS), made }
+    }
+
+    fn key(self) -> String {
+        tid(self.made + 1_000_000, (self.number % 1024) as u16)
+    }
+
+    fn uri(self) -> String {
+        format!("at://{}/{}/{}", Town::provider(self.provider), records::RECEIPT, self.key())
+    }
+
+    fn requester(self) -> String {
+        Town::requester(self.requester)
+    }
+
+    fn receipt(self, template: &Ipld) -> Ipld {
+        let Ipld::Map(template) = template else { panic!("a record is a map") };
+        let Self { provider, number, made, .. } = self;
+        let job = format!("at://{}/{}/{}", self.requester(), records::JOB, tid(made - 60_000_000, 3));
         let text = |text: String| Ipld::String(text);
         let mut receipt = template.clone();
-        let model = (number * 7 + dice(number, deal + 2_000, 3)) % MODELS;
+        let model = (provider * 7 + dice(provider, number + 2_000, 3)) % MODELS;
         receipt.insert("model".into(), text(Town::model(model)));
-        receipt.insert("requester".into(), text(requester));
+        receipt.insert("requester".into(), text(self.requester()));
         receipt.insert("completedAt".into(), text(datetime(made)));
-        receipt.insert("startedAt".into(), text(datetime(made - 1_000 * dice(number, deal + 3_000, 9_000))));
+        let started = made - 1_000 * dice(provider, number + 3_000, 9_000);
+        receipt.insert("startedAt".into(), text(datetime(started)));
+        if dice(provider, number + 4_000, RARE) == 0 {
+            receipt.insert("tier".into(), text("attested-confidential".into()));
+        }
         if let Some(Ipld::Map(link)) = receipt.get_mut("job") {
             link.insert("uri".into(), text(job));
         }
-        let rkey = tid(made + 1_000_000, (deal % 1024) as u16);
-        writes.push(Write::create(records::RECEIPT, &rkey, Ipld::Map(receipt)));
+        Ipld::Map(receipt)
+    }
+}
+
+fn provider(number: u64, providers: u64, template: &Ipld) -> Change {
+    let began = START_MICROS + 1_000 * number;
+    let mut writes = vec![
+        Write::create(records::PROFILE, "self", profile(&format!("Provider {number}"), began)),
+        Write::create(records::PROVIDER, &tid(START_MICROS + number, 1), machine(number)),
+        Write::create(records::ATTESTATION, &tid(began, 2), records::attestation(&Machine::new(1), began)),
+    ];
+    for deal in (0..EACH).map(|deal| Deal::of(number, deal, providers)) {
+        writes.push(Write::create(records::RECEIPT, &deal.key(), deal.receipt(template)));
     }
     repo(&Town::provider(number), writes)
+}
+
+/// The authorization of a requester, and its key.
+fn authorization(number: u64, providers: u64, made: u64) -> (String, Ipld) {
+    let exchange = Town::exchange(number % exchanges(providers));
+    (tid(made, 2), records::payment_authorization(number, &exchange, made))
 }
 
 fn requester(number: u64, providers: u64) -> Change {
     let made = START_MICROS + dice(number, 0, DAYS * DAY);
     let friend = records::friend(&Town::provider(dice(number, 1, providers)), made);
-    let authorization = StrongRef {
-        uri: format!("at://{}/{}/{}", Town::requester(number), records::PAYMENT_AUTHORIZATION, tid(made, 2)),
-        cid: value::cid_of(b"a record of someone"),
-    };
-    let writes = vec![
+    let (key, authorization) = authorization(number, providers, made);
+    let reference =
+        strong_ref(&Town::requester(number), records::PAYMENT_AUTHORIZATION, &key, &authorization);
+    let mut writes = vec![
         Write::create(records::PROFILE, "self", profile(&format!("Requester {number}"), made)),
         Write::create(records::FRIEND, &tid(made, 4), friend),
-        Write::create(records::JOB, &tid(made, 3), records::job(number, &authorization, made)),
+        Write::create(records::PAYMENT_AUTHORIZATION, &key, authorization),
+        Write::create(records::JOB, &tid(made, 3), records::job(number, &reference, made)),
     ];
+    if number % 100 == 0 {
+        let exchange = Town::exchange(number % exchanges(providers));
+        let settlement = format!("at://{exchange}/{}/{}", records::SETTLEMENT, settlement_key(number));
+        writes.push(Write::create(
+            "dev.cocore.compute.dispute",
+            &tid(made, 5),
+            value::from_json(&json!({
+                "$type": "dev.cocore.compute.dispute",
+                "settlement": { "uri": settlement, "cid": value::cid_of(b"not looked at").to_string() },
+                "exchange": exchange,
+                "raisedBy": Town::requester(number),
+                "raisedAt": datetime(made),
+                "reason": { "category": "non-delivery" },
+                "status": "open",
+                "createdAt": datetime(made),
+            })),
+        ));
+    }
     repo(&Town::requester(number), writes)
+}
+
+const fn exchanges(providers: u64) -> u64 {
+    providers.div_ceil(100)
+}
+
+/// The key of the settlement with this number.
+fn settlement_key(number: u64) -> String {
+    tid(START_MICROS + DAYS * DAY + number, 6)
+}
+
+/// With the settlements of one receipt for each requester whose number is its own, counted by exchanges.
+fn exchange(number: u64, providers: u64, template: &Ipld) -> Change {
+    let policy = value::from_json(&json!({
+        "$type": "dev.cocore.compute.exchangePolicy",
+        "exchange": Town::exchange(number),
+        "fee": { "bps": 500, "minMinor": 1, "currency": records::CURRENCY },
+        "supportedCurrencies": [records::CURRENCY],
+        "selfLoop": { "feeWaived": true },
+        "createdAt": datetime(START_MICROS),
+    }));
+    let mut writes = vec![Write::create("dev.cocore.compute.exchangePolicy", &tid(START_MICROS, 7), policy)];
+    for settled in (number..providers * REQUESTERS).step_by(exchanges(providers) as usize) {
+        let deal = Deal::of(settled / EACH, settled % EACH, providers);
+        let (provider, key) = (Town::provider(deal.provider), deal.key());
+        let receipt = strong_ref(&provider, records::RECEIPT, &key, &deal.receipt(template));
+        let made = START_MICROS + dice(deal.requester, 0, DAYS * DAY);
+        let (key, authorization) = authorization(deal.requester, providers, made);
+        let owner = Town::requester(deal.requester);
+        let authorization = strong_ref(&owner, records::PAYMENT_AUTHORIZATION, &key, &authorization);
+        let settlement = records::settlement(settled, &receipt, &authorization, deal.made);
+        writes.push(Write::create(records::SETTLEMENT, &settlement_key(settled), settlement));
+    }
+    repo(&Town::exchange(number), writes)
+}
+
+fn strong_ref(did: &str, collection: &str, key: &str, record: &Ipld) -> StrongRef {
+    StrongRef { uri: format!("at://{did}/{collection}/{key}"), cid: value::cid_of(&value::encode(record)) }
 }
 
 fn profile(name: &str, made: u64) -> Ipld {
@@ -175,7 +293,10 @@ fn machine(number: u64) -> Ipld {
     };
     let models = (0..3).map(|model| Ipld::String(Town::model((number * 7 + model) % MODELS)));
     machine.insert("supportedModels".into(), Ipld::List(models.collect()));
-    let trust = ["self-attested", "hardware-attested"][(number % 2) as usize];
+    let trust = match number % RARE {
+        7 => "self-attested",
+        _ => "hardware-attested",
+    };
     machine.insert("trustLevel".into(), Ipld::String(trust.into()));
     Ipld::Map(machine)
 }

@@ -4,14 +4,17 @@
 //! have it. Deliberately absent: an index of the text. Whatever is looked for, in however few letters, is found by reading
 //! some fifty bytes for each account.
 
+use memchr::memmem::Finder;
+use memchr::{memchr, memrchr};
 use rusqlite::{Connection, OptionalExtension as _, named_params};
 
 use super::super::Fault;
 
-/// Accounts in one part.
-const ACCOUNTS: i64 = 64;
+/// Accounts in one part. All of them are looked up again where one changes its name; and where there were fewer, a search
+/// would take longer to step from part to part than to read them.
+const ACCOUNTS: i64 = 256;
 
-/// The first of the characters that begin an account's entry: one for each of the 64, and another for each that has a machine
+/// The first of the characters that begin an account's entry, of three bytes each: one for each of the 256, and another for each that has a machine
 /// on offer. No DID has such a character, and in a handle there is a space in its place.
 const MARKS: u32 = 0xe000;
 
@@ -58,7 +61,7 @@ pub(in crate::index) fn names(conn: &Connection, part: i64) -> Result<String, Fa
 }
 
 /// What stands in a part.
-pub(in crate::index) fn stored(conn: &Connection, part: i64) -> Result<Option<String>, Fault> {
+pub(in crate::index) fn stored(conn: &Connection, part: i64) -> Result<Option<Vec<u8>>, Fault> {
     let mut statement = conn.prepare_cached(FIND_PART)?;
     Ok(statement.query_row(named_params! {":part": part}, |row| row.get(0)).optional()?)
 }
@@ -68,7 +71,9 @@ pub(super) fn settle(conn: &Connection, part: i64) -> Result<(), Fault> {
     let names = names(conn, part)?;
     match names.is_empty() {
         true => conn.prepare_cached(REMOVE_PART)?.execute(named_params! {":part": part})?,
-        false => conn.prepare_cached(SET_PART)?.execute(named_params! {":part": part, ":names": names})?,
+        false => conn
+            .prepare_cached(SET_PART)?
+            .execute(named_params! {":part": part, ":names": names.as_bytes()})?,
     };
     Ok(())
 }
@@ -83,21 +88,40 @@ fn is_ours(char: char) -> bool {
     char < ' ' || (MARKS..MARKS + 2 * ACCOUNTS as u32).contains(&u32::from(char))
 }
 
-/// Tells the number of each account in the text of a part that has `q` in its DID or its handle, and whether it has a machine
-/// on offer. `q` is in lower case, and not empty.
-pub(crate) fn found_in(part: i64, names: &str, q: &str, mut tell: impl FnMut(i64, bool)) {
-    // The usual answer, and the quickest.
-    if !names.contains(q) || q.chars().any(is_ours) {
-        return;
+/// Text that is looked for in names.
+#[derive(Debug)]
+pub(crate) struct Sought<'q>(Option<Finder<'q>>);
+
+impl<'q> Sought<'q> {
+    /// Text in lower case that is not empty.
+    pub(crate) fn new(q: &'q str) -> Self {
+        Self((!q.chars().any(is_ours)).then(|| Finder::new(q)))
     }
-    for entry in names.split('\n').skip(1) {
-        let mut chars = entry.chars();
-        let Some(mark) = chars.next() else { continue };
-        if chars.as_str().contains(q) {
-            let slot = i64::from(u32::from(mark).saturating_sub(MARKS));
+
+    /// Tells the number of each account in the text of a part that has it in its DID or its handle, in the order of their
+    /// numbers, and whether it has a machine on offer.
+    ///
+    /// Bytes are compared: in UTF-8, a text is in another only from one character to the next.
+    pub(crate) fn find(&self, part: i64, names: &[u8], mut tell: impl FnMut(i64, bool)) -> Result<(), Fault> {
+        let Some(finder) = &self.0 else { return Ok(()) };
+        let mut rest = names;
+        while let Some(at) = finder.find(rest) {
+            let (before, found) = rest.split_at(at);
+            let slot = memrchr(b'\n', before)
+                .and_then(|end| before.get(end + 1..end + 4))
+                .and_then(slot)
+                .ok_or(Fault::Row("names that are none"))?;
             tell(part * ACCOUNTS + slot % ACCOUNTS, slot >= ACCOUNTS);
+            rest = memchr(b'\n', found).and_then(|end| found.get(end..)).unwrap_or_default();
         }
+        Ok(())
     }
+}
+
+/// Which of the characters that begin an entry this is.
+fn slot(mark: &[u8]) -> Option<i64> {
+    let mark = std::str::from_utf8(mark).ok()?.chars().next()?;
+    u32::from(mark).checked_sub(MARKS).map(i64::from)
 }
 
 #[cfg(test)]
@@ -109,7 +133,8 @@ mod tests {
 
     fn found(names: &str, q: &str) -> Vec<(i64, bool)> {
         let mut found = Vec::new();
-        found_in(2, names, q, |repo, is_offering| found.push((repo, is_offering)));
+        let sought = Sought::new(q);
+        sought.find(2, names.as_bytes(), |repo, is_offering| found.push((repo, is_offering))).unwrap();
         found
     }
 
@@ -119,16 +144,24 @@ mod tests {
         for (slot, is_offering, did, handle) in [
             (0, false, "did:web:a.example", "ada"),
             (3, true, "did:web:b.example", ""),
-            (63, true, "did:web:c", "a\u{e9}"),
+            (255, true, "did:web:c", "a\u{e9} c c"),
         ] {
             write!(names, "\n{}{did}\t{handle}", mark(slot, is_offering).unwrap()).unwrap();
         }
-        assert_eq!(found(&names, "example"), [(128, false), (131, true)]);
-        assert_eq!(found(&names, "ad"), [(128, false)]);
-        assert_eq!(found(&names, "\u{e9}"), [(191, true)]);
-        assert_eq!(found(&names, ":"), [(128, false), (131, true), (191, true)]);
-        for nothing in ["example\ta", "ada\n", "\u{e000}", "\t", "nobody"] {
+        assert_eq!(found(&names, "example"), [(512, false), (515, true)]);
+        assert_eq!(found(&names, "ad"), [(512, false)]);
+        assert_eq!(found(&names, "\u{e9}"), [(767, true)]);
+        // As often as it is there, an account is told once.
+        assert_eq!(found(&names, ":"), [(512, false), (515, true), (767, true)]);
+        for nothing in ["example\ta", "ada\n", "\u{e000}", "\u{e1ff}", "\t", "nobody"] {
             assert_eq!(found(&names, nothing), [], "{nothing:?}");
+        }
+    }
+
+    #[test]
+    fn names_that_no_account_begins_are_damage() {
+        for damaged in ["ada", "\nada", "\n\u{e000}ada".trim_start()] {
+            assert!(Sought::new("ada").find(0, damaged.as_bytes(), |_, _| ()).is_err(), "{damaged:?}");
         }
     }
 }

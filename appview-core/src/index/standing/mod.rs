@@ -16,7 +16,7 @@ use std::collections::{HashMap, HashSet};
 use rusqlite::Connection;
 
 pub(super) use account::extremes;
-pub(crate) use directory::found_in;
+pub(crate) use directory::Sought;
 pub(super) use directory::{names, part_of, stored};
 pub(crate) use latency::LatencyOf;
 pub(super) use latency::{Latency, latency};

@@ -1,4 +1,4 @@
-//! A bundle for people: `{bundle, about, records, documents, inactive}`.
+//! A bundle for people: `{bundle, about, records, documents, inactive, partial?, drawn?, proofs?}`.
 //!
 //! A record is `{uri, cid, body}`, its body as the AT data model writes JSON: the block is made of it again, and hashes to the
 //! CID or does not. What that JSON cannot say (a fraction, bytes that are no record) stands as base64 in `block` instead.
@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 use super::{Bundle, BundleError, Reading, VERSION, at_most, expected};
 use crate::block::json::{json_to_cbor, to_json, write_text};
 use crate::limits;
+use crate::trust::evidence::{Drawn, Looked};
 use crate::trust::exhibit::{Exhibit, Standing};
 
 pub(super) fn read(file: &[u8]) -> Result<Bundle, BundleError> {
@@ -33,6 +34,21 @@ pub(super) fn read(file: &[u8]) -> Result<Bundle, BundleError> {
     for did in json.get("inactive").and_then(Json::as_array).into_iter().flatten() {
         let did = did.as_str().and_then(|did| did.parse().ok());
         reading.inactive(did.ok_or_else(|| expected("inactive", "dids"))?)?;
+    }
+    for (check, looked) in json.get("partial").and_then(Json::as_object).into_iter().flatten() {
+        let count = |member: &str| looked.get(member).and_then(Json::as_u64);
+        reading.partial(check, count("looked"), count("of"))?;
+    }
+    for drawn in json.get("drawn").and_then(Json::as_array).into_iter().flatten() {
+        let text = |member: &str| drawn.get(member).and_then(Json::as_str);
+        let number = |member: &str| drawn.get(member).and_then(Json::as_i64);
+        let numbers = ["settlements", "amount"].map(number);
+        reading.drawn(["exchange", "authorization"].map(text), numbers)?;
+    }
+    for (uri, car) in json.get("proofs").and_then(Json::as_object).into_iter().flatten() {
+        let uri = uri.parse().map_err(|_| expected("proofs", "at uris"))?;
+        let car = car.as_str().and_then(|car| STANDARD.decode(car).ok());
+        reading.proof(uri, car.ok_or_else(|| expected("proofs", "base64"))?)?;
     }
     Ok(reading.finish())
 }
@@ -62,14 +78,44 @@ pub(super) fn write(bundle: &Bundle) -> String {
     out.push_str(",\n\"records\": [");
     list(&mut out, bundle.evidence.exhibits().iter(), write_record);
     out.push_str("],\n\"documents\": {");
-    list(&mut out, bundle.evidence.documents(), |out, (did, document)| {
+    list(&mut out, bundle.evidence.documents(), |out, (did, known)| {
         write_text(out, did.as_str());
         out.push_str(": ");
-        out.push_str(&document.map_or_else(|| "null".to_owned(), |document| document.json().to_string()));
+        let best = known.first().map(|(_, document)| document.json().to_string());
+        out.push_str(best.as_deref().unwrap_or("null"));
     });
     out.push_str("},\n\"inactive\": [");
     list(&mut out, bundle.evidence.inactive(), |out, did| write_text(out, did.as_str()));
-    out.push_str("]\n}\n");
+    out.push(']');
+    let (partial, drawn) = (bundle.evidence.partial(), bundle.evidence.drawn());
+    if partial.len() > 0 {
+        out.push_str(",\n\"partial\": {");
+        list(&mut out, partial, |out, (check, Looked { at, of })| {
+            out.push_str(&format!("\"{check}\": {{\"looked\": {at}, \"of\": {of}}}"));
+        });
+        out.push('}');
+    }
+    if drawn.len() > 0 {
+        out.push_str(",\n\"drawn\": [");
+        list(&mut out, drawn, |out, (exchange, authorization, Drawn { settlements, amount })| {
+            out.push_str("{\"exchange\": ");
+            write_text(out, exchange);
+            out.push_str(", \"authorization\": ");
+            write_text(out, authorization);
+            out.push_str(&format!(", \"settlements\": {settlements}, \"amount\": {amount}}}"));
+        });
+        out.push(']');
+    }
+    if !bundle.proofs.is_empty() {
+        out.push_str(",\n\"proofs\": {");
+        list(&mut out, bundle.proofs.iter(), |out, (uri, car)| {
+            write_text(out, uri.as_str());
+            out.push_str(": ");
+            write_text(out, &STANDARD.encode(car));
+        });
+        out.push('}');
+    }
+    out.push_str("\n}\n");
     out
 }
 

@@ -2,17 +2,19 @@
 //!
 //! Evidence and the URI it is about enter, one of two files leaves, and the other way round. `file.json` is for people: each
 //! record as JSON beside its CID. `file.car` is for machines: the blocks themselves, and a root that names them. Both hold
-//! the same and lead to equal evidence. What comes from a file is a stranger's: it is bounded before it is read. Deliberately
-//! absent: proof that the records stand in their repositories. A bundle says so, and whoever must know asks the PDS
-//! (`com.atproto.sync.getRecord`).
+//! the same and lead to equal evidence. What comes from a file is a stranger's: it is bounded before it is read, its records
+//! stand where it says by its word alone ([`Footing::Claimed`]), and nobody's signature is judged by a document in it
+//! ([`Origin::Claimed`]). It may carry proofs of its records, as `com.atproto.sync.getRecord` answers. Deliberately absent:
+//! [checking](crate::source::proven) them, which takes the keys of their repositories from somewhere else.
 
 mod car;
 mod json;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::evidence::{Document, Evidence};
-use super::exhibit::{Exhibit, ExhibitError, Standing};
+use super::check::Check;
+use super::evidence::{Document, Drawn, Evidence, Looked, Origin};
+use super::exhibit::{Exhibit, ExhibitError, Footing, Standing};
 use crate::block::json::JsonError;
 use crate::block::{BlockError, Cid};
 use crate::limits;
@@ -78,9 +80,18 @@ pub struct Bundle {
     pub about: AtUri,
     /// Everything that a verdict on it needs.
     pub evidence: Evidence,
+    /// Proofs that records stand where the evidence says: each a CAR of a signed commit, the tree's nodes on the way, and the
+    /// record. Nothing here says that they hold.
+    pub proofs: BTreeMap<AtUri, Vec<u8>>,
 }
 
 impl Bundle {
+    /// A bundle without proofs.
+    #[must_use]
+    pub const fn new(about: AtUri, evidence: Evidence) -> Self {
+        Self { about, evidence, proofs: BTreeMap::new() }
+    }
+
     /// Reads either form.
     ///
     /// # Errors
@@ -122,12 +133,15 @@ struct Reading {
     evidence: Evidence,
     seen: BTreeSet<(AtUri, Cid, Standing)>,
     dids: usize,
+    drawn: usize,
+    proofs: BTreeMap<AtUri, Vec<u8>>,
 }
 
 impl Reading {
     fn new(about: Option<&str>) -> Result<Self, BundleError> {
         let about = about.and_then(|uri| uri.parse().ok()).ok_or_else(|| expected("about", "an at uri"))?;
-        Ok(Self { about, evidence: Evidence::default(), seen: BTreeSet::new(), dids: 0 })
+        let (seen, proofs) = (BTreeSet::new(), BTreeMap::new());
+        Ok(Self { about, evidence: Evidence::default(), seen, dids: 0, drawn: 0, proofs })
     }
 
     fn record(
@@ -141,13 +155,41 @@ impl Reading {
             return Err(BundleError::Twice { uri });
         }
         at_most("records", self.seen.len(), limits::BUNDLE_RECORDS)?;
-        self.evidence.put(Exhibit::new(uri, cid, block)?.standing_as(standing));
+        self.evidence.put(Exhibit::new(uri, cid, block)?.standing_as(standing).on(Footing::Claimed));
         Ok(())
     }
 
     fn document(&mut self, did: Did, document: Option<serde_json::Value>) -> Result<(), BundleError> {
         self.count_did()?;
-        self.evidence.put_document(did, document.map(Document::new));
+        match document {
+            Some(json) => self.evidence.put_document(did, Document::new(json), Origin::Claimed),
+            None => self.evidence.put_unresolved(did),
+        }
+        Ok(())
+    }
+
+    fn partial(&mut self, check: &str, at: Option<u64>, of: Option<u64>) -> Result<(), BundleError> {
+        let check = Check::from_text(check).ok_or_else(|| expected("partial", "names of checks"))?;
+        let looked = at.zip(of).map(|(at, of)| Looked { at, of });
+        self.evidence.put_partial(check, looked.ok_or_else(|| expected("partial", "two numbers"))?);
+        Ok(())
+    }
+
+    fn proof(&mut self, uri: AtUri, car: Vec<u8>) -> Result<(), BundleError> {
+        at_most("bytes of a proof", car.len(), limits::RECORD_PROOF_BYTES)?;
+        self.proofs.insert(uri, car);
+        at_most("proofs", self.proofs.len(), limits::BUNDLE_PROOFS)
+    }
+
+    fn drawn(&mut self, texts: [Option<&str>; 2], numbers: [Option<i64>; 2]) -> Result<(), BundleError> {
+        self.drawn += 1;
+        at_most("authorizations", self.drawn, limits::BUNDLE_DIDS)?;
+        let ([Some(exchange), Some(authorization)], [Some(settlements), Some(amount)]) = (texts, numbers)
+        else {
+            return Err(expected("drawn", "an exchange, an authorization, settlements and an amount"));
+        };
+        let settlements = u64::try_from(settlements).map_err(|_| expected("drawn", "a count"))?;
+        self.evidence.put_drawn(exchange, authorization, Drawn { settlements, amount });
         Ok(())
     }
 
@@ -163,12 +205,12 @@ impl Reading {
     }
 
     fn finish(self) -> Bundle {
-        Bundle { about: self.about, evidence: self.evidence }
+        Bundle { about: self.about, evidence: self.evidence, proofs: self.proofs }
     }
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use proptest::prelude::*;
 
@@ -179,7 +221,8 @@ mod tests {
             |rkey: &str| format!("at://did:web:ada.example/dev.cocore.compute.job/{rkey}").parse().unwrap();
         let mut evidence = Evidence::default();
         let mut put = |rkey: &str, block: &[u8], standing| {
-            evidence.put(Exhibit::new(uri(rkey), Cid::of(block), block).unwrap().standing_as(standing));
+            let exhibit = Exhibit::new(uri(rkey), Cid::of(block), block).unwrap().standing_as(standing);
+            evidence.put(exhibit.on(Footing::Claimed));
         };
         // {"a": h'0102', "b": [null, true, -3]}
         put("a", b"\xa2\x61a\x42\x01\x02\x61b\x83\xf6\xf5\x22", Standing::Current);
@@ -188,12 +231,32 @@ mod tests {
         put("b", b"\xa1\x61a\xfb\x3f\xf8\0\0\0\0\0\0", Standing::Current);
         put("c", b"\xa1\x65$link\x61x", Standing::Current);
         put("d", b"\xff", Standing::Current);
-        evidence.put(Exhibit::new(uri("e"), Cid::of(b"another"), *b"\xa0").unwrap());
-        evidence.put_document("did:web:a.example".parse().unwrap(), None);
+        let other = Exhibit::new(uri("e"), Cid::of(b"another"), *b"\xa0").unwrap();
+        evidence.put(other.on(Footing::Claimed));
+        evidence.put_unresolved("did:web:a.example".parse().unwrap());
         let json = serde_json::json!({"id": "did:web:b.example", "x": [1.5, {"y": null}]});
-        evidence.put_document("did:web:b.example".parse().unwrap(), Some(Document::new(json)));
+        evidence.put_document("did:web:b.example".parse().unwrap(), Document::new(json), Origin::Claimed);
+        evidence.put_partial(Check::OnlyReceipt, Looked { at: 8, of: 700 });
+        evidence.put_drawn("did:web:b.example", "at://x", Drawn { settlements: 3, amount: -4 });
         evidence.put_inactive("did:web:c.example".parse().unwrap());
-        Bundle { about: uri("a"), evidence }
+        let mut bundle = Bundle::new(uri("a"), evidence);
+        bundle.proofs.insert(uri("a"), b"a car".to_vec());
+        bundle
+    }
+
+    #[test]
+    fn whatever_vouched_for_it_before_is_lost_in_a_file() {
+        let mut bundle = bundle();
+        let claimed = bundle.clone();
+        let exhibits: Vec<Exhibit> = bundle.evidence.exhibits().to_vec();
+        exhibits.into_iter().for_each(|exhibit| bundle.evidence.put(exhibit.on(Footing::Proven)));
+        let did: Did = "did:web:b.example".parse().unwrap();
+        let document =
+            bundle.evidence.documents().find_map(|(of, known)| (*of == did).then(|| known[0].1.clone()));
+        bundle.evidence.put_document(did, document.unwrap(), Origin::Pinned);
+        assert_ne!(bundle, claimed);
+        assert_eq!(Bundle::read(bundle.to_json().as_bytes()).unwrap(), claimed);
+        assert_eq!(Bundle::read(&bundle.to_car()).unwrap(), claimed);
     }
 
     #[test]

@@ -16,29 +16,48 @@ use crate::trust::reference::Reference;
 use crate::trust::signature::{ReceiptSignature, verify_receipt_signature};
 use crate::trust::{Canonical, Code, Instant, Terms};
 
-pub(super) fn examine(
+/// Returns which other records decided something.
+pub(super) fn examine<'e>(
     examination: &mut Examination,
-    case: &Case<'_>,
-    evidence: &Evidence,
+    case: &Case<'e>,
+    evidence: &'e Evidence,
     setting: &Setting<'_>,
-) {
-    provider_key(examination, case, evidence);
-    only_receipt(examination, case, evidence, setting);
-    job_nonce(examination, case, evidence);
-    witness_nonce(examination, case, evidence, setting.terms);
+) -> Vec<(Role, &'e Exhibit)> {
+    let offer = provider_key(examination, case, evidence);
+    let others = [
+        only_receipt(examination, case, evidence, setting),
+        job_nonce(examination, case, evidence),
+        witness_nonce(examination, case, evidence, setting.terms),
+    ];
     accounts(examination, case, evidence);
+    let offer = offer.map(|offer| (Role::Provider, offer));
+    offer.into_iter().chain(others.into_iter().flatten().map(|other| (Role::Company, other))).collect()
 }
 
-fn provider_key(examination: &mut Examination, case: &Case<'_>, evidence: &Evidence) {
+fn provider_key<'e>(
+    examination: &mut Examination,
+    case: &Case<'e>,
+    evidence: &'e Evidence,
+) -> Option<&'e Exhibit> {
     let key = case.attestation.body.text("publicKey");
     let repo = case.receipt.exhibit.repo();
-    let mut offers =
-        evidence.of_collection(Collection::Provider).filter(|offer| offer.repo() == repo).peekable();
-    if offers.peek().is_none() {
-        return examination.not_applicable(Check::ProviderKey);
+    let offers = || evidence.of_collection(Collection::Provider).filter(|offer| offer.repo() == repo);
+    let has_key = |offer: &&Exhibit| is_key(Body::of(offer).text("attestationPubKey"), key);
+    let found = offers().find(has_key);
+    let any = found.or_else(|| offers().next());
+    match (found, any) {
+        (Some(_), _) => examination.passed(Check::ProviderKey),
+        (None, None) => examination.not_applicable(Check::ProviderKey),
+        (None, Some(_)) => {
+            let code = Code::XProviderKeyMismatch;
+            let looked = evidence.looked(Check::ProviderKey);
+            match looked {
+                None => examination.failed(Check::ProviderKey, code),
+                Some(_) => examination.ask_company(Check::ProviderKey, None, looked, code),
+            }
+        }
     }
-    let has_key = offers.any(|offer| is_key(Body::of(offer).text("attestationPubKey"), key));
-    examination.ask(Check::ProviderKey, Some(has_key), Code::XProviderKeyMismatch);
+    any
 }
 
 /// Whether two texts are one key.
@@ -47,7 +66,12 @@ fn is_key(one: Option<&str>, other: Option<&str>) -> bool {
     one.is_some() && (one == other || bytes(one).is_some_and(|one| Some(one) == bytes(other)))
 }
 
-fn only_receipt(examination: &mut Examination, case: &Case<'_>, evidence: &Evidence, setting: &Setting<'_>) {
+fn only_receipt<'e>(
+    examination: &mut Examination,
+    case: &Case<'e>,
+    evidence: &'e Evidence,
+    setting: &Setting<'_>,
+) -> Option<&'e Exhibit> {
     // A receipt without a readable instant is later than any other.
     let place = |exhibit: &Exhibit, completed: Option<Instant>| {
         (completed.is_none(), completed, exhibit.uri().clone())
@@ -58,11 +82,11 @@ fn only_receipt(examination: &mut Examination, case: &Case<'_>, evidence: &Evide
             && place(other, body.instant("completedAt")) < own
             && is_signed(evidence, body, other, setting)
     });
-    examination.ask_saying(Check::OnlyReceipt, Some(earlier.is_none()), Code::XDuplicateJobReceipt, || {
-        earlier.map_or_else(String::new, |(other, _)| {
-            format!("{} is an earlier receipt for the same job", other.uri())
-        })
-    });
+    let earlier = earlier.map(|(other, _)| other);
+    let told = earlier.map(|other| format!("{} is an earlier receipt for the same job", other.uri()));
+    let looked = evidence.looked(Check::OnlyReceipt);
+    examination.ask_company(Check::OnlyReceipt, told, looked, Code::XDuplicateJobReceipt);
+    earlier
 }
 
 /// The other receipts in evidence.
@@ -83,29 +107,44 @@ fn is_signed(evidence: &Evidence, body: &Body<'_>, receipt: &Exhibit, setting: &
     matches!(signature, ReceiptSignature::Valid(_))
 }
 
-fn job_nonce(examination: &mut Examination, case: &Case<'_>, evidence: &Evidence) {
+fn job_nonce<'e>(
+    examination: &mut Examination,
+    case: &Case<'e>,
+    evidence: &'e Evidence,
+) -> Option<&'e Exhibit> {
     let Some(nonce) = case.job.body.text("nonce") else {
-        return examination.not_applicable(Check::JobNonce);
+        examination.not_applicable(Check::JobNonce);
+        return None;
     };
     let (repo, own) = (case.job.exhibit.repo(), case.job.exhibit.uri());
     let other = evidence.of_collection(Collection::Job).find(|other| {
         other.repo() == repo && other.uri() != own && Body::of(other).text("nonce") == Some(nonce)
     });
-    examination.ask_saying(Check::JobNonce, Some(other.is_none()), Code::XJobNonceReused, || {
-        other.map_or_else(String::new, |other| format!("{} has the nonce {}", other.uri(), excerpt(nonce)))
-    });
+    let told = other.map(|other| format!("{} has the nonce {}", other.uri(), excerpt(nonce)));
+    let looked = evidence.looked(Check::JobNonce);
+    examination.ask_company(Check::JobNonce, told, looked, Code::XJobNonceReused);
+    other
 }
 
-fn witness_nonce(examination: &mut Examination, case: &Case<'_>, evidence: &Evidence, terms: &Terms) {
-    let own = Countersigned::nonce(&case.receipt.body).filter(|_| case.confidential);
-    let Some(own) = own else { return examination.not_applicable(Check::WitnessNonce) };
+fn witness_nonce<'e>(
+    examination: &mut Examination,
+    case: &Case<'e>,
+    evidence: &'e Evidence,
+    terms: &Terms,
+) -> Option<&'e Exhibit> {
+    let Some(own) = Countersigned::nonce(&case.receipt.body).filter(|_| case.confidential) else {
+        examination.not_applicable(Check::WitnessNonce);
+        return None;
+    };
     // What was only copied does not verify where it was copied to, and says nothing.
     let other = others(evidence, case.receipt.exhibit).find(|(_, body)| {
         Countersigned::nonce(body) == Some(own) && Countersigned::of(body, evidence, terms).is_trusted()
     });
-    examination.ask_saying(Check::WitnessNonce, Some(other.is_none()), Code::XWitnessNonceReused, || {
-        other.map_or_else(String::new, |(other, _)| format!("the nonce witnesses {} as well", other.uri()))
-    });
+    let other = other.map(|(other, _)| other);
+    let told = other.map(|other| format!("the nonce witnesses {} as well", other.uri()));
+    let looked = evidence.looked(Check::WitnessNonce);
+    examination.ask_company(Check::WitnessNonce, told, looked, Code::XWitnessNonceReused);
+    other
 }
 
 fn accounts(examination: &mut Examination, case: &Case<'_>, evidence: &Evidence) {

@@ -128,14 +128,17 @@ pub(super) fn judge(
     beyond::examine(&mut examination, &case);
     attested.tell_more(&mut examination, encoding, now);
     witness.tell_more(&mut examination);
-    company::examine(&mut examination, &case, evidence, setting);
+    let company = company::examine(&mut examination, &case, evidence, setting);
     currency(&mut examination, &case.receipt.form);
 
-    let judged = vec![
-        Judged::new(Role::Receipt, case.receipt.exhibit),
-        Judged::new(Role::Job, case.job.exhibit),
-        Judged::new(Role::Attestation, case.attestation.exhibit),
+    let mut judged = vec![
+        (Role::Receipt, case.receipt.exhibit),
+        (Role::Job, case.job.exhibit),
+        (Role::Attestation, case.attestation.exhibit),
     ];
+    judged.extend(company);
+    examination.footing(Check::RecordsProven, judged.iter().map(|(_, exhibit)| *exhibit));
+    let judged = judged.into_iter().map(|(role, exhibit)| Judged::new(role, exhibit)).collect();
     let ok = examination.is_ok();
     let (findings, rules) = conclude(examination);
     let (trust_level, confidential) = (case.trust_level, case.confidential);

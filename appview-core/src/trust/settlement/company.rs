@@ -13,10 +13,16 @@ use crate::trust::evidence::Evidence;
 use crate::trust::exhibit::Exhibit;
 use crate::trust::reference::Reference;
 
-pub(super) fn examine(examination: &mut Examination, case: &Case<'_>, evidence: &Evidence) {
+/// Returns which other settlements decided something.
+pub(super) fn examine<'e>(
+    examination: &mut Examination,
+    case: &Case<'e>,
+    evidence: &'e Evidence,
+) -> Vec<&'e Exhibit> {
     if case.status != Status::Settled {
         let checks = [Check::OnlySettlement, Check::AuthorizationUnused, Check::SessionBudget];
-        return checks.into_iter().for_each(|check| examination.not_applicable(check));
+        checks.into_iter().for_each(|check| examination.not_applicable(check));
+        return Vec::new();
     }
     let others: Vec<(&Exhibit, Body<'_>)> = settled(evidence, case.settlement.exhibit).collect();
     let named = |body: &Body<'_>, member: &str, uri: &str| {
@@ -24,30 +30,45 @@ pub(super) fn examine(examination: &mut Examination, case: &Case<'_>, evidence: 
     };
     let receipt = case.receipt_reference.uri;
     let twin = others.iter().find(|(_, body)| named(body, "receipt", receipt));
-    examination.ask_saying(Check::OnlySettlement, Some(twin.is_none()), Code::XDuplicateSettlement, || {
-        twin.map_or_else(String::new, |twin| both(case, twin, "is for the same receipt"))
-    });
+    let told = twin.map(|twin| both(case, twin, "is for the same receipt"));
+    let looked = evidence.looked(Check::OnlySettlement);
+    examination.ask_company(Check::OnlySettlement, told, looked, Code::XDuplicateSettlement);
 
     let authorization = case.authorization_reference.uri;
     let drawn = |body: &Body<'_>| named(body, "requesterAuthorization", authorization);
     let scope = case.authorization.body.text("scope");
     let is_single = scope == Some("singleJob") && !case.receipt.body.is_true("proBono");
     let reuse = others.iter().find(|(_, body)| drawn(body) && !named(body, "receipt", receipt));
-    let is_unused = is_single.then_some(reuse.is_none());
-    examination.ask_saying(Check::AuthorizationUnused, is_unused, Code::XAuthorizationReused, || {
-        reuse.map_or_else(String::new, |other| both(case, other, "draws on the same authorization"))
-    });
+    let reuse = reuse.filter(|_| is_single);
+    if is_single {
+        let told = reuse.map(|other| both(case, other, "draws on the same authorization"));
+        let looked = evidence.looked(Check::AuthorizationUnused);
+        examination.ask_company(Check::AuthorizationUnused, told, looked, Code::XAuthorizationReused);
+    } else {
+        examination.not_applicable(Check::AuthorizationUnused);
+    }
 
     let budget = case.authorization.body.money("sessionBudget").filter(|_| scope == Some("session"));
     let charged =
         |body: &Body<'_>| body.money("amountCharged").and_then(|money| money.amount).map_or(0, i128::from);
     let sum = charged(&case.settlement.body)
         + others.iter().filter(|(_, body)| drawn(body)).map(|(_, body)| charged(body)).sum::<i128>();
+    // An index adds up all of them, of which evidence holds a part.
+    let all = evidence.drawn_on(case.settlement.exhibit.repo(), authorization);
+    let sum = all.map_or(sum, |all| sum.max(i128::from(all.amount)));
     let within = budget.map(|budget| budget.amount.is_some_and(|budget| sum <= i128::from(budget)));
-    examination.ask_saying(Check::SessionBudget, within, Code::XSessionBudgetExceeded, || {
-        let budget = budget.map_or_else(String::new, |budget| budget.shown());
-        format!("{sum} was charged in all, the session's budget is {budget}")
-    });
+    let shown = || budget.map_or_else(String::new, |budget| budget.shown());
+    match (within, evidence.looked(Check::SessionBudget).filter(|_| all.is_none())) {
+        (None, _) => examination.not_applicable(Check::SessionBudget),
+        (Some(true), looked) => {
+            examination.ask_company(Check::SessionBudget, None, looked, Code::XSessionBudgetExceeded);
+        }
+        (Some(false), _) => {
+            let message = format!("{sum} was charged in all, the session's budget is {}", shown());
+            examination.failed_saying(Check::SessionBudget, Code::XSessionBudgetExceeded, message);
+        }
+    }
+    [twin, reuse].into_iter().flatten().map(|(exhibit, _)| *exhibit).collect()
 }
 
 /// The other settled settlements of the same exchange.

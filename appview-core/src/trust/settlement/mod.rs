@@ -12,10 +12,11 @@ mod policy;
 use super::Terms;
 use super::check::{Check, Examination, Profile, Role};
 use super::evidence::Evidence;
+use super::exhibit::Exhibit;
 use super::receipt::{self, Part, Setting, find, follow};
 use super::reference::Reference;
 use super::verdict::{Judged, Missing, SettlementVerdict};
-use super::{Code, Instant};
+use super::{Code, Instant, Severity};
 use crate::record::Collection;
 use policy::Named;
 
@@ -81,21 +82,32 @@ pub(super) fn judge(
     chain::examine(&mut examination, &case);
     beyond::examine(&mut examination, &case);
     policy::examine(&mut examination, &case);
-    policy::signature(&mut examination, &case, evidence);
+    policy::signature(&mut examination, &case, evidence, setting.terms);
 
     // Where the receipt's own records are not at hand, nothing is said of it.
     let receipt = receipt::judge(evidence, case.receipt.exhibit.uri().as_str(), setting).ok();
-    let is_ok = receipt.as_ref().map(|(verdict, _)| verdict.ok);
-    examination.ask_saying(Check::ReceiptVerdict, is_ok, Code::XReceiptInvalid, || {
-        let errors = receipt.iter().flat_map(|(verdict, _)| &verdict.findings);
-        let errors = errors.filter(|finding| finding.severity == super::Severity::Error);
+    let errors = || {
+        let findings = receipt.iter().flat_map(|(verdict, _)| &verdict.findings);
+        let errors = findings.filter(|finding| finding.severity == Severity::Error);
         let codes: Vec<&str> = errors.map(|finding| finding.code.as_str()).collect();
         format!("{}: {}", Code::XReceiptInvalid.meaning(), codes.join(", "))
-    });
-    company::examine(&mut examination, &case, evidence);
+    };
+    match receipt.as_ref().map(|(verdict, _)| verdict) {
+        None => examination.not_applicable(Check::ReceiptVerdict),
+        Some(verdict) if verdict.ok => examination.passed(Check::ReceiptVerdict),
+        Some(verdict) if verdict.rules.is_open(&verdict.findings) => {
+            examination.undecided(Check::ReceiptVerdict, Code::XReceiptInvalid, errors());
+        }
+        Some(_) => examination.failed_saying(Check::ReceiptVerdict, Code::XReceiptInvalid, errors()),
+    }
+    let company = company::examine(&mut examination, &case, evidence);
 
+    let mut judged = case.records(evidence);
+    judged.extend(company.into_iter().map(|other| (Role::Company, other)));
+    examination.footing(Check::SettlementProven, judged.iter().map(|(_, exhibit)| *exhibit));
+    let judged = judged.into_iter().map(|(role, exhibit)| Judged::new(role, exhibit)).collect();
     let until = receipt.and_then(|(_, until)| until);
-    Ok((SettlementVerdict::reach(examination, case.judged(evidence)), until))
+    Ok((SettlementVerdict::reach(examination, judged), until))
 }
 
 impl<'e> Case<'e> {
@@ -128,7 +140,7 @@ impl<'e> Case<'e> {
     }
 
     /// Which versions of which records are judged, those of the receipt's own verdict included.
-    fn judged(&self, evidence: &Evidence) -> Vec<Judged> {
+    fn records(&self, evidence: &'e Evidence) -> Vec<(Role, &'e Exhibit)> {
         let attestation = follow(evidence, &self.receipt.body, "attestation", Role::Attestation).ok();
         let parts = [
             (Role::Settlement, Some(self.settlement.exhibit)),
@@ -143,7 +155,7 @@ impl<'e> Case<'e> {
             ),
             (Role::Refunded, self.refunded.as_ref().map(|refunded| refunded.exhibit)),
         ];
-        parts.into_iter().filter_map(|(role, exhibit)| Some(Judged::new(role, exhibit?))).collect()
+        parts.into_iter().filter_map(|(role, exhibit)| Some((role, exhibit?))).collect()
     }
 }
 

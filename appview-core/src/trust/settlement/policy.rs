@@ -7,13 +7,13 @@ use super::{Case, Part, Status};
 use crate::block::{Map, Value};
 use crate::record::Collection;
 use crate::syntax::AtUri;
-use crate::trust::Code;
 use crate::trust::body::{Body, Money, excerpt};
 use crate::trust::check::{Check, Examination};
 use crate::trust::evidence::Evidence;
 use crate::trust::exchange::ExchangeSignature;
 use crate::trust::ledger::{self, Dealing, Fee, SelfLoop, TokenRate};
 use crate::trust::reference::Reference;
+use crate::trust::{Code, Terms};
 
 /// A record of the exchange that a settlement names.
 pub(super) enum Named<'a> {
@@ -141,12 +141,14 @@ fn is_at_rate(receipt: &Body<'_>, policy: &Body<'_>) -> Option<bool> {
 }
 
 /// Asks whether the exchange signed the settlement, by the document that is in evidence.
-pub(super) fn signature(examination: &mut Examination, case: &Case<'_>, evidence: &Evidence) {
+pub(super) fn signature(examination: &mut Examination, case: &Case<'_>, evidence: &Evidence, terms: &Terms) {
     let exchange = case.settlement.exhibit.repo();
     let named = case.exchange_attestation.part().map(|part| &part.body);
-    let signature = ExchangeSignature { body: &case.settlement.body, exchange, named };
-    signature.tell(examination, Check::ExchangeSignature, evidence);
-    let is_own = evidence.document(exchange).map(|document| document.is_about(exchange));
+    let body = &case.settlement.body;
+    let (checks, at) = ([Check::ExchangeSignature, Check::ExchangeCurrent], body.instant("settledAt"));
+    let signature = ExchangeSignature { checks, at, body, exchange, named };
+    let document = signature.tell(examination, evidence, terms);
+    let is_own = document.map(|document| document.is_about(exchange));
     examination.ask(Check::ExchangeDocument, is_own, Code::XDidDocumentMismatch);
 }
 

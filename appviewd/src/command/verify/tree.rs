@@ -4,21 +4,21 @@ use std::io::{Result, Write};
 
 use appview_core::syntax::Datetime;
 use appview_core::trust::{
-    Check, Checked, Code, Finding, Instant, Judged, Outcome, ReceiptVerdict, Role, Rules, SettlementVerdict,
-    Severity,
+    Check, Checked, Code, Finding, Footing, Instant, Judged, Outcome, ReceiptVerdict, Role, Rules,
+    SettlementVerdict, Severity,
 };
 
-/// What vouches for the records being in their repositories.
-pub(super) enum Footing {
-    /// The index, which has proven each of them.
+/// Where the evidence was.
+pub(super) enum Source {
+    /// In the index.
     Index,
-    /// A file of this name, and nobody else.
+    /// In a file of this name.
     Bundle(String),
 }
 
 /// How a tree is written.
 pub(super) struct Tree<'a> {
-    pub(super) footing: &'a Footing,
+    pub(super) source: &'a Source,
     pub(super) now: Instant,
 }
 
@@ -39,12 +39,12 @@ struct Node<'v> {
 impl Tree<'_> {
     pub(super) fn receipt(&self, out: &mut dyn Write, verdict: &ReceiptVerdict) -> Result<()> {
         let told = Told { rules: &verdict.rules, findings: &verdict.findings };
-        let is = format!("receipt {}: {}", ok(verdict.ok), verdict.trust_level);
+        let is = format!("receipt {}: {}", told.says_it_is(verdict.ok), verdict.trust_level);
         match &verdict.brokerage_authority {
             Some(broker) if verdict.confidential => writeln!(out, "{is}, confidential by {broker}")?,
             _ => writeln!(out, "{is}, not confidential")?,
         }
-        self.rules(out, told)?;
+        self.rules(out, told, &verdict.judged)?;
         match receipt_node(verdict) {
             Some(node) => self.node(out, &node, "", ""),
             None => Ok(()),
@@ -58,8 +58,8 @@ impl Tree<'_> {
         receipt: Option<&ReceiptVerdict>,
     ) -> Result<()> {
         let told = Told { rules: &verdict.rules, findings: &verdict.findings };
-        writeln!(out, "settlement {}", ok(verdict.ok))?;
-        self.rules(out, told)?;
+        writeln!(out, "settlement {}", told.says_it_is(verdict.ok))?;
+        self.rules(out, told, &verdict.judged)?;
         let node = |role| {
             let judged = verdict.judged.iter().find(|judged| judged.role == role)?;
             Some(Node { judged, told: vec![told], children: Vec::new() })
@@ -76,10 +76,11 @@ impl Tree<'_> {
         root.children.extend(of_receipt);
         let named = [Role::Authorization, Role::Policy, Role::ExchangeAttestation, Role::Refunded];
         root.children.extend(named.into_iter().filter_map(node));
+        root.children.extend(company(&verdict.judged));
         self.node(out, &root, "", "")
     }
 
-    fn rules(&self, out: &mut dyn Write, told: Told<'_>) -> Result<()> {
+    fn rules(&self, out: &mut dyn Write, told: Told<'_>, judged: &[Judged]) -> Result<()> {
         let count = |outcome| told.rules.checks.iter().filter(|checked| checked.outcome == outcome).count();
         let (passed, failed) = (count(Outcome::Passed), count(Outcome::Failed));
         let profile = match told.rules.profile {
@@ -90,13 +91,28 @@ impl Tree<'_> {
         let now = now.map_or_else(String::new, |now| format!(", at {now}"));
         let beside = count(Outcome::NotApplicable);
         let rules = format!("rules {} ({profile}){now}", told.rules.version);
-        writeln!(out, "{rules}: {passed} checks passed, {failed} failed, {beside} had nothing to ask about")?;
-        match self.footing {
-            Footing::Index => {
-                writeln!(out, "the index has proven each record against a signed commit of its repository")?
+        let open = match count(Outcome::Undecided) {
+            0 => String::new(),
+            open => format!("{open} could not be decided, "),
+        };
+        writeln!(
+            out,
+            "{rules}: {passed} checks passed, {failed} failed, {open}{beside} had nothing to ask about"
+        )?;
+        let claimed = judged.iter().filter(|judged| judged.footing == Footing::Claimed).count();
+        match self.source {
+            Source::Bundle(file) if claimed > 0 => {
+                let which = if claimed == judged.len() { "the" } else { "some of the" };
+                writeln!(
+                    out,
+                    "that {which} records stand in their repositories is the word of {file} alone"
+                )?;
             }
-            Footing::Bundle(file) => {
-                writeln!(out, "that the records stand in their repositories is the word of {file} alone")?;
+            Source::Bundle(file) => {
+                writeln!(out, "{file} proves each record by a signed commit of its repository")?;
+            }
+            Source::Index => {
+                writeln!(out, "the index has proven each record against a signed commit of its repository")?;
             }
         }
         writeln!(out)
@@ -141,9 +157,9 @@ impl Tree<'_> {
             }
             _ => {
                 let owner = node.judged.uri.authority();
-                return match self.footing {
-                    Footing::Index => format!("with the repository of {owner}"),
-                    Footing::Bundle(_) => format!("with the repository of {owner}, which is not shown here"),
+                return match node.judged.footing {
+                    Footing::Proven => format!("with the repository of {owner}"),
+                    Footing::Claimed => format!("with the repository of {owner}, which is not shown here"),
                 };
             }
         };
@@ -152,6 +168,15 @@ impl Tree<'_> {
 }
 
 impl Told<'_> {
+    fn says_it_is(&self, ok: bool) -> &'static str {
+        match ok {
+            true if self.says(Code::XRecordUnproven) => "is ok, if its records stand where they are said to",
+            true => "is ok",
+            false if self.rules.is_open(self.findings) => "can NOT be judged by what is at hand",
+            false => "is NOT ok",
+        }
+    }
+
     fn says(&self, code: Code) -> bool {
         self.findings.iter().any(|finding| finding.code == code)
     }
@@ -163,12 +188,16 @@ fn receipt_node(verdict: &ReceiptVerdict) -> Option<Node<'_>> {
         let judged = verdict.judged.iter().find(|judged| judged.role == role)?;
         Some(Node { judged, told: vec![told], children: Vec::new() })
     };
-    let children = [Role::Job, Role::Attestation].into_iter().filter_map(node).collect();
+    let named = [Role::Job, Role::Attestation, Role::Provider];
+    let mut children: Vec<Node<'_>> = named.into_iter().filter_map(node).collect();
+    children.extend(company(&verdict.judged));
     Some(Node { children, ..node(Role::Receipt)? })
 }
 
-const fn ok(ok: bool) -> &'static str {
-    if ok { "is ok" } else { "is NOT ok" }
+/// The other records that decided something. What they decided is told where it was asked.
+fn company(judged: &[Judged]) -> impl Iterator<Item = Node<'_>> {
+    let others = judged.iter().filter(|judged| judged.role == Role::Company);
+    others.map(|judged| Node { judged, told: Vec::new(), children: Vec::new() })
 }
 
 fn is_about(checked: &Checked, role: Role) -> bool {
@@ -182,6 +211,7 @@ fn line(out: &mut dyn Write, before: &str, checked: &Checked, findings: &[Findin
         None => writeln!(out, "{before}  ok     {} [{rule}]", checked.check.says()),
         Some(finding) => {
             let mark = match finding.severity {
+                _ if checked.outcome == Outcome::Undecided => "open ",
                 Severity::Error => "ERROR",
                 Severity::Warning => "warn ",
                 Severity::Info => "info ",

@@ -1,8 +1,10 @@
 //! The methods as their lexicons describe them: an OpenAPI document for programs, a page for people.
 //!
-//! The names of the methods that are answered enter, and the lexicons that this program is built with; two texts leave, made
-//! once. Whatever they say stands in a lexicon, so that neither can say anything else.
+//! The names of the methods that are answered enter, and the lexicons that this program is built with; two texts leave.
+//! Whatever they say stands in a lexicon, so that neither can say anything else, but for what the page has to be asked for as
+//! an example: that is there.
 
+mod example;
 mod openapi;
 mod page;
 
@@ -13,10 +15,13 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Map, Value};
 
-use crate::pages::Sheet;
+use super::{App, XrpcError};
+use crate::pages::{Foot, Sheet};
+use example::Examples;
 
 /// Errors that any method may answer with.
-const ALWAYS: [(&str, &str); 3] = [
+const ALWAYS: [(&str, &str); 4] = [
+    ("PayloadTooLarge", "The request has a body, and a long one. No method reads one."),
     ("RateLimitExceeded", "Too many requests from this address. `Retry-After` tells when to go on."),
     ("NotEnoughResources", "Too many queries at once, or this one took too long. Try again in a moment."),
     ("InternalServerError", "Something went wrong here."),
@@ -25,8 +30,11 @@ const ALWAYS: [(&str, &str); 3] = [
 /// What is told of the methods.
 #[derive(Debug)]
 pub(super) struct Description {
+    /// Names, and whether answers are given again.
+    names: Vec<(&'static str, bool)>,
+    documents: Vec<Value>,
+    origin: String,
     openapi: String,
-    page: Arc<Sheet>,
 }
 
 /// One method, by its lexicon.
@@ -38,6 +46,8 @@ struct Method<'l> {
     output: Option<&'l Value>,
     /// Names and what they mean.
     errors: Vec<(&'l str, &'l str)>,
+    /// Whether an answer may be given again.
+    is_kept: bool,
 }
 
 /// One parameter of a method.
@@ -48,14 +58,22 @@ struct Parameter<'l> {
 }
 
 impl Description {
-    /// Describes the methods of these names, served at `origin`. A method without a lexicon is not described.
-    pub(super) fn of(names: &[&str], origin: &str) -> Self {
+    /// Describes the methods of these names, with whether their answers are given again, served at `origin`. A method without
+    /// a lexicon is not described.
+    pub(super) fn of(names: Vec<(&'static str, bool)>, origin: &str) -> Self {
         let documents = Catalog::builtin_documents().iter();
-        let documents: Vec<Value> = documents.filter_map(|text| serde_json::from_str(text).ok()).collect();
-        let by_name = |name: &&str| documents.iter().find_map(|document| Method::read(document, name));
-        let methods: Vec<Method<'_>> = names.iter().filter_map(by_name).collect();
-        let page = Arc::new(page::write(&methods, origin));
-        Self { openapi: openapi::write(&methods, &documents, origin), page }
+        let documents = documents.filter_map(|text| serde_json::from_str(text).ok()).collect();
+        let mut description = Self { names, documents, origin: origin.to_owned(), openapi: String::new() };
+        description.openapi =
+            openapi::write(&description.methods(), &description.documents, &description.origin);
+        description
+    }
+
+    fn methods(&self) -> Vec<Method<'_>> {
+        let by_name = |(name, is_kept): &(&str, bool)| {
+            self.documents.iter().find_map(|document| Method::read(document, name, *is_kept))
+        };
+        self.names.iter().filter_map(by_name).collect()
     }
 
     /// `/openapi.json`
@@ -63,15 +81,20 @@ impl Description {
         let json = HeaderValue::from_static("application/json");
         ([(header::CONTENT_TYPE, json)], self.openapi.clone()).into_response()
     }
+}
 
-    /// What `/api` tells.
-    pub(super) fn page(&self) -> Arc<Sheet> {
-        Arc::clone(&self.page)
-    }
+/// What `/api` tells, and which index its examples are of.
+pub(super) async fn page(app: &App, description: Arc<Description>) -> Result<(Sheet, Foot), XrpcError> {
+    app.read(move |index| {
+        let examples = Examples::of(index)?;
+        let sheet = page::write(&description.methods(), &description.origin, &examples);
+        Ok((sheet, Foot::read(index)?))
+    })
+    .await
 }
 
 impl<'l> Method<'l> {
-    fn read(document: &'l Value, name: &str) -> Option<Self> {
+    fn read(document: &'l Value, name: &str, is_kept: bool) -> Option<Self> {
         let id = document.get("id")?.as_str().filter(|id| *id == name)?;
         let main = document.pointer("/defs/main")?;
         let given = main.get("parameters");
@@ -94,35 +117,13 @@ impl<'l> Method<'l> {
                 .filter_map(|error| Some((error.get("name")?.as_str()?, described(error))))
                 .chain(ALWAYS)
                 .collect(),
+            is_kept,
         })
     }
 
     /// The part of its name that it shares with its family.
     fn family(&self) -> &'l str {
         self.name.rsplit_once('.').map_or(self.name, |(family, _)| family)
-    }
-
-    /// A path and query that is answered, with something in the place of what must be given.
-    fn example(&self) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        for parameter in self.parameters.iter().filter(|parameter| parameter.is_required) {
-            query.append_pair(parameter.name, parameter.example());
-        }
-        let query = query.finish();
-        let mark = if query.is_empty() { "" } else { "?" };
-        format!("/xrpc/{}{mark}{query}", self.name)
-    }
-}
-
-impl Parameter<'_> {
-    fn example(&self) -> &'static str {
-        match self.schema.get("format").and_then(Value::as_str) {
-            Some("did") => "did:web:forge.example",
-            Some("at-uri") => "at://did:web:forge.example/dev.cocore.compute.receipt/3jzfcijpj2z2a",
-            Some("nsid") => "dev.cocore.compute.receipt",
-            Some("datetime") => "2026-01-01T00:00:00Z",
-            _ => "text",
-        }
     }
 }
 

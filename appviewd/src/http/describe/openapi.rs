@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::super::error::status_of;
 use super::{Method, described, members};
 
 /// Writes the document.
@@ -15,16 +16,7 @@ pub(super) fn write(methods: &[Method<'_>], documents: &[Value], origin: &str) -
     for method in methods {
         paths.insert(format!("/xrpc/{}", method.name), json!({ "get": schemas.operation(method) }));
     }
-    let error = json!({
-        "type": "object",
-        "required": ["error", "message"],
-        "properties": {
-            "error": {"type": "string", "description": "Stable name of the error."},
-            "message": {"type": "string", "description": "Explanation for a person."},
-        },
-    });
-    let mut components: Map<String, Value> = schemas.written.into_iter().collect();
-    components.insert("error".to_owned(), error);
+    let components: Map<String, Value> = schemas.written.into_iter().collect();
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -35,9 +27,64 @@ pub(super) fn write(methods: &[Method<'_>], documents: &[Value], origin: &str) -
         },
         "servers": [{"url": origin}],
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {"schemas": components, "headers": headers()},
     })
     .to_string()
+}
+
+/// The errors of a method, by the status that they come with.
+fn by_status<'l>(method: &Method<'l>) -> BTreeMap<u16, Vec<(&'l str, &'l str)>> {
+    let mut by_status: BTreeMap<u16, Vec<_>> = BTreeMap::new();
+    for (name, meaning) in &method.errors {
+        by_status.entry(status_of(name).as_u16()).or_default().push((*name, *meaning));
+    }
+    by_status
+}
+
+/// What comes with one status: one of these errors.
+fn error(status: u16, errors: &[(&str, &str)]) -> Value {
+    let names: Vec<&str> = errors.iter().map(|(name, _)| *name).collect();
+    let meanings: Vec<String> = errors.iter().map(|(name, meaning)| format!("`{name}`: {meaning}")).collect();
+    let headers: &[&str] = match status {
+        429 => &["Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "X-Request-Id"],
+        503 => &["Retry-After", "X-Request-Id"],
+        _ => &["X-Request-Id"],
+    };
+    let schema = json!({
+        "type": "object",
+        "required": ["error", "message"],
+        "properties": {
+            "error": {"type": "string", "enum": names, "description": "Stable name of the error."},
+            "message": {"type": "string", "description": "Explanation for a person."},
+        },
+    });
+    json!({
+        "description": meanings.join("\n\n"),
+        "headers": named(headers),
+        "content": {"application/json": {"schema": schema}},
+    })
+}
+
+/// Headers of an answer, by reference.
+fn named(names: &[&str]) -> Value {
+    let reference =
+        |name: &&str| ((*name).to_owned(), json!({"$ref": format!("#/components/headers/{name}")}));
+    Value::Object(names.iter().map(reference).collect())
+}
+
+/// What headers mean.
+fn headers() -> Value {
+    let text = |meaning: &str| json!({"description": meaning, "schema": {"type": "string"}});
+    let number = |meaning: &str| json!({"description": meaning, "schema": {"type": "integer"}});
+    json!({
+        "ETag": text("Tells this answer from others; for `If-None-Match`."),
+        "Cache-Control": text("For how long the answer may be taken for the present one."),
+        "X-Request-Id": text("The request's name, in the log too. One that comes with the request is taken over."),
+        "Retry-After": number("After how many seconds to try again."),
+        "RateLimit-Limit": number("Requests that this address may make in five minutes."),
+        "RateLimit-Remaining": number("How many of them are left."),
+        "RateLimit-Reset": number("When all of them are there again, in seconds since 1970."),
+    })
 }
 
 /// The definitions that methods refer to, written as they are met.
@@ -63,23 +110,29 @@ impl Schemas<'_> {
         });
         let parameters: Vec<Value> = parameters.collect();
         let output = method.output.map(|output| self.schema(output, method.name));
-        let names: Vec<String> =
-            method.errors.iter().map(|(name, meaning)| format!("`{name}`: {meaning}")).collect();
+        let mut responses = Map::new();
+        responses.insert(
+            "200".to_owned(),
+            json!({
+                "description": "The answer.",
+                "headers": named(if method.is_kept { &["ETag", "Cache-Control", "X-Request-Id"] } else { &["X-Request-Id"] }),
+                "content": {"application/json": {"schema": output}},
+            }),
+        );
+        if method.is_kept {
+            let unchanged = "The answer that `If-None-Match` names still holds.";
+            let headers = named(&["ETag", "Cache-Control", "X-Request-Id"]);
+            responses.insert("304".to_owned(), json!({"description": unchanged, "headers": headers}));
+        }
+        for (status, errors) in by_status(method) {
+            responses.insert(status.to_string(), error(status, &errors));
+        }
         json!({
             "operationId": method.name,
             "tags": [method.family()],
             "description": method.description,
             "parameters": parameters,
-            "responses": {
-                "200": {
-                    "description": "The answer.",
-                    "content": {"application/json": {"schema": output}},
-                },
-                "default": {
-                    "description": names.join("\n\n"),
-                    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/error"}}},
-                },
-            },
+            "responses": responses,
         })
     }
 

@@ -3,11 +3,12 @@
 use maud::{Markup, html};
 use serde_json::Value;
 
+use super::example::{Example, Examples};
 use super::{Method, Parameter, described};
 use crate::pages::{Section, Sheet};
 
 /// Writes the page.
-pub(super) fn write(methods: &[Method<'_>], origin: &str) -> Sheet {
+pub(super) fn write(methods: &[Method<'_>], origin: &str, examples: &Examples) -> Sheet {
     let mut families: Vec<&str> = Vec::new();
     for method in methods {
         if !families.contains(&method.family()) {
@@ -42,7 +43,9 @@ pub(super) fn write(methods: &[Method<'_>], origin: &str) -> Sheet {
             section aria-labelledby=(family) {
                 h2 id=(family) { code { (family) } }
                 div.gap {
-                    @for method in methods.iter().filter(|method| method.family() == family) { (entry(method, origin)) }
+                    @for method in methods.iter().filter(|method| method.family() == family) {
+                        (entry(method, origin, examples))
+                    }
                 }
             }
         }
@@ -50,10 +53,12 @@ pub(super) fn write(methods: &[Method<'_>], origin: &str) -> Sheet {
     Sheet { title: "API".to_owned(), section: Section::Api, every: None, main }
 }
 
-fn entry(method: &Method<'_>, origin: &str) -> Markup {
+fn entry(method: &Method<'_>, origin: &str, examples: &Examples) -> Markup {
     let short = method.name.rsplit('.').next().unwrap_or_default();
     let needed = method.parameters.iter().filter(|parameter| parameter.is_required);
     let wanted = method.parameters.iter().filter(|parameter| !parameter.is_required);
+    let Example { path, is_there } = Example::of(method, examples);
+    let field = |parameter| field(method.name, parameter, examples.of_parameter(method, parameter));
     html! {
         details.method id=(method.name) {
             summary {
@@ -63,11 +68,12 @@ fn entry(method: &Method<'_>, origin: &str) -> Markup {
             div {
                 @if first_sentence(method.description) != method.description { p { (prose(method.description)) } }
                 pre tabindex="0" aria-label={ "Example of " (short) } {
-                    code data-copy="example" { "curl '" (origin) (method.example()) "'" }
+                    code data-copy="example" { "curl '" (origin) (path) "'" }
                 }
+                @if is_there { p.small { a href=(path) { "Ask this" } } }
             }
             form method="get" action={ "/xrpc/" (method.name) } {
-                @for parameter in needed.chain(wanted) { (field(method.name, parameter)) }
+                @for parameter in needed.chain(wanted) { (field(parameter)) }
                 p { button.btn.quiet type="submit" { "Ask " (short) } }
             }
             div {
@@ -84,7 +90,9 @@ fn entry(method: &Method<'_>, origin: &str) -> Markup {
     }
 }
 
-fn field(method: &str, parameter: &Parameter<'_>) -> Markup {
+/// A field for a parameter; one that must be given has something in it that is there.
+fn field(method: &str, parameter: &Parameter<'_>, example: Option<&str>) -> Markup {
+    let example = example.filter(|_| parameter.is_required);
     let id = format!("{method}-{}", parameter.name);
     let hint = format!("{id}-hint");
     let kind = kind(parameter);
@@ -106,7 +114,7 @@ fn field(method: &str, parameter: &Parameter<'_>) -> Markup {
                     }
                 }
                 None => {
-                    input.mono id=(id) name=(parameter.name) type="text" required[parameter.is_required]
+                    input.mono id=(id) name=(parameter.name) type="text" value=[example] required[parameter.is_required]
                         aria-describedby=(hint) autocapitalize="none" spellcheck="false";
                 }
             }

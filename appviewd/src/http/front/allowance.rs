@@ -8,6 +8,8 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use axum::http::HeaderValue;
+
 use super::caller::Caller;
 
 /// The time for which an allowance is meant: that of a PDS's own limits.
@@ -19,6 +21,8 @@ const PLACES: usize = 1 << 16;
 #[derive(Debug)]
 pub(in crate::http) struct Allowance {
     in_a_window: u32,
+    /// The same as the header that tells it.
+    policy: HeaderValue,
     hasher: RandomState,
     /// The moment, in nanoseconds, at which each place has its whole allowance again.
     whole_at: Box<[AtomicU64]>,
@@ -37,12 +41,19 @@ impl Allowance {
     /// So many requests in five minutes; no limit for 0.
     pub(in crate::http) fn new(in_a_window: u32) -> Option<Self> {
         let whole_at = std::iter::repeat_with(AtomicU64::default).take(PLACES).collect();
-        (in_a_window > 0).then(|| Self { in_a_window, hasher: RandomState::new(), whole_at })
+        // Digits are always a header's value.
+        let policy = HeaderValue::try_from(format!("{in_a_window};w={}", WINDOW.as_secs())).ok()?;
+        (in_a_window > 0).then(|| Self { in_a_window, policy, hasher: RandomState::new(), whole_at })
     }
 
     /// Requests in five minutes.
     pub(super) const fn in_a_window(&self) -> u32 {
         self.in_a_window
+    }
+
+    /// The same, as a PDS tells it.
+    pub(super) fn policy(&self) -> HeaderValue {
+        self.policy.clone()
     }
 
     /// Takes one request at a moment, counted from any beginning.

@@ -51,6 +51,9 @@ impl Callers {
     /// Whose limits on requests count; nobody's where there are none.
     pub(in crate::http) fn asking(&self, peer: Peer, headers: &HeaderMap) -> Option<Caller> {
         let mut address = peer.0?;
+        if !is_in(&self.proxies, address) {
+            return self.limited(address);
+        }
         let said = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
         let said: Vec<&str> = said.flat_map(|value| value.split(',')).collect();
         let mut said = said.into_iter().rev();

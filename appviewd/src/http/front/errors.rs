@@ -27,7 +27,7 @@ struct Told {
 /// Writes an error as a page, for whoever would rather read one.
 pub(super) async fn errors(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    let path = (reads_pages(request.headers()) && !path.starts_with("/xrpc/")).then(|| path.to_owned());
+    let path = is_for_people(request.headers(), path).then(|| path.to_owned());
     let response = next.run(request).await;
     let Some(path) =
         path.filter(|_| response.status().is_client_error() || response.status().is_server_error())
@@ -45,6 +45,11 @@ pub(super) async fn errors(State(app): State<Arc<App>>, request: Request, next: 
     parts.headers.insert(header::VARY, HeaderValue::from_static("accept, accept-encoding"));
     parts.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(parts, Body::from(app.frame.page(&sheet, None)))
+}
+
+/// Whether a request is a browser's for a page.
+pub(super) fn is_for_people(headers: &HeaderMap, path: &str) -> bool {
+    !path.starts_with("/xrpc/") && reads_pages(headers)
 }
 
 fn reads_pages(headers: &HeaderMap) -> bool {

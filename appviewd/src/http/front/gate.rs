@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
@@ -32,29 +32,36 @@ pub(super) async fn gate(State(app): State<Arc<App>>, request: Request, next: Ne
         return XrpcError::too_large(BODY_BYTES).into_response();
     }
     let peer = request.extensions().get::<Peer>().copied();
-    let caller = peer.and_then(|peer| app.callers.asking(peer, request.headers()));
-    let (Some(allowance), Some(caller)) = (&app.allowance, caller) else {
-        return next.run(request).await;
-    };
-    let taken = allowance.take(caller, app.began.elapsed());
-    let (mut response, left) = match taken {
+    let (mut response, left) = match peer.map_or(Ok(None), |peer| take(&app, peer, request.headers())) {
         Ok(left) => (next.run(request).await, left),
         Err(wait) => {
             let left = Left { requests: 0, whole_in: WINDOW };
-            (XrpcError::rate_limited(wait).into_response(), left)
+            (XrpcError::rate_limited(wait).into_response(), Some(left))
         }
     };
-    let headers = response.headers_mut();
-    let in_a_window = allowance.in_a_window();
+    tell(&app, response.headers_mut(), left);
+    response
+}
+
+/// Takes a request from its caller's allowance; what is left of it, if it has any limit.
+///
+/// # Errors
+///
+/// How long to wait until there is one.
+pub(super) fn take(app: &App, peer: Peer, headers: &HeaderMap) -> Result<Option<Left>, Duration> {
+    let caller = app.callers.asking(peer, headers);
+    let (Some(allowance), Some(caller)) = (&app.allowance, caller) else { return Ok(None) };
+    allowance.take(caller, app.began.elapsed()).map(Some)
+}
+
+/// Says what is left to a caller, if it has any limit.
+pub(super) fn tell(app: &App, headers: &mut HeaderMap, left: Option<Left>) {
+    let (Some(allowance), Some(left)) = (&app.allowance, left) else { return };
     let whole_at = Duration::from_micros(app.clock.now()).saturating_add(left.whole_in).as_secs();
-    headers.insert(LIMIT, in_a_window.into());
+    headers.insert(LIMIT, allowance.in_a_window().into());
     headers.insert(REMAINING, left.requests.into());
     headers.insert(RESET, whole_at.into());
-    // Digits are always a header's value.
-    if let Ok(policy) = HeaderValue::try_from(format!("{in_a_window};w={}", WINDOW.as_secs())) {
-        headers.insert(POLICY, policy);
-    }
-    response
+    headers.insert(POLICY, allowance.policy());
 }
 
 fn announced(headers: &HeaderMap) -> u64 {

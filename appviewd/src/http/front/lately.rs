@@ -38,6 +38,13 @@ impl<K: Eq + Hash, V: Clone> Lately<K, V> {
         Some(value)
     }
 
+    /// Gives up what is of no use any more.
+    pub(in crate::http) fn retain(&mut self, is_of_use: impl Fn(&V) -> bool) {
+        self.old.retain(|_, (value, _)| is_of_use(value));
+        self.young.retain(|_, (value, _)| is_of_use(value));
+        self.weight = self.young.values().map(|(_, weight)| weight).sum();
+    }
+
     /// Keeps a value in the place of whatever is kept under the same key.
     pub(in crate::http) fn put(&mut self, key: K, value: V, weight: usize) {
         let before = self.young.insert(key, (value, weight)).map_or(0, |(_, weight)| weight);
@@ -64,6 +71,20 @@ mod tests {
             assert!(lately.young.len() + lately.old.len() <= 22, "what is kept is bounded");
         }
         assert_eq!(lately.get("unused"), None);
+    }
+
+    #[test]
+    fn what_is_of_no_use_goes_and_makes_room() {
+        let mut lately = Lately::new(20);
+        for key in 0..9 {
+            lately.put(key, key, 1);
+        }
+        lately.retain(|value| *value == 0);
+        assert_eq!((lately.get(&0), lately.get(&1), lately.weight), (Some(0), None, 1));
+        for key in 10..19 {
+            lately.put(key, key, 1);
+        }
+        assert!(lately.old.is_empty(), "there is room for nine more");
     }
 
     #[test]

@@ -153,7 +153,7 @@ async fn a_request_that_cannot_be_answered_is_told_why() {
         ("GET", "/xrpc/dev.cocore.compute.listNothing"),
         ("POST", "/xrpc/dev.cocore.compute.listReceipts"),
         ("DELETE", "/xrpc/dev.cocore.compute.listProviders"),
-        ("GET", "/"),
+        ("GET", "/nothing"),
         ("POST", "/healthz"),
     ] {
         let Answer { status, kind, body } = ask(daemon.address, verb, path).await;

@@ -120,7 +120,7 @@ fn introduce(frames: usize, relay: &RelayUrl, folder: &Path, address: SocketAddr
     writeln!(out, "A small compute market on an ordinary day, recorded from a real PDS: {frames} messages.")?;
     writeln!(out, "  relay   {relay}  (inside this process)")?;
     writeln!(out, "  index   {}", folder.join("index.db").display())?;
-    writeln!(out, "  http    http://{address}")?;
+    writeln!(out, "  page    http://{address}/")?;
     Ok(writeln!(out)?)
 }
 
@@ -205,6 +205,7 @@ fn conclude(index: &Index, pulse: &Pulse, address: SocketAddr) -> Result<()> {
     writeln!(out, "fingerprint {}", index.fingerprint()?)?;
     writeln!(out)?;
     writeln!(out, "Try next:")?;
+    writeln!(out, "  http://{address}/  in a browser")?;
     writeln!(out, "  curl -s http://{address}/healthz")?;
     writeln!(out, "  curl -s http://{address}/xrpc/dev.cocore.compute.listProviders")?;
     writeln!(out, "  curl -s 'http://{address}/xrpc/dev.cocore.compute.listReceipts?limit=2'")?;

@@ -1,6 +1,7 @@
 //! The route table, and how a request reaches the index.
 //!
-//! HTTP requests enter; JSON leaves, over a WebSocket for those who subscribe. What every request passes is in `front`.
+//! HTTP requests enter; JSON leaves, over a WebSocket for those who subscribe, and pages for people. What every request
+//! passes is in `front`.
 //! Reads run on snapshots of their own, on blocking threads, and never wait for the writer. Deliberately absent: SQL, and
 //! anything that changes the index.
 
@@ -13,6 +14,7 @@ mod error;
 mod front;
 mod health;
 mod listen;
+mod page;
 pub mod person;
 mod query;
 mod record;
@@ -37,6 +39,7 @@ use appview_core::trust::{self, Examiner};
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
+use axum::response::Redirect;
 use axum::routing::{MethodRouter, get};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -54,6 +57,7 @@ use record::Proofs;
 use crate::config::Access;
 use crate::engine::Engine;
 use crate::meter::{self, Meter};
+use crate::pages::{Asset, Frame};
 
 /// How a service answers, by its operator's choice.
 #[derive(Debug, Clone)]
@@ -114,6 +118,7 @@ pub struct App {
     examiner: Arc<Examiner>,
     seen: Arc<Seen>,
     faces: Option<Arc<Faces>>,
+    frame: Frame,
     names: Names,
     tallies: Tallies,
     told_to_browsers: HeaderMap,
@@ -167,6 +172,7 @@ impl App {
             ready_lag,
             stopped,
             subscribers,
+            frame: Frame::of(&access),
             names: Names::since(start),
             tallies: Tallies::default(),
             told_to_browsers: told_to_browsers(&access),
@@ -292,17 +298,14 @@ pub fn routes(app: App, accounts: Option<Accounts>) -> Site {
     let queries = queries(&app);
     let names = queries.iter().map(|(name, keep, _)| (*name, keep.is_some())).collect();
     let description = Arc::new(Description::of(names, &app.origin));
-    let (openapi, page) = (Arc::clone(&description), description);
+    let (openapi, methods) = (Arc::clone(&description), description);
     let mut routes = Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/subscribe", get(subscribe::subscribe))
         .route("/.well-known/did.json", get(service::did_document));
-    let told = Router::new()
-        .route("/openapi.json", get(async move || openapi.openapi()))
-        .route("/api", get(async move |State(app): State<Arc<App>>| describe::page(&app, page).await))
-        .route("/api.css", get(describe::style));
-    routes = routes.merge(front::kept(told, &app, Keep::WhileUnchanged));
+    let told = Router::new().route("/openapi.json", get(async move || openapi.openapi()));
+    routes = routes.merge(front::kept(told, &app, Keep::WhileUnchanged)).merge(pages(&app, methods));
     for (name, keep, method) in queries {
         let route = Router::new().route(&format!("/xrpc/{name}"), method);
         routes = routes.merge(match keep {
@@ -314,6 +317,31 @@ pub fn routes(app: App, accounts: Option<Accounts>) -> Site {
     let routes = routes.fallback(error::not_found).method_not_allowed_fallback(error::method_not_allowed);
     let routes = front::open(routes, &app).with_state(Arc::clone(&app));
     Site::new(app, routes)
+}
+
+/// What people read, and what that refers to.
+fn pages(app: &Arc<App>, methods: Arc<Description>) -> Router<Arc<App>> {
+    let unchanged = Router::new()
+        .route("/providers", get(page::providers))
+        .route("/models", get(page::models))
+        .route("/api", get(async move |State(app): State<Arc<App>>| page::api(&app, methods).await));
+    // They tell the time, or rest on documents that may change.
+    let briefly = Router::new()
+        .route("/", get(page::network))
+        .route("/provider/{did}", get(page::provider))
+        .route("/model/{*id}", get(page::model))
+        .route("/u/{did}", get(page::person))
+        .route("/receipt/{*uri}", get(page::receipt))
+        .route("/status", get(page::status));
+    let assets = Asset::all().into_iter().fold(Router::new(), |routes, asset| {
+        routes.route(&asset.path, get(async move || page::asset(asset)))
+    });
+    front::kept(unchanged, app, Keep::WhileUnchanged)
+        .merge(front::kept(briefly, app, Keep::Briefly))
+        .merge(front::worked(assets, app))
+        // What browsers ask for beside an answer that names no icon.
+        .route("/favicon.ico", get(async || Redirect::temporary(&Asset::icon().path)))
+        .route("/go", get(page::go))
 }
 
 /// `/metrics`, which has a listener of its own: numbers are for whoever runs the service.

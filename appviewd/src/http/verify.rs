@@ -66,13 +66,13 @@ fn told<T: Serialize>(verdict: Result<Arc<T>, Missing>) -> Result<Json, XrpcErro
 
 impl App {
     /// The present, as verdicts count it.
-    fn instant(&self) -> Instant {
+    pub(super) fn instant(&self) -> Instant {
         Instant::from_unix_millis((self.clock.now() / 1_000).cast_signed())
     }
 
     /// Adds the documents that a verdict needs and no index has; where files stand in for the network, those that were seen
     /// before.
-    async fn complete(&self, mut evidence: Evidence) -> Evidence {
+    pub(super) async fn complete(&self, mut evidence: Evidence) -> Evidence {
         let terms = self.examiner.terms();
         match &self.network {
             Some(network) => network.authorities.complete(&mut evidence, terms, &self.seen).await,

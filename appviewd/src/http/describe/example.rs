@@ -41,7 +41,7 @@ impl Examples {
     }
 
     /// What a method may be asked about, if there is anything.
-    fn of_parameter(&self, method: &Method<'_>, parameter: &Parameter<'_>) -> Option<&str> {
+    pub(super) fn of_parameter(&self, method: &Method<'_>, parameter: &Parameter<'_>) -> Option<&str> {
         let found = match parameter.name {
             "uri" if method.name.ends_with(".verifySettlement") => &self.settlement,
             "uri" => &self.receipt,

@@ -2,7 +2,7 @@
 //!
 //! The names of the methods that are answered enter, and the lexicons that this program is built with; two texts leave.
 //! Whatever they say stands in a lexicon, so that neither can say anything else, but for what the page has to be asked for as
-//! an example: that is there. The page needs no script, and asks nobody else for anything.
+//! an example: that is there.
 
 mod example;
 mod openapi;
@@ -16,10 +16,8 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::{Map, Value};
 
 use super::{App, XrpcError};
+use crate::pages::{Foot, Sheet};
 use example::Examples;
-
-/// How the page looks.
-const STYLE: &str = include_str!("api.css");
 
 /// Errors that any method may answer with.
 const ALWAYS: [(&str, &str); 4] = [
@@ -80,28 +78,19 @@ impl Description {
 
     /// `/openapi.json`
     pub(super) fn openapi(&self) -> Response {
-        text(self.openapi.clone(), "application/json")
+        let json = HeaderValue::from_static("application/json");
+        ([(header::CONTENT_TYPE, json)], self.openapi.clone()).into_response()
     }
 }
 
-/// `/api`
-pub(super) async fn page(app: &App, description: Arc<Description>) -> Result<Response, XrpcError> {
-    let page = app
-        .read(move |index| {
-            let examples = Examples::of(index)?;
-            Ok(page::write(&description.methods(), &description.origin, &examples))
-        })
-        .await?;
-    Ok(text(page, "text/html; charset=utf-8"))
-}
-
-/// `/api.css`
-pub(super) async fn style() -> Response {
-    text(STYLE.to_owned(), "text/css; charset=utf-8")
-}
-
-fn text(text: String, kind: &'static str) -> Response {
-    ([(header::CONTENT_TYPE, HeaderValue::from_static(kind))], text).into_response()
+/// What `/api` tells, and which index its examples are of.
+pub(super) async fn page(app: &App, description: Arc<Description>) -> Result<(Sheet, Foot), XrpcError> {
+    app.read(move |index| {
+        let examples = Examples::of(index)?;
+        let sheet = page::write(&description.methods(), &description.origin, &examples);
+        Ok((sheet, Foot::read(index)?))
+    })
+    .await
 }
 
 impl<'l> Method<'l> {

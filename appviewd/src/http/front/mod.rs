@@ -1,12 +1,14 @@
 //! What every request passes on its way to a method, and every answer on its way back.
 //!
 //! Routes enter, and leave with layers around them. From the outside: what is on the shelf already is given before anything
-//! is routed (`site`); a request is named and counted (`trace`), answers are open to pages of every origin and closed to
-//! whatever else a browser could do with them, the allowance of whoever asks is looked at (`gate`). Queries then look on the
-//! `shelf`, and find a place in the `room`; what is made is compressed. Deliberately absent: what is asked and answered.
+//! is routed (`site`); an error becomes a page for who reads pages (`errors`); a request is named and counted (`trace`), answers
+//! are open to pages of every origin and closed to whatever else a browser could do with them, the allowance of whoever asks is
+//! looked at (`gate`). Queries then look on the `shelf`, and find a place in the `room`; what is made is compressed.
+//! Deliberately absent: what is asked and answered.
 
 mod allowance;
 mod caller;
+mod errors;
 mod gate;
 mod lately;
 mod room;
@@ -46,9 +48,9 @@ const QUALITY: CompressionLevel = CompressionLevel::Precise(4);
 /// For how many seconds a browser need not ask again whether it may ask: a day.
 const PREFLIGHT: &str = "86400";
 
-/// No page is framed, sends anything or loads anything but our own style.
-const CONTENT_POLICY: &str =
-    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// No page is framed, or loads, asks or sends anything but of ours. Nothing within it is style or script.
+const CONTENT_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
+     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// Routes whose answers are worked on.
 pub(super) fn worked(routes: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App>> {
@@ -67,7 +69,9 @@ pub(super) fn open(routes: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App>>
     let gate = from_fn_with_state(Arc::clone(app), gate::gate);
     let browsed = from_fn_with_state(Arc::clone(app), browsed);
     let trace = from_fn_with_state(Arc::clone(app), trace::trace);
-    routes.layer(CatchPanicLayer::custom(panicked)).layer(gate).layer(browsed).layer(trace)
+    let errors = from_fn_with_state(Arc::clone(app), errors::errors);
+    let routes = routes.layer(CatchPanicLayer::custom(panicked)).layer(gate).layer(browsed);
+    routes.layer(trace).layer(errors)
 }
 
 /// What a browser is told with every answer: that pages of any origin may read it, and what else must not be done with it.

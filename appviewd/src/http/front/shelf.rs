@@ -258,6 +258,11 @@ async fn make(app: &App, keep: Keep, request: Request, next: Next) -> Result<Kep
 }
 
 impl Kept {
+    /// Whether it says why there is no other.
+    pub(super) fn is_error(&self) -> bool {
+        self.status.is_client_error()
+    }
+
     /// The numbers of its route.
     pub(super) fn tally(&self) -> &Tally {
         &self.tally

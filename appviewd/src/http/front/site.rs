@@ -22,7 +22,7 @@ use hyper_util::service::{TowerToHyperService, TowerToHyperServiceFuture};
 use super::super::App;
 use super::super::listen::Host;
 use super::caller::Peer;
-use super::gate;
+use super::{errors, gate};
 
 /// Everything that is answered; cheap to clone.
 #[derive(Debug, Clone)]
@@ -78,6 +78,10 @@ impl Visit {
         }
         let found = app.shelf.find(request, app.version())?;
         let kept = found.kept()?;
+        // Who reads pages is told in words, by a layer of the routes.
+        if kept.is_error() && errors::is_for_people(request.headers(), request.uri().path()) {
+            return None;
+        }
         let left = gate::take(app, self.peer, headers).ok()?;
         let mut response = app.shelf.give(kept, headers.get(header::IF_NONE_MATCH));
         if *request.method() == Method::HEAD {

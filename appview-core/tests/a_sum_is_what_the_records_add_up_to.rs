@@ -4,9 +4,12 @@
 mod market;
 mod network;
 
+use std::collections::BTreeMap;
+
 use appview_core::index::IndexReader;
-use appview_core::query::{Limit, PageCursor, Span, TotalsOf};
+use appview_core::query::{LatencyStats, Limit, PageCursor, Span, Steps, TotalsOf};
 use appview_core::record::Catalog;
+use appview_core::syntax::Did;
 use market::truth::Truth;
 use market::{DAY, HOUR, MODELS, Market, NAMES, NOW, acts, rebuilt, told};
 use network::{catalog, did, interleaved};
@@ -38,6 +41,14 @@ fn latency(reader: &IndexReader, at_once: u32) -> Value {
             return all.unwrap();
         }
     }
+}
+
+/// The latency of each provider and model, from the lists of them.
+fn told_latency(reader: &IndexReader) -> (BTreeMap<Did, LatencyStats>, BTreeMap<String, LatencyStats>) {
+    let told = reader.latency(NOW, Limit::MAX, None).unwrap();
+    let providers = told.by_provider.into_iter().map(|provider| (provider.did, provider.stats));
+    let models = told.by_model.into_iter().map(|model| (model.model_id, model.stats));
+    (providers.collect(), models.collect())
 }
 
 fn activity(reader: &IndexReader, now: u64, at_once: u32) -> Value {
@@ -84,6 +95,29 @@ fn compare(reader: &IndexReader, truth: &Truth, at_once: u32) {
             let found = json(reader.totals(of, during).unwrap());
             assert_eq!(found, truth.totals(of, during), "{of:?} {during:?}");
         }
+    }
+    for (length, count) in [(HOUR as i64 / 3, 12), (6 * HOUR as i64, 10), (7 * DAY as i64, 8), (17, 2)] {
+        for since in [NOW as i64 - length * i64::from(count) + 1, NOW as i64 / HOUR as i64 * HOUR as i64] {
+            let start = |step: usize| since + length * step as i64;
+            for of in &groups {
+                let found = reader.series(of, Steps { since, length, count }).unwrap();
+                assert_eq!(found.len(), usize::from(count));
+                for (step, found) in found.into_iter().enumerate() {
+                    let during = Span { since: Some(start(step)), until: Some(start(step + 1)) };
+                    assert_eq!(json(found), truth.totals(of, during), "{of:?} {during:?}");
+                }
+            }
+        }
+    }
+    for name in NAMES {
+        let told = told_latency(reader);
+        let found = reader.latency_of_provider(&did(name)).unwrap();
+        let expected = told.0.get(&did(name)).copied().unwrap_or_default();
+        assert_eq!(found, expected, "{name}");
+    }
+    for model in MODELS {
+        let expected = told_latency(reader).1.get(model).copied().unwrap_or_default();
+        assert_eq!(reader.latency_of_model(model).unwrap(), expected, "{model}");
     }
     let counts = reader.counts().unwrap();
     let accounts = truth.accounts(&Default::default());

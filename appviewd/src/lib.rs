@@ -11,6 +11,7 @@ pub mod engine;
 pub mod http;
 pub mod meter;
 pub mod oauth;
+mod pages;
 pub mod progress;
 pub mod pseudonym;
 pub mod publish;

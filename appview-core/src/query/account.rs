@@ -2,15 +2,16 @@
 
 use std::collections::HashSet;
 
-use rusqlite::{Connection, Row, named_params};
+use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 use serde::Serialize;
 
+use super::evidence::FIND_HOSTING;
 use super::page::TOP;
 use super::profile::moment;
 use super::record::{did_id, parsed};
 use super::{Limit, PageCursor, QueryError};
-use crate::index::{Fault, IndexReader, found_in};
-use crate::syntax::{Datetime, Did};
+use crate::index::{Fault, IndexError, IndexReader, found_in, hosting};
+use crate::syntax::{Datetime, Did, Handle};
 
 /// What an account's line is made of, in an order.
 macro_rules! accounts {
@@ -173,6 +174,17 @@ pub struct Account {
     pub is_provider: bool,
 }
 
+/// What there is to call an account by, where somebody else's record names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Called {
+    /// The account is followed and hidden: it is not to be named at all.
+    Hidden,
+    /// The handle that its profile claims; nobody has checked it.
+    Handle(Handle),
+    /// Nothing but its DID.
+    Did,
+}
+
 /// A part of the directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accounts {
@@ -199,6 +211,29 @@ impl IndexReader {
         let below = Below::new(filter.order, place)?;
         Ok(self.query(|conn| list(conn, filter, limit, &below))?)
     }
+
+    /// What to call an account by.
+    ///
+    /// # Errors
+    ///
+    /// Failing input or damage.
+    pub fn called(&self, did: &Did) -> Result<Called, IndexError> {
+        self.query(|conn| called(conn, did))
+    }
+}
+
+fn called(conn: &Connection, did: &Did) -> Result<Called, Fault> {
+    let named = named_params! {":did": did.as_str()};
+    let mut statement = conn.prepare_cached(FIND_HOSTING)?;
+    let found = statement.query_row(named, |row| row.get("hosting")).optional()?;
+    if let Some(code) = found
+        && !hosting(code)?.is_visible()
+    {
+        return Ok(Called::Hidden);
+    }
+    let mut statement = conn.prepare_cached(FIND_NAMES)?;
+    let handle: Option<Option<String>> = statement.query_row(named, |row| row.get(0)).optional()?;
+    Ok(parsed(handle.flatten().as_deref()).map_or(Called::Did, Called::Handle))
 }
 
 /// Where a page starts.

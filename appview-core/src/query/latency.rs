@@ -4,9 +4,9 @@ use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 use serde::Serialize;
 
 use super::page::TOP;
-use super::record::parsed;
+use super::record::{did_id, model_id, parsed};
 use super::{Limit, PageCursor, QueryError};
-use crate::index::{Fault, IndexReader, LatencyOf};
+use crate::index::{Fault, IndexError, IndexReader, LatencyOf};
 use crate::syntax::{Datetime, Did};
 
 const FIND_LATENCY: &str = "
@@ -120,6 +120,30 @@ impl IndexReader {
             by_provider: providers.groups,
             by_model: models.groups,
             cursor,
+        })
+    }
+
+    /// How long the work of one provider took.
+    ///
+    /// # Errors
+    ///
+    /// Failing input or damage.
+    pub fn latency_of_provider(&self, provider: &Did) -> Result<LatencyStats, IndexError> {
+        self.query(|conn| match did_id(conn, provider)? {
+            Some(provider) => find(conn, LatencyOf::provider(provider)),
+            None => Ok(LatencyStats::default()),
+        })
+    }
+
+    /// How long the work of one model took.
+    ///
+    /// # Errors
+    ///
+    /// Failing input or damage.
+    pub fn latency_of_model(&self, model: &str) -> Result<LatencyStats, IndexError> {
+        self.query(|conn| match model_id(conn, model)? {
+            Some(model) => find(conn, LatencyOf::model(model)),
+            None => Ok(LatencyStats::default()),
         })
     }
 }

@@ -29,7 +29,9 @@ mod span;
 mod sums;
 mod total;
 
-pub use account::{Account, AccountFilter, AccountKind, AccountOrder, AccountPlace, Accounts, Viewer};
+pub use account::{
+    Account, AccountFilter, AccountKind, AccountOrder, AccountPlace, Accounts, Called, Viewer,
+};
 pub use activity::{Activity, ActivityWindows, ModelActivity, ModelUse, ProviderActivity};
 pub use count::{Counts, RepoCounts, VerdictCounts};
 pub use exchange::DisputeFilter;
@@ -45,7 +47,7 @@ pub use receipt::ReceiptFilter;
 pub use record::{FindingView, RecordView};
 pub use settlement::SettlementFilter;
 pub use span::Span;
-pub use total::{Totals, TotalsOf};
+pub use total::{Steps, Totals, TotalsOf};
 
 #[cfg(test)]
 mod tests;

@@ -296,7 +296,7 @@ pub(super) fn did_id(conn: &Connection, did: &Did) -> Result<Option<i64>, Fault>
 }
 
 /// The integer that stands for a model; none before it is met.
-pub(super) fn model_id(conn: &Connection, name: &String) -> Result<Option<i64>, Fault> {
+pub(super) fn model_id(conn: &Connection, name: &str) -> Result<Option<i64>, Fault> {
     let mut statement = conn.prepare_cached(FIND_MODEL)?;
     Ok(statement.query_row(named_params! {":name": name}, |row| row.get(0)).optional()?)
 }

@@ -5,6 +5,7 @@
 
 use rusqlite::{CachedStatement, Connection, ToSql, params};
 
+use super::Steps;
 use crate::index::{Fault, Group, HOUR, Hours, Sum, WEEK, start_of, week_of};
 
 pub(super) const LIST_WEEKS: &str = "
@@ -125,6 +126,58 @@ impl<'c> Adder<'c> {
             }
         }
         Ok(sums)
+    }
+
+    /// The sum within each of some spans that follow each other, in one pass over the weeks of all.
+    pub(super) fn series(&mut self, of: Of, steps: Steps) -> Result<Vec<Sum>, Fault> {
+        let mut sums = vec![Sum::default(); usize::from(steps.count)];
+        let mut add = |step: i64, added: Sum| {
+            if let Some(sum) = usize::try_from(step).ok().and_then(|step| sums.get_mut(step)) {
+                sum.add(added);
+            }
+        };
+        let (first, last) = (steps.since.max(0), steps.start(i64::from(steps.count)).min(LAST) - 1);
+        if last < first {
+            return Ok(sums);
+        }
+        let Group { kind, a, b } = of.group();
+        let mut rows = self.weeks.query(params![kind, a, b, week_of(first), week_of(last)])?;
+        while let Some(row) = rows.next()? {
+            let start = start_of(row.get(3)?);
+            if let (step, None) = steps.of(start, WEEK) {
+                add(step, Sum::read(row)?);
+                continue;
+            }
+            let hours = row.get_ref(4)?.as_blob().map_err(|_| Fault::Row("hours that are none"))?;
+            for hour in Hours::of(hours) {
+                let (hour, added) = hour?;
+                let start = start + i64::from(hour) * HOUR;
+                match steps.of(start, HOUR) {
+                    (step, None) => add(step, added),
+                    (first, Some(last)) => {
+                        for step in first.max(0)..=last.min(i64::from(steps.count) - 1) {
+                            let (from, until) = (steps.start(step), steps.start(step + 1));
+                            add(step, receipts(self.conn, of, from.max(start), until.min(start + HOUR))?);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(sums)
+    }
+}
+
+impl Steps {
+    /// The first moment of a step.
+    fn start(self, step: i64) -> i64 {
+        self.since.saturating_add(step.saturating_mul(self.length.max(1)))
+    }
+
+    /// The step that `length` from `start` on belong to; where they belong to several, the first and the last of them.
+    fn of(self, start: i64, length: i64) -> (i64, Option<i64>) {
+        let step = |at: i64| at.saturating_sub(self.since).div_euclid(self.length.max(1));
+        let (first, last) = (step(start), step(start + length - 1));
+        (first, Some(last).filter(|last| *last > first))
     }
 }
 

@@ -120,7 +120,7 @@ fn introduce(frames: usize, relay: &RelayUrl, folder: &Path, address: SocketAddr
     writeln!(out, "A small compute market on an ordinary day, recorded from a real PDS: {frames} messages.")?;
     writeln!(out, "  relay   {relay}  (inside this process)")?;
     writeln!(out, "  index   {}", folder.join("index.db").display())?;
-    writeln!(out, "  http    http://{address}")?;
+    writeln!(out, "  page    http://{address}/")?;
     Ok(writeln!(out)?)
 }
 

@@ -1,6 +1,7 @@
 //! The route table, and how a request reaches the index.
 //!
-//! HTTP requests enter; JSON leaves, over a WebSocket for those who subscribe. What every request passes is in `front`.
+//! HTTP requests enter; JSON leaves, over a WebSocket for those who subscribe, and pages for people. What every request
+//! passes is in `front`.
 //! Reads run on snapshots of their own, on blocking threads, and never wait for the writer. Deliberately absent: SQL, and
 //! anything that changes the index.
 
@@ -13,6 +14,7 @@ mod error;
 mod front;
 mod health;
 mod listen;
+mod page;
 pub mod person;
 mod query;
 mod record;
@@ -52,6 +54,7 @@ use record::Proofs;
 use crate::config::{Access, PublicUrl};
 use crate::engine::Engine;
 use crate::meter::{self, Meter};
+use crate::pages::{Asset, Frame, Sheet};
 
 /// How a service answers, by its operator's choice.
 #[derive(Debug, Clone)]
@@ -95,6 +98,7 @@ pub struct App {
     proofs: Proofs,
     examiner: Arc<Examiner>,
     faces: Option<Arc<Faces>>,
+    frame: Frame,
     names: Names,
     callers: Callers,
     allowance: Option<Allowance>,
@@ -143,6 +147,7 @@ impl App {
             ready_lag,
             stopped,
             subscribers,
+            frame: Frame::of(&access),
             names: Names::since(start),
             callers: Callers { spared: access.spare.clone(), proxies: access.proxy.clone() },
             allowance: Allowance::new(access.rate_limit),
@@ -241,17 +246,14 @@ pub fn routes(app: App, accounts: Option<Accounts>) -> Router {
     let names: Vec<&str> = queries.iter().map(|(name, ..)| *name).collect();
     let origin = app.access.public_url.as_ref().map_or("http://127.0.0.1:8080", PublicUrl::as_str);
     let description = Arc::new(Description::of(&names, origin));
-    let (openapi, page) = (Arc::clone(&description), description);
+    let (sheet, openapi) = (description.page(), description);
     let mut routes = Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/subscribe", get(subscribe::subscribe))
         .route("/.well-known/did.json", get(service::did_document));
-    let told = Router::new()
-        .route("/openapi.json", get(async move || openapi.openapi()))
-        .route("/api", get(async move || page.page()))
-        .route("/api.css", get(describe::style));
-    routes = routes.merge(front::kept(told, &app, Keep::WhileUnchanged));
+    let told = Router::new().route("/openapi.json", get(async move || openapi.openapi()));
+    routes = routes.merge(front::kept(told, &app, Keep::WhileUnchanged)).merge(pages(&app, sheet));
     for (name, keep, method) in queries {
         let route = Router::new().route(&format!("/xrpc/{name}"), method);
         routes = routes.merge(match keep {
@@ -262,6 +264,29 @@ pub fn routes(app: App, accounts: Option<Accounts>) -> Router {
     routes = routes.merge(person::left_to_others()).merge(accounts.map(person::routes).unwrap_or_default());
     let routes = routes.fallback(error::not_found).method_not_allowed_fallback(error::method_not_allowed);
     front::open(routes, &app).with_state(app)
+}
+
+/// What people read, and what that refers to.
+fn pages(app: &Arc<App>, methods: Arc<Sheet>) -> Router<Arc<App>> {
+    let unchanged = Router::new()
+        .route("/providers", get(page::providers))
+        .route("/models", get(page::models))
+        .route("/api", get(async move |app| page::api(app, methods).await));
+    // They tell the time, or rest on documents that may change.
+    let briefly = Router::new()
+        .route("/", get(page::network))
+        .route("/provider/{did}", get(page::provider))
+        .route("/model/{*id}", get(page::model))
+        .route("/u/{did}", get(page::person))
+        .route("/receipt/{*uri}", get(page::receipt))
+        .route("/status", get(page::status));
+    let assets = Asset::all().into_iter().fold(Router::new(), |routes, asset| {
+        routes.route(&asset.path, get(async move || page::asset(asset)))
+    });
+    front::kept(unchanged, app, Keep::WhileUnchanged)
+        .merge(front::kept(briefly, app, Keep::Briefly))
+        .merge(front::worked(assets, app))
+        .route("/go", get(page::go))
 }
 
 /// `/metrics`, which has a listener of its own: numbers are for whoever runs the service.

@@ -66,12 +66,12 @@ fn told<T: Serialize>(verdict: Result<Arc<T>, Missing>) -> Result<Json, XrpcErro
 
 impl App {
     /// The present, as verdicts count it.
-    fn instant(&self) -> Instant {
+    pub(super) fn instant(&self) -> Instant {
         Instant::from_unix_millis((self.clock.now() / 1_000).cast_signed())
     }
 
     /// Adds the documents that a verdict needs and no index has; none where files stand in for the network.
-    async fn complete(&self, mut evidence: Evidence) -> Evidence {
+    pub(super) async fn complete(&self, mut evidence: Evidence) -> Evidence {
         if let Some(network) = &self.network {
             network.authorities.complete(&mut evidence, self.examiner.terms()).await;
         }

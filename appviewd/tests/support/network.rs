@@ -25,7 +25,7 @@ pub struct Network {
 impl Network {
     /// A directory and as many hosts; none where they cannot be installed.
     pub fn start(hosts: usize) -> Option<Self> {
-        let folder = npm::installed()?;
+        let folder = npm::installed("real-network")?;
         let mut process = Command::new("node")
             .args(["network.mjs", &hosts.to_string()])
             .current_dir(folder)

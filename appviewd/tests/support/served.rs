@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use appview_core::index::Index;
+use appview_core::source::clock::Clock;
 use appview_core::source::follow::{Answers, Following, Source};
 use appview_core::source::replay::{Identities, Offline, RepoFolder};
 use appview_core::source::wire::{Outside, Reach};
@@ -38,6 +39,11 @@ impl Served {
 
     /// One that meets whoever asks so.
     pub async fn open_to(access: Access, scenario: &Scenario, relays: &[&Relay]) -> Self {
+        Self::at(Clock::system(), access, scenario, relays).await
+    }
+
+    /// One to which it is another time.
+    pub async fn at(clock: Clock, access: Access, scenario: &Scenario, relays: &[&Relay]) -> Self {
         let index = Index::open(scenario.path("index.db")).unwrap();
         let identities = Identities::open(scenario.path("plc.json")).unwrap();
         let upstream =
@@ -46,7 +52,7 @@ impl Served {
         let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
         let address = SocketAddr::from(([127, 0, 0, 1], listener.local_addr().unwrap().port()));
         let (stop, stopped) = watch::channel(false);
-        let outside = Outside::internet(Reach::Anywhere).unwrap();
+        let outside = Outside { clock, ..Outside::internet(Reach::Anywhere).unwrap() };
         let sources = relays.iter().map(|relay| Source::Relay(relay.url().parse().unwrap())).collect();
         let following = Following::new(sources, Answers::Upstream(Box::new(upstream)), outside);
         let engine = Engine::of(index, &following);
@@ -83,11 +89,16 @@ pub async fn followed() -> (Scenario, Relay, Served) {
 
 /// The same by a daemon that meets whoever asks so.
 pub async fn followed_by(access: Access) -> (Scenario, Relay, Served) {
+    followed_at(Clock::system(), access).await
+}
+
+/// The same when it is another time.
+pub async fn followed_at(clock: Clock, access: Access) -> (Scenario, Relay, Served) {
     let scenario = Scenario::new();
     let frames = frames();
     let (upto, last) = (frames.len(), seq(frames.last().unwrap()));
     let relay = Relay::start(frames, upto).await;
-    let daemon = Served::open_to(access, &scenario, &[&relay]).await;
+    let daemon = Served::at(clock, access, &scenario, &[&relay]).await;
     wait_for(daemon.address, &relay, last).await;
     (scenario, relay, daemon)
 }

@@ -47,7 +47,7 @@ impl LatencyOf {
         Self { kind: Self::PROVIDER, who }
     }
 
-    pub(super) const fn model(who: i64) -> Self {
+    pub(crate) const fn model(who: i64) -> Self {
         Self { kind: Self::MODEL, who }
     }
 }

@@ -1,19 +1,19 @@
 //! The methods as their lexicons describe them: an OpenAPI document for programs, a page for people.
 //!
 //! The names of the methods that are answered enter, and the lexicons that this program is built with; two texts leave, made
-//! once. Whatever they say stands in a lexicon, so that neither can say anything else. The page needs no script, and asks
-//! nobody else for anything.
+//! once. Whatever they say stands in a lexicon, so that neither can say anything else.
 
 mod openapi;
 mod page;
+
+use std::sync::Arc;
 
 use appview_core::record::Catalog;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Map, Value};
 
-/// How the page looks.
-const STYLE: &str = include_str!("api.css");
+use crate::pages::Sheet;
 
 /// Errors that any method may answer with.
 const ALWAYS: [(&str, &str); 3] = [
@@ -23,10 +23,10 @@ const ALWAYS: [(&str, &str); 3] = [
 ];
 
 /// What is told of the methods.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Description {
     openapi: String,
-    page: String,
+    page: Arc<Sheet>,
 }
 
 /// One method, by its lexicon.
@@ -54,27 +54,20 @@ impl Description {
         let documents: Vec<Value> = documents.filter_map(|text| serde_json::from_str(text).ok()).collect();
         let by_name = |name: &&str| documents.iter().find_map(|document| Method::read(document, name));
         let methods: Vec<Method<'_>> = names.iter().filter_map(by_name).collect();
-        Self { openapi: openapi::write(&methods, &documents, origin), page: page::write(&methods, origin) }
+        let page = Arc::new(page::write(&methods, origin));
+        Self { openapi: openapi::write(&methods, &documents, origin), page }
     }
 
     /// `/openapi.json`
     pub(super) fn openapi(&self) -> Response {
-        text(self.openapi.clone(), "application/json")
+        let json = HeaderValue::from_static("application/json");
+        ([(header::CONTENT_TYPE, json)], self.openapi.clone()).into_response()
     }
 
-    /// `/api`
-    pub(super) fn page(&self) -> Response {
-        text(self.page.clone(), "text/html; charset=utf-8")
+    /// What `/api` tells.
+    pub(super) fn page(&self) -> Arc<Sheet> {
+        Arc::clone(&self.page)
     }
-}
-
-/// `/api.css`
-pub(super) async fn style() -> Response {
-    text(STYLE.to_owned(), "text/css; charset=utf-8")
-}
-
-fn text(text: String, kind: &'static str) -> Response {
-    ([(header::CONTENT_TYPE, HeaderValue::from_static(kind))], text).into_response()
 }
 
 impl<'l> Method<'l> {

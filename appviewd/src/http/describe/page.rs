@@ -1,123 +1,149 @@
-//! Lexicons as a page for people.
+//! Lexicons as a page for people: each method with a form that asks it.
 
-use std::fmt::Write as _;
-
+use maud::{Markup, html};
 use serde_json::Value;
 
 use super::{Method, Parameter, described};
+use crate::pages::{Section, Sheet};
 
 /// Writes the page.
-pub(super) fn write(methods: &[Method<'_>], origin: &str) -> String {
-    let mut out = String::from(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>Methods of this AppView</title>\n<link rel=\"stylesheet\" href=\"/api.css\">\n</head>\n<body>\n<main>\n\
-         <h1>Methods of this AppView</h1>\n\
-         <p>Verified records of a federated compute co-op. Every method is a <code>GET</code> request and open to everybody, \
-         pages of other origins included. Answers are JSON, with an <code>ETag</code>; an error is \
-         <code>{\"error\": name, \"message\": text}</code>. Lists go on where <code>cursor</code> says, and end where there is \
-         none. Changes are told at <code>/subscribe</code>, a WebSocket for clients of Jetstream. For programs there is an \
-         <a href=\"/openapi.json\">OpenAPI document</a>.</p>\n",
-    );
-    contents(&mut out, methods);
+pub(super) fn write(methods: &[Method<'_>], origin: &str) -> Sheet {
+    let mut families: Vec<&str> = Vec::new();
     for method in methods {
-        section(&mut out, method, origin);
+        if !families.contains(&method.family()) {
+            families.push(method.family());
+        }
     }
-    out.push_str("</main>\n</body>\n</html>\n");
-    out
-}
-
-fn contents(out: &mut String, methods: &[Method<'_>]) {
-    out.push_str("<nav aria-label=\"Methods\">\n");
-    let mut family = "";
-    for method in methods {
-        if method.family() != family {
-            if !family.is_empty() {
-                out.push_str("</ul>\n");
+    let main = html! {
+        h1 { "API" }
+        p.lede {
+            "Verified records of a federated compute co-op, over XRPC. These " (methods.len()) " methods are told from the "
+            "lexicons that this service is built with; each is open to everybody, and each form sends a real request."
+        }
+        section aria-labelledby="h-short" {
+            h2 #h-short { "In short" }
+            pre tabindex="0" aria-label="Example" {
+                code data-copy="example" { "curl '" (origin) "/xrpc/dev.cocore.compute.listReceipts?limit=2'" }
             }
-            family = method.family();
-            push(out, format_args!("<h2>{}</h2>\n<ul>\n", escaped(family)));
+            ul.dots.small.gap {
+                li { "Lists end with a " code { "cursor" } " while there is more. One of this service works at another." }
+                li {
+                    "An error is " code { "{\"error\": name, \"message\": text}" } " with a status that fits. Names are "
+                    "stable, texts may change."
+                }
+                li { "Answers have an " code { "ETag" } "; pages of any origin may read them." }
+                li {
+                    "Changes are told at " code { "/subscribe" } ", a WebSocket for clients of Jetstream. For programs there "
+                    "is an " a href="/openapi.json" { "OpenAPI document" } "."
+                }
+            }
         }
-        let (name, short) = (escaped(method.name), method.name.rsplit('.').next().unwrap_or_default());
-        push(out, format_args!("<li><a href=\"#{name}\">{}</a></li>\n", escaped(short)));
-    }
-    out.push_str("</ul>\n</nav>\n");
+        @for family in families {
+            section aria-labelledby=(family) {
+                h2 id=(family) { code { (family) } }
+                div.gap {
+                    @for method in methods.iter().filter(|method| method.family() == family) { (entry(method, origin)) }
+                }
+            }
+        }
+    };
+    Sheet { title: "API".to_owned(), section: Section::Api, every: None, main }
 }
 
-fn section(out: &mut String, method: &Method<'_>, origin: &str) {
-    let name = escaped(method.name);
-    push(out, format_args!("<section id=\"{name}\">\n<h2><code>{name}</code></h2>\n"));
-    push(out, format_args!("<p>{}</p>\n", prose(method.description)));
-    if !method.parameters.is_empty() {
-        out.push_str(
-            "<table>\n<caption>Parameters</caption>\n<thead><tr><th scope=\"col\">Name</th><th scope=\"col\">Type</th>\
-             <th scope=\"col\">Meaning</th></tr></thead>\n<tbody>\n",
-        );
-        for parameter in &method.parameters {
-            row(out, parameter);
+fn entry(method: &Method<'_>, origin: &str) -> Markup {
+    let short = method.name.rsplit('.').next().unwrap_or_default();
+    html! {
+        details.method id=(method.name) {
+            summary {
+                code { (short) }
+                " " span.small.soft { (prose(first_sentence(method.description))) }
+            }
+            div {
+                @if first_sentence(method.description) != method.description { p { (prose(method.description)) } }
+                pre tabindex="0" aria-label={ "Example of " (short) } {
+                    code data-copy="example" { "curl '" (origin) (method.example()) "'" }
+                }
+            }
+            form method="get" action={ "/xrpc/" (method.name) } {
+                @for parameter in &method.parameters { (field(method.name, parameter)) }
+                p { button.btn.quiet type="submit" { "Ask " (short) } }
+            }
+            div {
+                table {
+                    caption { "Errors" }
+                    tbody {
+                        @for (name, meaning) in &method.errors {
+                            tr { th scope="row" { code { (name) } } td { (prose(meaning)) } }
+                        }
+                    }
+                }
+            }
         }
-        out.push_str("</tbody>\n</table>\n");
     }
-    out.push_str("<h3>Errors</h3>\n<dl>\n");
-    for (name, meaning) in &method.errors {
-        push(out, format_args!("<dt><code>{}</code></dt><dd>{}</dd>\n", escaped(name), prose(meaning)));
-    }
-    out.push_str("</dl>\n<h3>Example</h3>\n");
-    let example = escaped(&method.example());
-    push(out, format_args!("<pre><code>curl '{}{example}'</code></pre>\n", escaped(origin)));
-    push(out, format_args!("<p><a href=\"{example}\">Ask this</a></p>\n</section>\n"));
 }
 
-fn row(out: &mut String, parameter: &Parameter<'_>) {
+fn field(method: &str, parameter: &Parameter<'_>) -> Markup {
+    let id = format!("{method}-{}", parameter.name);
+    let hint = format!("{id}-hint");
+    let kind = kind(parameter);
+    let words = parameter.schema.get("enum").and_then(Value::as_array);
+    let is_flag = parameter.schema.get("type").and_then(Value::as_str) == Some("boolean");
+    let words: Option<Vec<&str>> = match words {
+        Some(words) => Some(words.iter().filter_map(Value::as_str).collect()),
+        None if is_flag => Some(vec!["true"]),
+        None => None,
+    };
+    html! {
+        p {
+            label for=(id) { code { (parameter.name) } " " span.soft { (kind) } }
+            @match words {
+                Some(words) => {
+                    select.mono id=(id) name=(parameter.name) aria-describedby=(hint) {
+                        option value="" { "not given" }
+                        @for word in words { option { (word) } }
+                    }
+                }
+                None => {
+                    input.mono id=(id) name=(parameter.name) type="text" required[parameter.is_required]
+                        aria-describedby=(hint) autocapitalize="none" spellcheck="false";
+                }
+            }
+            span.hint id=(hint) { (prose(described(parameter.schema))) }
+        }
+    }
+}
+
+/// What a parameter may be, in a few words.
+fn kind(parameter: &Parameter<'_>) -> String {
     let schema = parameter.schema;
     let mut kind =
         schema.get("format").or(schema.get("type")).and_then(Value::as_str).unwrap_or_default().to_owned();
     if let (Some(from), Some(to)) = (schema.get("minimum"), schema.get("maximum")) {
-        push(&mut kind, format_args!(", {from} to {to}"));
+        kind.push_str(&format!(", {from} to {to}"));
     }
-    if let Some(words) = schema.get("enum").or(schema.get("knownValues")).and_then(Value::as_array) {
+    if let Some(words) = schema.get("knownValues").and_then(Value::as_array) {
         let words: Vec<&str> = words.iter().filter_map(Value::as_str).collect();
-        push(&mut kind, format_args!(": {}", words.join(", ")));
+        kind.push_str(&format!(": {}", words.join(", ")));
     }
     if let Some(default) = schema.get("default") {
         let default = default.as_str().map_or_else(|| default.to_string(), str::to_owned);
-        push(&mut kind, format_args!("; {default} if left out"));
+        kind.push_str(&format!("; {default} if left out"));
     }
     if parameter.is_required {
         kind.push_str("; required");
     }
-    push(
-        out,
-        format_args!(
-            "<tr><th scope=\"row\"><code>{}</code></th><td>{}</td><td>{}</td></tr>\n",
-            escaped(parameter.name),
-            escaped(&kind),
-            prose(described(schema))
-        ),
-    );
+    kind
 }
 
-/// Writing to a string does not fail.
-fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
-    let _ = out.write_fmt(text);
+fn first_sentence(text: &str) -> &str {
+    text.find(". ").and_then(|end| text.get(..=end)).unwrap_or(text)
 }
 
 /// Text of a lexicon: what stands in code marks is code.
-fn prose(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for (at, part) in text.split('`').enumerate() {
-        if at > 0 {
-            out.push_str(if at % 2 == 1 { "<code>" } else { "</code>" });
+fn prose(text: &str) -> Markup {
+    html! {
+        @for (at, part) in text.split('`').enumerate() {
+            @if at % 2 == 1 { code { (part) } } @else { (part) }
         }
-        out.push_str(&escaped(part));
     }
-    out
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
-        .replace('\'', "&#39;")
 }

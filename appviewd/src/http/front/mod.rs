@@ -2,11 +2,12 @@
 //!
 //! Routes enter, and leave with layers around them. From the outside: a request is named and counted (`trace`), answers are
 //! open to pages of every origin and closed to whatever else a browser could do with them, the allowance of whoever asks is
-//! looked at (`gate`). Queries then look on the `shelf`, and find a place in the `room`; what is made is compressed.
+//! looked at (`gate`). Errors become pages for who reads pages (`errors`). Queries then look on the `shelf`, and find a place in the `room`; what is made is compressed.
 //! Deliberately absent: what is asked and answered.
 
 mod allowance;
 mod caller;
+mod errors;
 mod gate;
 mod lately;
 mod room;
@@ -43,9 +44,9 @@ const QUALITY: CompressionLevel = CompressionLevel::Precise(4);
 /// For how long a browser need not ask again whether it may ask.
 const PREFLIGHT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// No page is framed, sends anything or loads anything but our own style.
-const CONTENT_POLICY: &str =
-    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// No page is framed, or loads, asks or sends anything but of ours. Nothing within it is style or script.
+const CONTENT_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
+     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// Routes whose answers are worked on.
 pub(super) fn worked(routes: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App>> {
@@ -72,7 +73,9 @@ pub(super) fn open(routes: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App>>
     let gate = from_fn_with_state(Arc::clone(app), gate::gate);
     let secure = map_response_with_state(Arc::clone(app), secure);
     let trace = from_fn_with_state(Arc::clone(app), trace::trace);
-    routes.layer(CatchPanicLayer::custom(panicked)).layer(gate).layer(cors).layer(secure).layer(trace)
+    let errors = from_fn_with_state(Arc::clone(app), errors::errors);
+    let routes = routes.layer(CatchPanicLayer::custom(panicked)).layer(gate).layer(cors);
+    routes.layer(secure).layer(trace).layer(errors)
 }
 
 /// Says what a browser must not do with an answer.

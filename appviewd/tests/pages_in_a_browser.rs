@@ -1,0 +1,82 @@
+//! Pages in a real browser: on a phone and on a desktop, light and dark, with a script and without.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use appview_core::source::clock::Clock;
+use appviewd::config::Access;
+use serde_json::json;
+use support::npm;
+use support::served::followed_at;
+
+/// Minutes after the recording was made, 2026-11-22T15:00:00Z, in microseconds.
+const NOW: u64 = 1_795_359_600_000_000;
+
+const QUARTZ: &str = "did:plc:exu5tv46npooqfmudghyfhts";
+const ADA: &str = "did:plc:bjxq26mtdagze6oktnfzvhoe";
+
+/// A receipt that holds, one whose settlement does not, and one whose job is not there.
+const RECEIPTS: [(&str, &str); 3] = [
+    ("receipt", "did:plc:exu5tv46npooqfmudghyfhts/dev.cocore.compute.receipt/3n2vutf4m5p2h"),
+    ("receipt-settled-wrongly", "did:plc:2772a7bv57z4lhimh7z466vo/dev.cocore.compute.receipt/3n2vutdi5gt2h"),
+    ("receipt-without-job", "did:plc:2772a7bv57z4lhimh7z466vo/dev.cocore.compute.receipt/3n2vutdzqw32h"),
+];
+
+/// Debian's, or whichever `CHROMIUM` names; none where there is none, which is said.
+fn chromium() -> Option<PathBuf> {
+    let named = std::env::var_os("CHROMIUM").map(PathBuf::from);
+    let found = named.unwrap_or_else(|| PathBuf::from("/usr/bin/chromium"));
+    if found.exists() {
+        return Some(found);
+    }
+    npm::say(&format!("skipped: there is no browser at {} (CHROMIUM names another)", found.display()));
+    None
+}
+
+/// Where pictures go: `APPVIEW_PICTURES`, or a folder beside the tests' other files.
+fn pictures() -> PathBuf {
+    let beside = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pictures");
+    let folder = std::env::var_os("APPVIEW_PICTURES").map_or(beside, |folder| {
+        // Named from where whoever asks stands: the repository's root.
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder)
+    });
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium, and playwright-core and axe-core from npm: just browser"]
+async fn pages_can_be_read_by_everybody_everywhere() {
+    let (Some(chromium), Some(scripts)) = (chromium(), npm::installed("browser")) else { return };
+    let (_scenario, _relay, daemon) = followed_at(Clock::of_runtime(NOW, 1), Access::default()).await;
+    let page = |path: &str, picture: bool| json!({"path": path, "picture": picture});
+    let mut pages = json!({
+        "network": page("/", true),
+        "network-of-a-year": page("/?range=year", false),
+        "providers": page("/providers", false),
+        "provider": page(&format!("/provider/{QUARTZ}"), true),
+        "models": page("/models", false),
+        "model": page("/model/openai/gpt-oss-20b", false),
+        "account": page(&format!("/u/{ADA}"), false),
+        "status": page("/status", true),
+        "api": page("/api", false),
+    });
+    for (name, place) in RECEIPTS {
+        pages[name] = page(&format!("/receipt/at://{place}"), name == "receipt");
+    }
+    let origin = format!("http://{}", daemon.address);
+    let folder = pictures();
+    let looked = tokio::task::spawn_blocking(move || {
+        let mut look = Command::new("node");
+        look.arg("look.mjs").arg(chromium).arg(origin).arg(folder).arg(pages.to_string());
+        look.current_dir(scripts).output().unwrap()
+    });
+    let looked = looked.await.unwrap();
+    let (found, errors) = (String::from_utf8_lossy(&looked.stdout), String::from_utf8_lossy(&looked.stderr));
+    assert!(looked.status.success(), "{errors}");
+    assert_eq!(found, "", "what is wrong with which page");
+    daemon.stop().await;
+}

@@ -52,20 +52,21 @@ fn pictures() -> PathBuf {
 async fn pages_can_be_read_by_everybody_everywhere() {
     let (Some(chromium), Some(scripts)) = (chromium(), npm::installed("browser")) else { return };
     let (_scenario, _relay, daemon) = followed_at(Clock::of_runtime(NOW, 1), Access::default()).await;
-    let page = |path: &str, picture: bool| json!({"path": path, "picture": picture});
+    let page = |path: &str, pictures: &[&str]| json!({"path": path, "pictures": pictures});
     let mut pages = json!({
-        "network": page("/", true),
-        "network-of-a-year": page("/?range=year", false),
-        "providers": page("/providers", false),
-        "provider": page(&format!("/provider/{QUARTZ}"), true),
-        "models": page("/models", false),
-        "model": page("/model/openai/gpt-oss-20b", false),
-        "account": page(&format!("/u/{ADA}"), false),
-        "status": page("/status", true),
-        "api": page("/api", false),
+        "network": page("/", &["desktop-light", "phone-dark"]),
+        "network-of-a-year": page("/?range=year", &[]),
+        "providers": page("/providers", &[]),
+        "provider": page(&format!("/provider/{QUARTZ}"), &["desktop-dark"]),
+        "models": page("/models", &[]),
+        "model": page("/model/openai/gpt-oss-20b", &[]),
+        "account": page(&format!("/u/{ADA}"), &[]),
+        "status": page("/status", &["desktop-light"]),
+        "api": page("/api", &[]),
     });
     for (name, place) in RECEIPTS {
-        pages[name] = page(&format!("/receipt/at://{place}"), name == "receipt");
+        let pictures: &[&str] = if name == "receipt" { &["desktop-light"] } else { &[] };
+        pages[name] = page(&format!("/receipt/at://{place}"), pictures);
     }
     let origin = format!("http://{}", daemon.address);
     let folder = pictures();

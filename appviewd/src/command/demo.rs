@@ -205,6 +205,7 @@ fn conclude(index: &Index, pulse: &Pulse, address: SocketAddr) -> Result<()> {
     writeln!(out, "fingerprint {}", index.fingerprint()?)?;
     writeln!(out)?;
     writeln!(out, "Try next:")?;
+    writeln!(out, "  http://{address}/  in a browser")?;
     writeln!(out, "  curl -s http://{address}/healthz")?;
     writeln!(out, "  curl -s http://{address}/xrpc/dev.cocore.compute.listProviders")?;
     writeln!(out, "  curl -s 'http://{address}/xrpc/dev.cocore.compute.listReceipts?limit=2'")?;

@@ -37,6 +37,7 @@ use appview_core::syntax::Did;
 use appview_core::trust::{self, Examiner};
 use axum::Router;
 use axum::http::header;
+use axum::response::Redirect;
 use axum::routing::{MethodRouter, get};
 use tokio::sync::{Semaphore, watch};
 
@@ -286,6 +287,8 @@ fn pages(app: &Arc<App>, methods: Arc<Sheet>) -> Router<Arc<App>> {
     front::kept(unchanged, app, Keep::WhileUnchanged)
         .merge(front::kept(briefly, app, Keep::Briefly))
         .merge(front::worked(assets, app))
+        // What browsers ask for beside an answer that names no icon.
+        .route("/favicon.ico", get(async || Redirect::temporary(&Asset::icon().path)))
         .route("/go", get(page::go))
 }
 

@@ -232,7 +232,7 @@ impl App {
         let (found, foot) = self.read(move |index| Ok((find(index)?, Foot::read(index)?))).await?;
         let mut page = found.ok_or_else(|| XrpcError::not_found(missing))?;
         if let Some(receipts) = page.receipts() {
-            for judged in receipts.to_judge() {
+            for judged in receipts.each_to_judge() {
                 judged.evidence = self.complete(std::mem::take(&mut judged.evidence)).await;
             }
         }
@@ -240,7 +240,7 @@ impl App {
         let as_file = parameters.text("format") == Some("csv");
         self.work(move || {
             if let Some(receipts) = page.receipts() {
-                for Judged { uri, evidence, judgement } in receipts.to_judge() {
+                for Judged { uri, evidence, judgement } in receipts.each_to_judge() {
                     *judgement = Some(if uri.collection() == Some(Collection::Settlement.nsid()) {
                         let verdict = examiner.settlement(evidence, uri.as_str(), Profile::Advise, now);
                         Judgement::of(verdict.as_ref().map(|verdict| verdict.findings.as_slice()))

@@ -9,7 +9,7 @@ use maud::{Markup, html};
 
 use super::name::{Name, Names, Side};
 use super::part::{
-    Bars, Bin, Figure, Href, Moment, Series, bars, counted, day, figures, long_identifier, number,
+    Bars, Bin, Figure, Href, Moment, Series, Tick, bars, counted, day, figures, long_identifier, number,
 };
 use super::receipts::About;
 use super::{List, Page, ROWS, Receipts, Section, Sheet, pager};
@@ -95,7 +95,7 @@ impl AccountPage {
         let start = |week: usize| day(oldest + WEEK * week as i64);
         let short =
             |week: usize| start(week).rsplit_once(' ').map_or_else(String::new, |(day, _)| day.to_owned());
-        let ticks: Vec<String> = (0..WEEKS).step_by(WEEKS_BETWEEN).map(short).collect();
+        let ticks: Vec<Tick> = (0..WEEKS).step_by(WEEKS_BETWEEN).map(short).map(Tick::new).collect();
         let chart = |id, title, unit, values: &[i64]| {
             let bins = values.iter().enumerate();
             let bins = bins

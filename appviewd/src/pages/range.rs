@@ -6,7 +6,7 @@ use appview_core::index::IndexReader;
 use appview_core::query::{Limit, QueryError, ReceiptFilter, RecordView, Steps, Totals, TotalsOf};
 use maud::{Markup, html};
 
-use super::part::{Bin, Filter, Href, Moment, clock, day};
+use super::part::{Bin, Filter, Href, Moment, Tick, clock, day};
 
 const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 60 * MINUTE;
@@ -179,7 +179,7 @@ impl Window {
     }
 
     /// Names along the axis. The day stands where it changes.
-    pub(crate) fn ticks(self) -> Vec<String> {
+    pub(crate) fn ticks(self) -> Vec<Tick> {
         let (_, count, every) = self.range.bars();
         let mut before = String::new();
         let tick = |bar: usize| {
@@ -189,9 +189,8 @@ impl Window {
             let is_new = std::mem::replace(&mut before, short.clone()) != short;
             let time: String = clock(at).chars().take(5).collect();
             match self.range {
-                Range::Hour | Range::Day if !is_new => time,
-                Range::Hour | Range::Day => format!("{short} {time}"),
-                _ => short,
+                Range::Hour | Range::Day => Tick { day: is_new.then_some(short), name: time },
+                _ => Tick::new(short),
             }
         };
         (0..usize::from(count)).step_by(every).map(tick).collect()
@@ -264,10 +263,11 @@ mod tests {
 
     #[test]
     fn an_axis_names_the_day_where_it_changes() {
-        assert_eq!(
-            Window::at(Range::Day, None, NOW).ticks(),
-            ["21 Nov 13:30", "19:30", "22 Nov 01:30", "07:30"]
-        );
-        assert_eq!(Window::at(Range::Year, None, NOW).ticks(), ["24 Nov", "23 Feb", "25 May", "24 Aug"]);
+        let ticks = |range| {
+            let told = |tick: Tick| tick.day.map_or(tick.name.clone(), |day| format!("{day} {}", tick.name));
+            Window::at(range, None, NOW).ticks().into_iter().map(told).collect::<Vec<_>>()
+        };
+        assert_eq!(ticks(Range::Day), ["21 Nov 13:30", "19:30", "22 Nov 01:30", "07:30"]);
+        assert_eq!(ticks(Range::Year), ["24 Nov", "23 Feb", "25 May", "24 Aug"]);
     }
 }

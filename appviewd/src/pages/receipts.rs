@@ -132,7 +132,7 @@ impl Receipts {
     }
 
     /// All that is to be judged: receipts, and settlements.
-    pub(crate) fn to_judge(&mut self) -> impl Iterator<Item = &mut Judged> {
+    pub(crate) fn each_to_judge(&mut self) -> impl Iterator<Item = &mut Judged> {
         self.lines.iter_mut().flat_map(|line| {
             [Some(&mut line.work), line.settlement.as_mut().map(|(settlement, _)| settlement)]
                 .into_iter()

@@ -100,13 +100,19 @@ impl StatusPage {
         let rows = self.status.rejections.iter().map(|(reason, count)| {
             vec![
                 Cell::new(html! { code { (reason) } }, reason.clone()),
+                Cell::text(meaning(reason)),
                 Cell::number(count.cast_signed()),
                 Cell::text(percent(*count, all)),
             ]
         });
         Table {
             caption: "Refused",
-            columns: vec![Column::lead("Kind"), Column::number("Messages"), Column::number("Share")],
+            columns: vec![
+                Column::lead("Kind"),
+                Column::wide("What it was"),
+                Column::number("Messages"),
+                Column::number("Share"),
+            ],
             rows: rows.collect(),
             nothing: "Nothing was refused.",
         }
@@ -179,6 +185,25 @@ impl StatusPage {
     }
 }
 
+/// What the commonest kinds of refusal are, for people; the others are told by their name.
+fn meaning(kind: &str) -> &'static str {
+    match kind {
+        "stale-rev" => "a revision no newer than the one held: a replay, or a copy from another stream",
+        "future-rev" => "a revision dated more than five minutes ahead",
+        "chain-break" => "a commit that does not follow the one held",
+        "bad-signature" => "not signed by the account’s key",
+        "bad-block" | "bad-root" | "missing-commit" | "bad-commit" => {
+            "blocks that are damaged, or not a commit"
+        }
+        "envelope-mismatch" => "a message that says something else than what was signed",
+        "indefinite-ops" | "bad-tree" | "bad-inversion" | "missing-record" => {
+            "operations that the tree does not hold"
+        }
+        "over-limit" => "more operations or bytes than are allowed",
+        _ => "–",
+    }
+}
+
 fn waiting(repos: Repos) -> String {
     match repos.waiting {
         0 => "nothing waits".to_owned(),
@@ -202,18 +227,16 @@ impl Page for StatusPage {
                 (self.streams().markup())
             }
             div.cols {
-                div {
-                    section aria-labelledby="h-proof" { h2 #h-proof { "Proof and audit" } (self.proof()) }
-                    section aria-labelledby="h-backfill" { h2 #h-backfill { "Backfill and load" } (self.backfill()) }
+                section aria-labelledby="h-proof" { h2 #h-proof { "Proof and audit" } (self.proof()) }
+                section aria-labelledby="h-backfill" { h2 #h-backfill { "Backfill and load" } (self.backfill()) }
+            }
+            section aria-labelledby="h-refused" {
+                h2 #h-refused { "Refused, by kind" }
+                p.small.soft.prose.gap-below {
+                    "Since this process began to follow. What is refused is dropped and counted; where it may have been "
+                    "meant, the repository is proven anew from its host."
                 }
-                section aria-labelledby="h-refused" {
-                    h2 #h-refused { "Refused, by kind" }
-                    p.small.soft.gap-below {
-                        "Since this process began to follow. What is refused is dropped and counted; where it may "
-                        "have been meant, the repository is proven anew from its host."
-                    }
-                    (self.refused().markup())
-                }
+                (self.refused().markup())
             }
             section aria-labelledby="h-fingerprint" {
                 div.head { h2 #h-fingerprint { "Fingerprint" } a.small href="/status?format=csv" { "CSV" } }

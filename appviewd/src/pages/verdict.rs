@@ -163,8 +163,8 @@ impl<'v> Verdict<'v> {
     }
 
     fn of(self, role: Role) -> Vec<&'v Checked> {
-        let mut checks: Vec<&Checked> =
-            self.checks.iter().filter(|check| check.check.role() == role).collect();
+        let is_shown = |check: &&Checked| check.check.role() == role && self.state(check) != State::None;
+        let mut checks: Vec<&Checked> = self.checks.iter().filter(is_shown).collect();
         checks.sort_by_key(|check| std::cmp::Reverse(self.state(check)));
         checks
     }
@@ -173,13 +173,13 @@ impl<'v> Verdict<'v> {
         let state = self.state(check);
         let word = match state {
             State::Pass => "holds",
-            State::None => "not asked",
+            State::None => "not asked about",
             State::Info => "note",
             State::Warn => "remark",
             State::Fail => "fails",
         };
         html! {
-            tr .flag[state == State::Fail] {
+            tr class=[(state == State::Fail).then_some("flag")] {
                 td { (Mark::new(state, word).markup()) }
                 td { (capital(check.check.says())) }
                 td.soft {

@@ -24,6 +24,20 @@ pub(crate) struct Bin {
     pub(crate) values: Vec<i64>,
 }
 
+/// A name on the axis of time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tick {
+    /// The day before it, where it changes; there is no room for it on a phone.
+    pub(crate) day: Option<String>,
+    pub(crate) name: String,
+}
+
+impl Tick {
+    pub(crate) const fn new(name: String) -> Self {
+        Self { day: None, name }
+    }
+}
+
 /// What is counted, two at most.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Series {
@@ -44,7 +58,7 @@ pub(crate) struct Bars<'a> {
     pub(crate) series: &'a [Series],
     pub(crate) bins: &'a [Bin],
     /// Names of the axis, evenly spaced.
-    pub(crate) ticks: &'a [String],
+    pub(crate) ticks: &'a [Tick],
     /// Whether the last bin is not over yet.
     pub(crate) is_open: bool,
     /// Whether it is one of several small ones.
@@ -69,7 +83,7 @@ pub(crate) fn bars(chart: &Bars<'_>) -> Markup {
             figcaption {
                 h3 { (title) }
                 @if series.len() > 1 {
-                    ul.key { @for (at, series) in series.iter().enumerate() { li .k2[at == 1] { (series.name) } } }
+                    ul.key { @for (at, series) in series.iter().enumerate() { li class=[(at == 1).then_some("k2")] { (series.name) } } }
                 } @else { span.small.soft { (note) } }
             }
             div.plot .low[*is_low] {
@@ -96,7 +110,7 @@ pub(crate) fn bars(chart: &Bars<'_>) -> Markup {
                         }
                     }
                 }
-                ol.xs aria-hidden="true" { @for tick in *ticks { li { (tick) } } }
+                ol.xs aria-hidden="true" { @for tick in *ticks { li { @if let Some(day) = &tick.day { span.lo { (day) " " } } (tick.name) } } }
             }
             details {
                 summary { "Values as a table" }

@@ -12,7 +12,7 @@ mod moment;
 mod number;
 mod table;
 
-pub(crate) use chart::{Bars, Bin, Series, bars, spark};
+pub(crate) use chart::{Bars, Bin, Series, Tick, bars, spark};
 pub(crate) use figure::{Figure, facts, figures, strip};
 pub(crate) use identifier::{identifier, long_identifier};
 pub(crate) use link::{Filter, Href, filters};

@@ -108,7 +108,7 @@ impl Column {
     }
 
     fn head(self) -> Markup {
-        html! { th scope="col" .num[self.place == Place::Number] { (self.name) } }
+        html! { th scope="col" class=[(self.place == Place::Number).then_some("num")] { (self.name) } }
     }
 
     fn cell(self, cell: &Cell) -> Markup {
@@ -142,7 +142,7 @@ impl Table {
         }
         html! {
             table.stack .dense[columns.len() > MANY] {
-                caption .vh[!caption.contains(' ')] { (caption) }
+                caption class=[(!caption.contains(' ')).then_some("vh")] { (caption) }
                 thead { tr { @for column in columns { (column.head()) } } }
                 tbody {
                     @for row in rows { tr { @for (column, cell) in columns.iter().zip(row) { (column.cell(cell)) } } }

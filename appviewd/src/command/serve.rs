@@ -16,9 +16,9 @@ use tokio::sync::{mpsc, watch};
 use super::{account, collections, listen, network, open, outside};
 use crate::account::keep;
 use crate::admin::{self, Socket};
-use crate::config::{self, Access, Feed, MetricsListen, Streams, Upstream};
+use crate::config::{self, Access, Feed, LogNames, MetricsListen, Streams, Upstream};
 use crate::engine::Engine;
-use crate::http::{self, Answering, App, Seats, Subscribers};
+use crate::http::{self, Answering, App, Keeping, Seats, Subscribers};
 use crate::meter::Meter;
 use crate::renewal::{Loan, Renewal};
 use crate::roster::{Roster, Word};
@@ -59,6 +59,8 @@ pub struct Limits {
     pub feed: Feed,
     /// Whom to answer.
     pub access: Access,
+    /// What the log calls people.
+    pub log_names: LogNames,
 }
 
 impl Default for Limits {
@@ -68,6 +70,7 @@ impl Default for Limits {
             stop_within: Duration::from_secs(30),
             feed: Feed::default(),
             access: Access::default(),
+            log_names: LogNames::default(),
         }
     }
 }
@@ -107,6 +110,7 @@ pub fn run(options: &config::Serve) -> Result<ExitCode> {
             stop_within: options.stop_within,
             feed: options.feed,
             access: options.access.clone(),
+            log_names: options.accounts.log_names(),
         };
         let accounts =
             account::Door::open(options, &following, &engine, queries.local_addr()?, &roster).await?;
@@ -212,6 +216,12 @@ pub async fn serve(
         network,
         clock: clock.clone(),
         terms,
+        keeping: Keeping {
+            audited_within: Duration::from_micros(following.pace.audit),
+            hidden_kept: Duration::from_micros(following.pace.keep_hidden),
+            deletions_told: limits.feed.retention(),
+            log_names: limits.log_names,
+        },
     };
     let app = App::new(engine.clone(), how, stopped.clone(), subscribers.clone());
     let (accounts, console) = doors.accounts.map_or((None, None), |door| (Some(door.accounts), door.console));

@@ -28,11 +28,12 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
-use appview_core::index::{IndexReader, Readers};
+use appview_core::index::{FEED_RETENTION, IndexReader, Readers};
 use appview_core::source::clock::Clock;
 use appview_core::source::network::Network;
 use appview_core::source::now;
 use appview_core::source::turns::Urgency;
+use appview_core::sync::verifier::Pace;
 use appview_core::syntax::Did;
 use appview_core::trust::{self, Examiner};
 use axum::Router;
@@ -52,9 +53,10 @@ use describe::Description;
 use front::{Allowance, Callers, Keep, Names, Shelf};
 use record::Proofs;
 
-use crate::config::{Access, PublicUrl};
+use crate::config::{Access, LogNames, PublicUrl};
 use crate::engine::Engine;
 use crate::meter::{self, Meter};
+use crate::pages::person::Off;
 use crate::pages::{Asset, Frame, Sheet};
 
 /// How a service answers, by its operator's choice.
@@ -70,6 +72,33 @@ pub struct Answering {
     pub clock: Clock,
     /// By what receipts and settlements are judged.
     pub terms: trust::Terms,
+    /// What is kept for how long, as people are told.
+    pub keeping: Keeping,
+}
+
+/// What is kept for how long, and how: what people are told of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keeping {
+    /// Within what time each repository is held against what its PDS has.
+    pub audited_within: Duration,
+    /// For how long the records of a hidden account are kept.
+    pub hidden_kept: Duration,
+    /// For how long others are told of a deletion.
+    pub deletions_told: Duration,
+    /// What the log calls people.
+    pub log_names: LogNames,
+}
+
+impl Default for Keeping {
+    fn default() -> Self {
+        let Pace { audit, keep_hidden } = Pace::default();
+        Self {
+            audited_within: Duration::from_micros(audit),
+            hidden_kept: Duration::from_micros(keep_hidden),
+            deletions_told: FEED_RETENTION,
+            log_names: LogNames::default(),
+        }
+    }
 }
 
 impl Answering {
@@ -77,7 +106,8 @@ impl Answering {
     #[must_use]
     pub fn alone(terms: trust::Terms) -> Self {
         let ready_lag = Duration::from_secs(60);
-        Self { ready_lag, access: Access::default(), network: None, clock: Clock::system(), terms }
+        let (access, keeping) = (Access::default(), Keeping::default());
+        Self { ready_lag, access, network: None, clock: Clock::system(), terms, keeping }
     }
 }
 
@@ -87,6 +117,7 @@ pub struct App {
     engine: Engine,
     ready_lag: Duration,
     access: Access,
+    keeping: Keeping,
     stopped: watch::Receiver<bool>,
     subscribers: Subscribers,
     network: Option<Network>,
@@ -128,7 +159,7 @@ impl App {
         stopped: watch::Receiver<bool>,
         subscribers: Subscribers,
     ) -> Self {
-        let Answering { ready_lag, access, network, clock, terms } = answering;
+        let Answering { ready_lag, access, network, clock, terms, keeping } = answering;
         let start = clock.now();
         let at_once = available_parallelism().map_or(2, NonZero::get);
         let faces = |network: &Network| {
@@ -156,6 +187,7 @@ impl App {
             room: Semaphore::new(access.max_queries as usize),
             began: Instant::now(),
             access,
+            keeping,
         }
     }
 
@@ -254,7 +286,11 @@ pub fn routes(app: App, accounts: Option<Accounts>) -> Router {
         .route("/subscribe", get(subscribe::subscribe))
         .route("/.well-known/did.json", get(service::did_document));
     let told = Router::new().route("/openapi.json", get(async move || openapi.openapi()));
-    routes = routes.merge(front::kept(told, &app, Keep::WhileUnchanged)).merge(pages(&app, sheet));
+    routes = routes.merge(front::kept(told, &app, Keep::WhileUnchanged)).merge(pages(
+        &app,
+        sheet,
+        accounts.as_ref(),
+    ));
     for (name, keep, method) in queries {
         let route = Router::new().route(&format!("/xrpc/{name}"), method);
         routes = routes.merge(match keep {
@@ -262,16 +298,19 @@ pub fn routes(app: App, accounts: Option<Accounts>) -> Router {
             None => front::worked(route, &app),
         });
     }
-    routes = routes.merge(person::left_to_others()).merge(accounts.map(person::routes).unwrap_or_default());
+    routes = routes.merge(person::left_to_others()).merge(person::pages(Arc::clone(&app), accounts.clone()));
+    routes = routes.merge(accounts.map(person::routes).unwrap_or_default());
     let routes = routes.fallback(error::not_found).method_not_allowed_fallback(error::method_not_allowed);
     front::open(routes, &app).with_state(app)
 }
 
 /// What people read, and what that refers to.
-fn pages(app: &Arc<App>, methods: Arc<Sheet>) -> Router<Arc<App>> {
+fn pages(app: &Arc<App>, methods: Arc<Sheet>, accounts: Option<&Accounts>) -> Router<Arc<App>> {
+    let off = accounts.map_or(Some(Off::Accounts), Accounts::off);
     let unchanged = Router::new()
         .route("/providers", get(page::providers))
         .route("/models", get(page::models))
+        .route("/privacy", get(async move |app| page::privacy(app, off).await))
         .route("/api", get(async move |app| page::api(app, methods).await));
     // They tell the time, or rest on documents that may change.
     let briefly = Router::new()

@@ -31,6 +31,7 @@ use tower_http::cors::{Any as AnyOrigin, CorsLayer};
 pub(super) use allowance::Allowance;
 pub use caller::Peer;
 pub(super) use caller::{Caller, Callers};
+pub(super) use errors::reads_pages;
 pub(super) use lately::Lately;
 pub(super) use shelf::{Keep, Shelf};
 pub(super) use trace::Names;

@@ -3,7 +3,8 @@
 //! A request's path and query enter, before anything in them is read; an answer leaves that was made before, byte for byte
 //! and compressed already, or the one that is made now and stays. However many ask for the same at once, it is made once.
 //! An answer is never older than the index was when the request came, but where its route says that a moment does not
-//! matter: what takes time to add up, and ends at the present anyway. Deliberately absent: private answers; there are none.
+//! matter: what takes time to add up, and ends at the present anyway. Deliberately absent: what is for one
+//! person alone.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};

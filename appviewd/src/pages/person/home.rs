@@ -7,7 +7,7 @@ use super::keys::{FreshKey, keys};
 use super::sign_in::again;
 use super::{Person, moment, signed};
 use crate::account::{ApiKey, Browser, HeldSession, Holdings, SessionKind};
-use crate::pages::part::{Cell, Column, Mark, Moment, State, Table, counted, long_identifier, number};
+use crate::pages::part::{Cell, Column, Mark, Moment, State, Table, counted, long_identifier};
 use crate::pages::{Section, Sheet};
 use crate::wipe::{WipeView, export::repository_url};
 
@@ -148,9 +148,8 @@ impl HomePage {
             section.panel.danger aria-labelledby="h-wipe" {
                 h2 #h-wipe { "Wipe all my data" }
                 p {
-                    "Deletes every " code { "dev.cocore.*" } " record in your repository, our copy of them in this index, and your "
-                    (number(signed(self.keys.len()))) " API keys with all else that is held of you here. It goes on after a crash, says what is left, and what is wiped stays "
-                    "wiped."
+                    "Deletes every " code { "dev.cocore.*" } " record in your repository, our copy of them in this index, your API keys, and "
+                    "all else that is held of you here. It goes on after a crash and says what is left; what is wiped stays wiped."
                 }
                 p { a.btn.danger href="/account/wipe/new" { "See what would be wiped" } }
                 p.small {

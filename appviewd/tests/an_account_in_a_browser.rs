@@ -43,12 +43,10 @@ async fn somebody_lives_through_an_account_and_ends_it() {
     let scenario = Scenario::empty();
     std::fs::write(scenario.path("session-key"), SESSION_KEY).unwrap();
     std::fs::set_permissions(scenario.path("session-key"), std::fs::Permissions::from_mode(0o600)).unwrap();
-    let arguments = [
-        ["--plc", &network.plc, "--relay", &network.streams[0], "--service-did", SERVICE].as_slice(),
-        &["--allow-private-hosts", "--session-key-file", "session-key", "--loopback-sign-in"],
-        &["--operator", "Example Co-op", "--contact", "privacy@appview.example"],
-    ];
-    let daemon = Daemon::serve(&scenario, &arguments.concat());
+    let mut arguments = vec!["--plc", &network.plc, "--relay", &network.streams[0], "--service-did", SERVICE];
+    arguments.extend(["--allow-private-hosts", "--session-key-file", "session-key", "--loopback-sign-in"]);
+    arguments.extend(["--operator", "Example Co-op", "--contact", "privacy@appview.example"]);
+    let daemon = Daemon::serve(&scenario, &arguments);
     daemon.hear("connected");
     let create = |at: usize| json!({"action": "create", "collection": FRIEND, "rkey": format!("r-{at}"), "value": friend("did:web:a.example")});
     for batch in 0..RECORDS.div_ceil(150) {

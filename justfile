@@ -35,11 +35,11 @@ real-network:
 
 # Read the pages in Chromium, as people do. Needs Debian's `chromium` (or CHROMIUM), Node 20 and npm.
 browser:
-    cargo test --locked --workspace --test pages_in_a_browser -- --ignored
+    cargo test --locked --workspace --test pages_in_a_browser --test an_account_in_a_browser -- --ignored
 
 # The same, and keep the pictures of the README.
 pictures:
-    APPVIEW_PICTURES=docs/pictures cargo test --locked --workspace --test pages_in_a_browser -- --ignored
+    APPVIEW_PICTURES=docs/pictures cargo test --locked --workspace --test pages_in_a_browser --test an_account_in_a_browser -- --ignored
 
 # Let the engine live in simulated networks, as many as wanted of both kinds, e.g. `just simulate 5000` or `just simulate 7..8`.
 simulate seeds='10000':

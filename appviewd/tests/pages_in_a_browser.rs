@@ -3,12 +3,12 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use appview_core::source::clock::Clock;
 use appviewd::config::Access;
 use serde_json::json;
+use support::browser::{chromium, pictures};
 use support::npm;
 use support::served::followed_at;
 
@@ -24,28 +24,6 @@ const RECEIPTS: [(&str, &str); 3] = [
     ("receipt-settled-wrongly", "did:plc:2772a7bv57z4lhimh7z466vo/dev.cocore.compute.receipt/3n2vutdi5gt2h"),
     ("receipt-without-job", "did:plc:2772a7bv57z4lhimh7z466vo/dev.cocore.compute.receipt/3n2vutdzqw32h"),
 ];
-
-/// Debian's, or whichever `CHROMIUM` names; none where there is none, which is said.
-fn chromium() -> Option<PathBuf> {
-    let named = std::env::var_os("CHROMIUM").map(PathBuf::from);
-    let found = named.unwrap_or_else(|| PathBuf::from("/usr/bin/chromium"));
-    if found.exists() {
-        return Some(found);
-    }
-    npm::say(&format!("skipped: there is no browser at {} (CHROMIUM names another)", found.display()));
-    None
-}
-
-/// Where pictures go: `APPVIEW_PICTURES`, or a folder beside the tests' other files.
-fn pictures() -> PathBuf {
-    let beside = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pictures");
-    let folder = std::env::var_os("APPVIEW_PICTURES").map_or(beside, |folder| {
-        // Named from where whoever asks stands: the repository's root.
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder)
-    });
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
-}
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Chromium, and playwright-core and axe-core from npm: just browser"]
@@ -63,6 +41,8 @@ async fn pages_can_be_read_by_everybody_everywhere() {
         "account": page(&format!("/u/{ADA}"), &[]),
         "status": page("/status", &["desktop-light"]),
         "api": page("/api", &[]),
+        "privacy-without-accounts": page("/privacy", &[]),
+        "no-accounts": page("/account", &[]),
     });
     for (name, place) in RECEIPTS {
         let pictures: &[&str] = if name == "receipt" { &["desktop-light"] } else { &[] };

@@ -55,7 +55,9 @@ pub enum SessionKind {
 }
 
 impl SessionKind {
-    const fn text(self) -> &'static str {
+    /// The word for it.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
         match self {
             Self::Ready => "ready",
             Self::Refreshing => "refreshing",

@@ -1,5 +1,7 @@
 //! `/wipe/{did}`: a wipe by an operator's order, how it goes, and what there is to be wiped.
 
+use std::time::Duration;
+
 use appview_core::syntax::Did;
 use axum::Json;
 use axum::extract::{Path, Query, State};
@@ -8,6 +10,9 @@ use axum::http::StatusCode;
 use super::{Desk, Refusal, fault, parse};
 use crate::account::{Actor, Extent, SessionsAfter};
 use crate::wipe::{Look, WipeView};
+
+/// How long an operator waits for records to be counted.
+const COUNTING: Duration = Duration::from_secs(30 * 60);
 
 /// `extent=here` leaves the person's repository as it is; `sessions=end` signs them out as well.
 pub(super) async fn begin(
@@ -38,5 +43,5 @@ pub(super) async fn newest(
 
 pub(super) async fn look(State(desk): State<Desk>, Path(did): Path<String>) -> Result<Json<Look>, Refusal> {
     let did: Did = parse(&did)?;
-    desk.accounts()?.look(&did).await.map(Json).map_err(fault)
+    desk.accounts()?.look(&did, COUNTING).await.map(Json).map_err(fault)
 }

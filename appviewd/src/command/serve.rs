@@ -19,9 +19,9 @@ use tokio::sync::{mpsc, watch};
 use super::{account, collections, listen, network, open, outside};
 use crate::account::keep;
 use crate::admin::{self, Socket};
-use crate::config::{self, Access, Feed, MetricsListen, Streams, Upstream};
+use crate::config::{self, Access, Feed, LogNames, MetricsListen, Streams, Upstream};
 use crate::engine::Engine;
-use crate::http::{self, Answering, App, Seats, Subscribers};
+use crate::http::{self, Answering, App, Keeping, Seats, Subscribers};
 use crate::meter::Meter;
 use crate::renewal::{Loan, Renewal};
 use crate::roster::{Roster, Word};
@@ -62,6 +62,8 @@ pub struct Limits {
     pub feed: Feed,
     /// Whom to answer.
     pub access: Access,
+    /// What the log calls people.
+    pub log_names: LogNames,
 }
 
 impl Default for Limits {
@@ -71,6 +73,7 @@ impl Default for Limits {
             stop_within: Duration::from_secs(30),
             feed: Feed::default(),
             access: Access::default(),
+            log_names: LogNames::default(),
         }
     }
 }
@@ -110,6 +113,7 @@ pub fn run(options: &config::Serve) -> Result<ExitCode> {
             stop_within: options.stop_within,
             feed: options.feed,
             access: options.access.clone(),
+            log_names: options.accounts.log_names(),
         };
         let accounts =
             account::Door::open(options, &following, &engine, queries.local_addr()?, &roster).await?;
@@ -214,8 +218,15 @@ pub async fn serve(
     let terms = limits.access.brokers.terms()?;
     let seen = Arc::new(Seen::open(engine.index.path().with_file_name(config::AUTHORITIES))?);
     let clock = following.outside.clock.clone();
+    let keeping = Keeping {
+        audited_within: Duration::from_micros(following.pace.audit),
+        hidden_kept: Duration::from_micros(following.pace.keep_hidden),
+        deletions_told: limits.feed.retention(),
+        log_names: limits.log_names,
+    };
     let Limits { ready_lag, access, .. } = limits;
-    let how = Answering { ready_lag, access, network, files, origin, clock: clock.clone(), terms, seen };
+    let how =
+        Answering { ready_lag, access, network, files, origin, clock: clock.clone(), terms, seen, keeping };
     let app = App::new(engine.clone(), how, stopped.clone(), subscribers.clone());
     let (accounts, console) = doors.accounts.map_or((None, None), |door| (Some(door.accounts), door.console));
     let store = accounts.as_ref().map(|accounts| accounts.store().clone());

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use appview_core::syntax::Did;
 use clap::Args;
 
-use super::Brokers;
+use super::{Brokers, Operator};
 
 /// How `serve` meets whoever asks.
 #[derive(Debug, Clone, Args)]
@@ -42,6 +42,9 @@ pub struct Access {
     /// Where the service is reached from outside: its scheme and host. What the service's DID says if left out.
     #[arg(long, value_name = "URL", env = "APPVIEWD_PUBLIC_URL")]
     pub public_url: Option<PublicUrl>,
+    /// Who runs it.
+    #[command(flatten)]
+    pub operator: Operator,
     /// Where handles and avatars are asked for that profiles lack: the public API of Bluesky, at public.api.bsky.app.
     /// That service learns whom people look at, so that nobody is asked unless it is named.
     #[arg(long, value_name = "URL", env = "APPVIEWD_BLUESKY_API")]
@@ -66,6 +69,7 @@ impl Default for Access {
             brokers: Brokers::default(),
             service_did: None,
             public_url: None,
+            operator: Operator::default(),
             bluesky_api: None,
         }
     }

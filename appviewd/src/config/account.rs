@@ -75,6 +75,24 @@ pub struct Accounts {
     pub log_dids: bool,
 }
 
+/// What a log calls people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogNames {
+    /// Something that is another after each start, and that nobody can look up.
+    #[default]
+    Hashes,
+    /// Their DIDs.
+    Dids,
+}
+
+impl Accounts {
+    /// What the log calls people.
+    #[must_use]
+    pub const fn log_names(&self) -> LogNames {
+        if self.log_dids { LogNames::Dids } else { LogNames::Hashes }
+    }
+}
+
 fn lifetime(text: &str) -> Result<Duration, String> {
     match text.parse() {
         Ok(seconds @ 1..=3_600) => Ok(Duration::from_secs(seconds)),

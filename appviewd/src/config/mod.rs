@@ -3,6 +3,7 @@
 mod access;
 mod account;
 mod judge;
+mod operator;
 mod serve;
 mod sign_in;
 mod upstream;
@@ -17,8 +18,9 @@ use appview_core::syntax::{Did, Nsid};
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 pub use access::{Access, AddressRange, PublicUrl};
-pub use account::{Account, AccountDb, Accounts, Key, SessionKey};
+pub use account::{Account, AccountDb, Accounts, Key, LogNames, SessionKey};
 pub use judge::{Brokers, Bundling, ByProof, Documents, Judging, Pinned, Verify};
+pub use operator::{Contact, Operator};
 pub use serve::{Feed, MetricsListen, Serve, Streams};
 pub use sign_in::{ClientId, SignIn};
 pub use upstream::{DirectoryUrl, DirectoryUrlError, NetworkAccess, Upstream};

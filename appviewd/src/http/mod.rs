@@ -27,13 +27,14 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
-use appview_core::index::{IndexReader, Readers, Recall};
+use appview_core::index::{FEED_RETENTION, IndexReader, Readers, Recall};
 use appview_core::source::clock::Clock;
 use appview_core::source::network::Network;
 use appview_core::source::now;
 use appview_core::source::replay::Offline;
 use appview_core::source::seen::Seen;
 use appview_core::source::turns::Urgency;
+use appview_core::sync::verifier::Pace;
 use appview_core::syntax::Did;
 use appview_core::trust::{self, Examiner};
 use axum::Router;
@@ -54,9 +55,10 @@ use describe::Description;
 use front::{Allowance, Callers, Keep, Names, Shelf, Tallies, place, told_to_browsers};
 use record::Proofs;
 
-use crate::config::Access;
+use crate::config::{Access, LogNames};
 use crate::engine::Engine;
 use crate::meter::{self, Meter};
+use crate::pages::person::Off;
 use crate::pages::{Asset, Frame};
 
 /// How a service answers, by its operator's choice.
@@ -78,6 +80,33 @@ pub struct Answering {
     pub terms: trust::Terms,
     /// What brokers and exchanges said of themselves before.
     pub seen: Arc<Seen>,
+    /// What is kept for how long, as people are told.
+    pub keeping: Keeping,
+}
+
+/// What is kept for how long, and how: what people are told of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keeping {
+    /// Within what time each repository is held against what its PDS has.
+    pub audited_within: Duration,
+    /// For how long the records of a hidden account are kept.
+    pub hidden_kept: Duration,
+    /// For how long others are told of a deletion.
+    pub deletions_told: Duration,
+    /// What the log calls people.
+    pub log_names: LogNames,
+}
+
+impl Default for Keeping {
+    fn default() -> Self {
+        let Pace { audit, keep_hidden } = Pace::default();
+        Self {
+            audited_within: Duration::from_micros(audit),
+            hidden_kept: Duration::from_micros(keep_hidden),
+            deletions_told: FEED_RETENTION,
+            log_names: LogNames::default(),
+        }
+    }
 }
 
 impl Answering {
@@ -93,6 +122,7 @@ impl Answering {
             clock: Clock::system(),
             terms,
             seen: Arc::default(),
+            keeping: Keeping::default(),
         }
     }
 }
@@ -103,6 +133,7 @@ pub struct App {
     engine: Engine,
     ready_lag: Duration,
     access: Access,
+    keeping: Keeping,
     stopped: watch::Receiver<bool>,
     subscribers: Subscribers,
     network: Option<Network>,
@@ -149,7 +180,7 @@ impl App {
         stopped: watch::Receiver<bool>,
         subscribers: Subscribers,
     ) -> Self {
-        let Answering { ready_lag, access, network, files, origin, clock, terms, seen } = answering;
+        let Answering { ready_lag, access, network, files, origin, clock, terms, seen, keeping } = answering;
         let start = clock.now();
         let at_once = available_parallelism().map_or(4, |processors| processors.get().saturating_mul(2));
         let faces = |network: &Network| {
@@ -182,6 +213,7 @@ impl App {
             room: Arc::new(Semaphore::new(access.max_queries as usize)),
             began: Instant::now(),
             access,
+            keeping,
         }
     }
 
@@ -305,7 +337,11 @@ pub fn routes(app: App, accounts: Option<Accounts>) -> Site {
         .route("/subscribe", get(subscribe::subscribe))
         .route("/.well-known/did.json", get(service::did_document));
     let told = Router::new().route("/openapi.json", get(async move || openapi.openapi()));
-    routes = routes.merge(front::kept(told, &app, Keep::WhileUnchanged)).merge(pages(&app, methods));
+    routes = routes.merge(front::kept(told, &app, Keep::WhileUnchanged)).merge(pages(
+        &app,
+        methods,
+        accounts.as_ref(),
+    ));
     for (name, keep, method) in queries {
         let route = Router::new().route(&format!("/xrpc/{name}"), method);
         routes = routes.merge(match keep {
@@ -313,17 +349,20 @@ pub fn routes(app: App, accounts: Option<Accounts>) -> Site {
             None => front::worked(route, &app),
         });
     }
-    routes = routes.merge(person::left_to_others()).merge(accounts.map(person::routes).unwrap_or_default());
+    routes = routes.merge(person::left_to_others()).merge(person::pages(Arc::clone(&app), accounts.clone()));
+    routes = routes.merge(accounts.map(person::routes).unwrap_or_default());
     let routes = routes.fallback(error::not_found).method_not_allowed_fallback(error::method_not_allowed);
     let routes = front::open(routes, &app).with_state(Arc::clone(&app));
     Site::new(app, routes)
 }
 
 /// What people read, and what that refers to.
-fn pages(app: &Arc<App>, methods: Arc<Description>) -> Router<Arc<App>> {
+fn pages(app: &Arc<App>, methods: Arc<Description>, accounts: Option<&Accounts>) -> Router<Arc<App>> {
+    let off = accounts.map_or(Some(Off::Accounts), Accounts::off);
     let unchanged = Router::new()
         .route("/providers", get(page::providers))
         .route("/models", get(page::models))
+        .route("/privacy", get(async move |app| page::privacy(app, off).await))
         .route("/api", get(async move |State(app): State<Arc<App>>| page::api(&app, methods).await));
     // They tell the time, or rest on documents that may change.
     let briefly = Router::new()

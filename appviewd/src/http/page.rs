@@ -18,9 +18,10 @@ use super::describe::{self, Description};
 use super::query::Parameters;
 use super::{App, XrpcError};
 use crate::admin::Status;
+use crate::pages::person::Off;
 use crate::pages::{
     AccountPage, Asset, Foot, Judged, Judgement, ModelAsked, ModelPage, ModelsPage, NetworkPage, Page,
-    ProviderAsked, ProviderPage, ProvidersAsked, ProvidersPage, ReceiptPage, StatusPage,
+    PrivacyPage, ProviderAsked, ProviderPage, ProvidersAsked, ProvidersPage, ReceiptPage, StatusPage,
 };
 
 /// Where a file is, whose name tells its content: it never changes.
@@ -162,6 +163,13 @@ pub(super) async fn status(
 pub(super) async fn api(app: &App, description: Arc<Description>) -> Result<Response, XrpcError> {
     let (sheet, foot) = describe::page(app, description).await?;
     Ok(html(app.frame.page(&sheet, Some(&foot))))
+}
+
+/// `/privacy`; `off` tells why nobody can sign in, if nobody can.
+pub(super) async fn privacy(State(app): State<Arc<App>>, off: Option<Off>) -> Result<Response, XrpcError> {
+    let foot = app.read(|index| Ok(Foot::read(index)?)).await?;
+    let page = PrivacyPage { access: &app.access, keeping: app.keeping, host: app.frame.host(), off };
+    Ok(html(app.frame.page(&page.sheet(), Some(&foot))))
 }
 
 /// `/go`: leads to the page of whatever is asked for.

@@ -51,6 +51,13 @@ function isBusy() {
   return document.hidden || String(getSelection()) !== "" || document.querySelector("main details[open], main :focus") !== null;
 }
 
+let asking;
+
+function keepAsking(every) {
+  clearInterval(asking);
+  if (Number(every) > 0) asking = setInterval(refresh, Number(every) * 1000);
+}
+
 async function refresh() {
   if (isBusy()) return;
   try {
@@ -60,7 +67,10 @@ async function refresh() {
     const main = page.querySelector("main");
     if (main === null || isBusy()) return;
     document.querySelector("main").replaceWith(main);
+    document.title = page.title;
     show();
+    // What has come to its end is not asked for again; what begins to wait, less often.
+    keepAsking(page.body.dataset.live);
   } catch {
     // The service cannot be reached: the page keeps its last readings.
   }
@@ -73,5 +83,4 @@ function show() {
 
 show();
 setInterval(showTimes, 30_000);
-const every = Number(document.body.dataset.live);
-if (every > 0) setInterval(refresh, every * 1000);
+keepAsking(document.body.dataset.live);

@@ -21,17 +21,23 @@ pub(crate) enum Section {
     Status,
     /// What programs may ask.
     Api,
+    /// What is promised.
+    Privacy,
+    /// What is one person's.
+    Account,
     /// A page that is about something else.
     Elsewhere,
 }
 
 impl Section {
-    const NAVIGATION: [(Self, &'static str, &'static str); 5] = [
+    const NAVIGATION: [(Self, &'static str, &'static str); 7] = [
         (Self::Network, "Network", "/"),
         (Self::Providers, "Providers", "/providers"),
         (Self::Models, "Models", "/models"),
         (Self::Status, "Status", "/status"),
         (Self::Api, "API", "/api"),
+        (Self::Privacy, "Privacy", "/privacy"),
+        (Self::Account, "Account", "/account"),
     ];
 }
 
@@ -72,6 +78,8 @@ impl Foot {
 pub(crate) struct Frame {
     /// The host it is reached at, where it says so.
     host: Option<String>,
+    /// Who runs it, where they say so.
+    operator: Option<String>,
 }
 
 impl Frame {
@@ -80,7 +88,12 @@ impl Frame {
         let url = access.public_url.as_ref().map(PublicUrl::as_str);
         let from_url = url.and_then(|url| url.split_once("://")).map(|(_, host)| host);
         let did = access.service_did.as_ref().and_then(|did| did.as_str().strip_prefix("did:web:"));
-        Self { host: from_url.or(did).map(str::to_owned) }
+        Self { host: from_url.or(did).map(str::to_owned), operator: access.operator.name.clone() }
+    }
+
+    /// What the service is called.
+    pub(crate) fn host(&self) -> Option<&str> {
+        self.host.as_deref()
     }
 
     /// A whole page.
@@ -126,7 +139,10 @@ impl Frame {
                                     (counted((*records).cast_signed(), "record", "records"))
                                 }
                             }
-                            p { "No cookies, and nothing from other hosts." }
+                            p {
+                                @if let Some(operator) = &self.operator { "Operated by " (operator) " · " }
+                                a href="/privacy" { "No cookies for visitors, nothing from other hosts" }
+                            }
                         }
                     }
                 }

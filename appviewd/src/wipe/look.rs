@@ -1,6 +1,7 @@
 //! What there is of a person in all three places, without touching any of it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use appview_core::record::NAMESPACE;
 use appview_core::source::pds::{Hosts, PdsError};
@@ -8,6 +9,7 @@ use appview_core::source::turns::Urgency;
 use appview_core::sync::Freshness;
 use appview_core::syntax::{Did, Nsid};
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use super::{WipeError, Wiper};
 use crate::account::{AccountError, Held};
@@ -30,15 +32,16 @@ pub struct Look {
 }
 
 impl Wiper {
-    /// What there is of a person. Nothing is changed.
+    /// What there is of a person. Nothing is changed. If the records take longer than `within` to be counted, they are not.
     ///
     /// # Errors
     ///
     /// The store or the index cannot be read.
-    pub async fn look(&self, did: &Did) -> Result<Look, WipeError> {
-        let (repo, repo_unknown) = match self.count_records(did).await {
-            Ok(counts) => (counts, None),
-            Err(why) => (BTreeMap::new(), Some(why)),
+    pub async fn look(&self, did: &Did, within: Duration) -> Result<Look, WipeError> {
+        let (repo, repo_unknown) = match timeout(within, self.count_records(did)).await {
+            Ok(Ok(counts)) => (counts, None),
+            Ok(Err(why)) => (BTreeMap::new(), Some(why)),
+            Err(_) => (BTreeMap::new(), Some(format!("it takes longer than {} s", within.as_secs()))),
         };
         let has_session = match &self.0.terms.oauth {
             Some(oauth) => matches!(oauth.session_info(did).await, Ok(SessionInfo::Present { .. })),

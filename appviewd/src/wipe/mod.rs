@@ -170,6 +170,18 @@ impl Wiper {
         Ok(WipeView::of(&wipe))
     }
 
+    /// Has a person's wipe go on at once that waits for something. Whether there is one.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be written.
+    pub async fn go_on(&self, did: &Did) -> Result<bool, AccountError> {
+        let did = did.clone();
+        let woken = self.0.terms.store.run(move |store| store.wake_wipe(&did)).await?;
+        self.tell_wished();
+        Ok(woken)
+    }
+
     /// The newest wipe of a person, done or not.
     ///
     /// # Errors

@@ -97,7 +97,7 @@ async fn p10_a_wipe_deletes_records_rows_and_keys() {
     let cookie = exchange.sign_in(&authority, &ada).await;
     hold(&exchange, &did);
 
-    let looked = exchange.wiper.look(&did).await.unwrap();
+    let looked = exchange.wiper.look(&did, std::time::Duration::from_secs(60)).await.unwrap();
     assert_eq!((looked.repo[UNKNOWN], looked.index, looked.has_session), (2, 10_004, true));
     assert_eq!(ours(&authority, &ada), 10_004, "nothing was changed by a look");
 

@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
 
 pub mod authority;
+pub mod browser;
 pub mod daemon;
 pub mod document;
 pub mod exchange;

@@ -21,6 +21,7 @@ const ERROR_BYTES: usize = 64 << 10;
 /// An error, as it was written.
 #[derive(Deserialize)]
 struct Told {
+    error: String,
     message: String,
 }
 
@@ -39,8 +40,8 @@ pub(super) async fn errors(State(app): State<Arc<App>>, request: Request, next: 
     let is_packed = parts.headers.contains_key(header::CONTENT_ENCODING);
     let Ok(body) = to_bytes(body, ERROR_BYTES).await else { return parts.status.into_response() };
     let told = serde_json::from_slice::<Told>(&body).ok().filter(|_| !is_packed);
-    let Some(Told { message }) = told else { return Response::from_parts(parts, Body::from(body)) };
-    let sheet = pages::error(parts.status.as_u16(), &path, &message);
+    let Some(Told { error, message }) = told else { return Response::from_parts(parts, Body::from(body)) };
+    let sheet = pages::error((parts.status.as_u16(), &error), &path, &message);
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     parts.headers.insert(header::VARY, HeaderValue::from_static("accept, accept-encoding"));
     parts.headers.remove(header::CONTENT_LENGTH);
@@ -52,7 +53,8 @@ pub(super) fn is_for_people(headers: &HeaderMap, path: &str) -> bool {
     !path.starts_with("/xrpc/") && reads_pages(headers)
 }
 
-fn reads_pages(headers: &HeaderMap) -> bool {
+/// Whether whoever asks would rather read a page.
+pub(in crate::http) fn reads_pages(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let mut kinds =
         accepted.flat_map(|value| value.split(',')).map(|kind| kind.split(';').next().unwrap_or_default());

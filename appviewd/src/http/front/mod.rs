@@ -32,6 +32,7 @@ use tower_http::compression::predicate::SizeAbove;
 pub(super) use allowance::Allowance;
 pub use caller::Peer;
 pub(super) use caller::{Caller, Callers};
+pub(super) use errors::reads_pages;
 pub(super) use lately::Lately;
 pub(super) use room::place;
 pub(super) use shelf::{Keep, Shelf};

@@ -4,8 +4,8 @@
 //! and compressed already, or the one that is made now and stays. However many ask for the same at once, it is made once.
 //! An answer is never older than the index was when the request came, but where its route says that a moment does not
 //! matter: what takes time to add up, and ends at the present anyway. It is known by a tag that is a hash of what it says, so
-//! that whoever has it is told that it still holds, whatever else has changed. Deliberately absent: private answers; there
-//! are none.
+//! that whoever has it is told that it still holds, whatever else has changed. Deliberately absent: what is for one person
+//! alone.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

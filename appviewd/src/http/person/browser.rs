@@ -1,31 +1,34 @@
 //! People in browsers: signing in at their own server, and signing out here.
 //!
-//! A form or a link enters; a redirect leaves, with a cookie that no script can read and no other site can send. Whatever changes something
-//! must come from a page of ours. Visitors get no cookie. Deliberately absent: pages.
+//! A request or a link enters; an answer or a redirect leaves, with a cookie that no script can read and no other site can send. Whatever changes something
+//! must come from a page of ours. Visitors get no cookie. Deliberately absent: pages, which are `page`'s.
 
 use std::time::Duration;
 
+use aws_lc_rs::hmac;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::{Accounts, body, invalid, use_get, use_post};
 use crate::account::{Actor, Browser};
 use crate::auth::Denied;
-use crate::auth::object::Object;
 use crate::http::query::Parameters;
 use crate::http::{Peer, XrpcError};
 use crate::oauth::{
-    Begun, CALLBACK_PATH, Callback, Finished, KEYS_PATH, METADATA_PATH, OwnClient, Place, SignInError, Start,
+    Begun, CALLBACK_PATH, Callback, Finished, KEYS_PATH, METADATA_PATH, OwnClient, Place, SignInError,
+    SignedOut, Start,
 };
 use crate::publish::Publisher;
 use crate::secret::Secret;
 
-/// Longest form, in bytes.
+/// Longest request to sign in, in bytes.
 const FORM: usize = 8_192;
 /// Longest path that a browser may go to afterwards, in bytes.
 const LONGEST_PATH: usize = 1_024;
@@ -63,34 +66,21 @@ async fn keys(State(accounts): State<Accounts>) -> Result<Json<Value>, XrpcError
     Ok(Json(accounts.own()?.1.public_keys()))
 }
 
-/// Begins: members `account` (a handle, a DID, or the URL of a PDS) and `returnTo` (a path here), as a form or as JSON.
+/// Begins: members `account` (a handle, a DID, or the URL of a PDS) and `returnTo` (a path here).
 async fn login(
     State(accounts): State<Accounts>,
     peer: Option<Extension<Peer>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, XrpcError> {
-    let (publisher, own) = accounts.own()?;
+    let (_, own) = accounts.own()?;
     own.must_send(&headers)?;
-    accounts.take(accounts.0.sign_ins.as_ref(), peer.map(|Extension(peer)| peer), &headers)?;
-    let is_json = says(&headers, header::CONTENT_TYPE, "application/json");
-    let form = body::bytes(body, FORM).await?;
-    let text = |name: &str| -> Option<String> {
-        if is_json {
-            return Object::read(&form).ok()?.text(name).map(str::to_owned);
-        }
-        Parameters::read(&String::from_utf8_lossy(&form)).text(name).map(str::to_owned)
-    };
-    let account =
-        text("account").ok_or_else(|| invalid("account: expected a handle, a DID, or the URL of a PDS"))?;
-    let start: Start = account.parse()?;
-    let return_to = text("returnTo").filter(|path| is_path(path)).unwrap_or_else(|| "/".to_owned());
-    let Begun { url, browser } = publisher.oauth().begin_sign_in(&start, &return_to).await?;
-    let mut response = match says(&headers, header::ACCEPT, "application/json") {
-        true => Json(json!({"url": url})).into_response(),
-        false => see(&url)?,
-    };
-    own.set(&mut response, Cookie::SigningIn, &browser, APPROVAL)?;
+    let said = body::object_of(body, FORM).await?;
+    let peer = peer.map(|Extension(peer)| peer);
+    let asking = Asking { peer, account: said.text("account"), return_to: said.text("returnTo") };
+    let begun = accounts.begin_sign_in(&headers, asking).await?;
+    let mut response = Json(json!({"url": begun.url})).into_response();
+    own.remember(&mut response, &begun)?;
     Ok(response)
 }
 
@@ -139,11 +129,9 @@ async fn session(State(accounts): State<Accounts>, headers: HeaderMap) -> Result
 async fn logout(State(accounts): State<Accounts>, headers: HeaderMap) -> Result<Response, XrpcError> {
     let (_, own) = accounts.own()?;
     own.must_send(&headers)?;
-    if let Some(token) = own.cookie(&headers, Cookie::SignedIn) {
-        accounts.store().run(move |store| store.sign_browser_out(&token)).await?;
-    }
+    accounts.sign_out(&headers).await?;
     let mut response = Json(json!({"ok": true})).into_response();
-    own.unset(&mut response, Cookie::SignedIn);
+    own.forget(&mut response);
     Ok(response)
 }
 
@@ -152,14 +140,14 @@ async fn logout_everywhere(
     State(accounts): State<Accounts>,
     headers: HeaderMap,
 ) -> Result<Response, XrpcError> {
-    let (publisher, own) = accounts.own()?;
+    let (_, own) = accounts.own()?;
     own.must_send(&headers)?;
     let (browser, _) = accounts.browser(&headers).await?;
-    let ended = publisher.oauth().sign_out_everywhere(&browser.did, Actor::Browser).await?;
+    let ended = accounts.sign_out_everywhere(&browser).await?;
     let told =
         json!({"ok": true, "session": ended.session, "keysRevoked": ended.keys, "browsers": ended.browsers});
     let mut response = Json(told).into_response();
-    own.unset(&mut response, Cookie::SignedIn);
+    own.forget(&mut response);
     Ok(response)
 }
 
@@ -171,15 +159,59 @@ impl Accounts {
         Ok((publisher, own.ok_or(SignInError::Off)?))
     }
 
-    /// The browser that asks, with its token, if it is signed in.
-    pub(super) async fn browser(&self, headers: &HeaderMap) -> Result<(Browser, Secret<String>), XrpcError> {
-        let denied = || Denied::new("AuthRequired", "nobody is signed in in this browser");
+    /// Begins a sign-in in the browser that asks.
+    pub(super) async fn begin_sign_in(
+        &self,
+        headers: &HeaderMap,
+        Asking { peer, account, return_to }: Asking<'_>,
+    ) -> Result<Begun, XrpcError> {
+        let (publisher, _) = self.own()?;
+        self.take(self.0.sign_ins.as_ref(), peer, headers)?;
+        let account =
+            account.ok_or_else(|| invalid("account: expected a handle, a DID, or the URL of a PDS"))?;
+        let start: Start = account.parse()?;
+        let return_to = return_to.filter(|path| is_path(path)).unwrap_or("/");
+        Ok(publisher.oauth().begin_sign_in(&start, return_to).await?)
+    }
+
+    /// Signs the browser that asks out.
+    pub(super) async fn sign_out(&self, headers: &HeaderMap) -> Result<(), XrpcError> {
         let (_, own) = self.own()?;
-        let token = own.cookie(headers, Cookie::SignedIn).ok_or_else(denied)?;
+        if let Some(token) = own.cookie(headers, Cookie::SignedIn) {
+            self.store().run(move |store| store.sign_browser_out(&token)).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends all that lets anyone act for the person in a browser.
+    pub(super) async fn sign_out_everywhere(&self, browser: &Browser) -> Result<SignedOut, XrpcError> {
+        let (publisher, _) = self.own()?;
+        Ok(publisher.oauth().sign_out_everywhere(&browser.did, Actor::Browser).await?)
+    }
+
+    /// The browser that asks, with its token, if it is signed in.
+    pub(super) async fn signed_in(
+        &self,
+        headers: &HeaderMap,
+    ) -> Result<Option<(Browser, Secret<String>)>, XrpcError> {
+        let (_, own) = self.own()?;
+        let Some(token) = own.cookie(headers, Cookie::SignedIn) else { return Ok(None) };
         let (asked, now) = (token.clone(), self.now());
         let browser = self.store().run(move |store| store.browser(&asked, now)).await?;
-        Ok((browser.ok_or_else(denied)?, token))
+        Ok(browser.map(|browser| (browser, token)))
     }
+
+    /// The same of one that must be.
+    pub(super) async fn browser(&self, headers: &HeaderMap) -> Result<(Browser, Secret<String>), XrpcError> {
+        let denied = || Denied::new("AuthRequired", "nobody is signed in in this browser");
+        Ok(self.signed_in(headers).await?.ok_or_else(denied)?)
+    }
+}
+
+/// What the field of a form holds on every page of a session, and on no page of another: nobody gets from it to the cookie's token.
+pub(super) fn form_field(token: &Secret<String>) -> Secret<String> {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, token.expose().as_bytes());
+    Secret::new(URL_SAFE_NO_PAD.encode(hmac::sign(&key, b"a form of this session")))
 }
 
 impl OwnClient {
@@ -192,14 +224,37 @@ impl OwnClient {
     pub(super) fn must_send(&self, headers: &HeaderMap) -> Result<(), XrpcError> {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let is_ours = match (text("origin"), text("sec-fetch-site")) {
+            // Our pages tell nobody where a reader was, so that a browser does not tell whose form it sends.
+            (None | Some("null"), site) => site == Some("same-origin"),
             (Some(origin), _) => origin == self.origin(),
-            (None, site) => site == Some("same-origin"),
         };
         if is_ours {
             return Ok(());
         }
         let message = format!("this must come from a page of {}", self.origin());
         Err(XrpcError::with(StatusCode::FORBIDDEN, "Forbidden", message))
+    }
+
+    /// Has a browser keep what it must bring back.
+    pub(super) fn remember(&self, response: &mut Response, begun: &Begun) -> Result<(), XrpcError> {
+        self.set(response, Cookie::SigningIn, &begun.browser, APPROVAL)
+    }
+
+    /// Has a browser forget that it was signed in.
+    pub(super) fn forget(&self, response: &mut Response) {
+        self.unset(response, Cookie::SignedIn);
+    }
+
+    /// Whether a browser has the cookie of one that is signed in, be it worth anything or not.
+    pub(super) fn knows(&self, headers: &HeaderMap) -> bool {
+        self.cookie(headers, Cookie::SignedIn).is_some()
+    }
+
+    /// The origin that servers send browsers back to on this machine, if a browser asks by another of its names.
+    pub(super) fn elsewhere(&self, headers: &HeaderMap) -> Option<String> {
+        let (Place::Loopback(_), origin) = (self.place(), self.origin()) else { return None };
+        let asked = headers.get(header::HOST)?.to_str().ok()?;
+        (origin.strip_prefix("http://") != Some(asked)).then_some(origin)
     }
 
     /// A name that a page of another host, or without TLS, could not set.
@@ -247,18 +302,24 @@ impl OwnClient {
     }
 }
 
+/// Whoever says who they are.
+pub(super) struct Asking<'a> {
+    /// From where.
+    pub(super) peer: Option<Peer>,
+    /// A handle, a DID, or the URL of a PDS.
+    pub(super) account: Option<&'a str>,
+    /// Where to go afterwards.
+    pub(super) return_to: Option<&'a str>,
+}
+
 /// Whether a text is a path of ours, whatever a browser makes of it.
 fn is_path(text: &str) -> bool {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
     text.len() <= LONGEST_PATH && is_plain && text.starts_with('/') && !text.starts_with("//")
 }
 
-fn says(headers: &HeaderMap, name: header::HeaderName, word: &str) -> bool {
-    headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(|value| value.starts_with(word))
-}
-
 /// Sends a browser elsewhere.
-fn see(place: &str) -> Result<Response, XrpcError> {
+pub(super) fn see(place: &str) -> Result<Response, XrpcError> {
     let place = HeaderValue::from_str(place).map_err(|error| XrpcError::internal(&error))?;
     Ok((StatusCode::SEE_OTHER, [(header::LOCATION, place)]).into_response())
 }
@@ -318,6 +379,7 @@ mod tests {
         };
         assert!(sent(&[("origin", "https://appview.example")]));
         assert!(sent(&[("sec-fetch-site", "same-origin")]));
+        assert!(sent(&[("origin", "null"), ("sec-fetch-site", "same-origin")]));
         for refused in [
             [].as_slice(),
             &[("origin", "https://evil.example")],
@@ -325,6 +387,8 @@ mod tests {
             &[("origin", "https://appview.example.evil.example")],
             &[("origin", "http://appview.example")],
             &[("origin", "https://evil.example"), ("sec-fetch-site", "same-origin")],
+            &[("origin", "null"), ("sec-fetch-site", "cross-site")],
+            &[("origin", "null"), ("sec-fetch-site", "same-site")],
             &[("sec-fetch-site", "same-site")],
             &[("sec-fetch-site", "none")],
         ] {

@@ -1,7 +1,7 @@
 //! All that is a person's, for that person: to have it wiped, to leave, to take it along.
 //!
 //! `dev.cocore.appview.{wipeMyData, getWipe, deleteMyAccount, exportMyData}` by a token of their PDS, and `/account/*` for a browser that is
-//! signed in, from a page of ours. A wish is on disk when its answer leaves; how it goes is asked with `getWipe`.
+//! signed in, from a page of ours (how a wipe goes, `page` tells it). A wish is on disk when its answer leaves; how it goes is asked with `getWipe`.
 
 use std::io::BufWriter;
 
@@ -38,7 +38,7 @@ pub(super) fn routes() -> Router<Accounts> {
         .route(&format!("/xrpc/{GET_WIPE}"), get(get_wipe).fallback(use_get))
         .route(&format!("/xrpc/{DELETE}"), post(delete).fallback(use_post))
         .route(&format!("/xrpc/{EXPORT}"), get(export_all).fallback(use_get))
-        .route("/account/wipe", post(wipe_by_page).get(get_wipe_by_page).fallback(use_post))
+        .route("/account/wipe", post(wipe_by_page))
         .route("/account/delete", post(delete_by_page).fallback(use_post))
         .route("/account/export", get(export_by_page).fallback(use_get))
 }
@@ -77,14 +77,6 @@ async fn wipe_by_page(
     let did = accounts.page_of(&headers).await?;
     let sessions = sessions(&body::object(body).await?)?;
     accounts.begin_wipe(&did, Extent::Everything, sessions, Actor::Browser).await
-}
-
-async fn get_wipe_by_page(
-    State(accounts): State<Accounts>,
-    headers: HeaderMap,
-) -> Result<Json<Value>, XrpcError> {
-    let (browser, _) = accounts.browser(&headers).await?;
-    accounts.tell_wipe(&browser.did).await
 }
 
 async fn delete_by_page(State(accounts): State<Accounts>, headers: HeaderMap) -> Result<Response, XrpcError> {
@@ -129,7 +121,7 @@ impl Accounts {
         Ok((StatusCode::ACCEPTED, Json(json!({"wipe": wipe}))).into_response())
     }
 
-    async fn tell_wipe(&self, did: &Did) -> Result<Json<Value>, XrpcError> {
+    pub(super) async fn tell_wipe(&self, did: &Did) -> Result<Json<Value>, XrpcError> {
         Ok(Json(json!({"wipe": self.wiper().newest(did).await?})))
     }
 

@@ -1,6 +1,6 @@
 //! A person's API keys: `createApiKey`, `listApiKeys`, `revokeApiKey` and `deleteApiKey` of `dev.cocore.account`.
 
-use appview_core::syntax::Datetime;
+use appview_core::syntax::{Datetime, Did};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -9,9 +9,10 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use super::{Accounts, body, invalid, use_get, use_post};
-use crate::account::{AccountError, Actor, KeyName, KeyOf, KeyView};
+use crate::account::{AccountError, AccountStore, Actor, ApiKey, KeyName, KeyOf, KeyView};
 use crate::auth::object::Object;
 use crate::http::XrpcError;
+use crate::secret::Secret;
 
 /// Longest id of a key, in UTF-16 code units.
 const LONGEST_ID: usize = 200;
@@ -38,9 +39,7 @@ async fn create(
     let object = body::object(body).await?;
     let (name, now) = (name(&object)?, accounts.now());
     let expires_at = expires_at(&object, now)?;
-    let minted =
-        accounts.store().run(move |store| store.mint_key(&did, &name, expires_at, Actor::Service, now));
-    let (key, secret) = minted.await.map_err(no_room)?;
+    let (key, secret) = accounts.make_key(&did, name, expires_at, Actor::Service).await?;
     Ok(Json(json!({"key": KeyView::from(key), "secret": secret.expose()})))
 }
 
@@ -57,10 +56,8 @@ async fn revoke(
     body: Body,
 ) -> Result<Json<Value>, XrpcError> {
     let did = accounts.person(&headers, REVOKE).await?;
-    let (id, now) = (id(body).await?, accounts.now());
-    let revoke =
-        accounts.store().run(move |store| store.revoke_key(KeyOf::Person(&did), &id, Actor::Service, now));
-    Ok(Json(json!({"revoked": revoke.await?})))
+    let revoked = accounts.revoke_key(&did, id(body).await?, Actor::Service).await?;
+    Ok(Json(json!({"revoked": revoked})))
 }
 
 async fn delete(
@@ -69,10 +66,37 @@ async fn delete(
     body: Body,
 ) -> Result<Json<Value>, XrpcError> {
     let did = accounts.person(&headers, DELETE).await?;
-    let (id, now) = (id(body).await?, accounts.now());
-    let delete =
-        accounts.store().run(move |store| store.delete_key(KeyOf::Person(&did), &id, Actor::Service, now));
-    Ok(Json(json!({"deleted": delete.await?})))
+    let deleted = accounts.delete_key(&did, id(body).await?, Actor::Service).await?;
+    Ok(Json(json!({"deleted": deleted})))
+}
+
+impl Accounts {
+    /// Makes a key for a person.
+    pub(super) async fn make_key(
+        &self,
+        did: &Did,
+        name: KeyName,
+        expires_at: Option<u64>,
+        actor: Actor,
+    ) -> Result<(ApiKey, Secret<String>), XrpcError> {
+        let (did, now) = (did.clone(), self.now());
+        let made = self.store().run(move |store| store.mint_key(&did, &name, expires_at, actor, now));
+        made.await.map_err(no_room)
+    }
+
+    /// Revokes a key of a person; whether there was one that was good.
+    pub(super) async fn revoke_key(&self, did: &Did, id: String, actor: Actor) -> Result<bool, XrpcError> {
+        let (did, now) = (did.clone(), self.now());
+        let revoke = move |store: &AccountStore| store.revoke_key(KeyOf::Person(&did), &id, actor, now);
+        Ok(self.store().run(revoke).await?)
+    }
+
+    /// Deletes a key of a person; whether there was one.
+    pub(super) async fn delete_key(&self, did: &Did, id: String, actor: Actor) -> Result<bool, XrpcError> {
+        let (did, now) = (did.clone(), self.now());
+        let delete = move |store: &AccountStore| store.delete_key(KeyOf::Person(&did), &id, actor, now);
+        Ok(self.store().run(delete).await?)
+    }
 }
 
 async fn id(body: Body) -> Result<String, XrpcError> {
@@ -91,7 +115,10 @@ pub(super) fn no_room(error: AccountError) -> XrpcError {
 }
 
 pub(super) fn name(object: &Object) -> Result<KeyName, XrpcError> {
-    let name = object.text("name").unwrap_or_default();
+    parse_name(object.text("name").unwrap_or_default())
+}
+
+pub(super) fn parse_name(name: &str) -> Result<KeyName, XrpcError> {
     name.parse().map_err(|problem| invalid(format_args!("name: {problem}")))
 }
 

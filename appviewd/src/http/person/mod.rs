@@ -13,6 +13,7 @@ mod data;
 mod inference;
 mod internal;
 mod keys;
+mod page;
 mod pairing;
 mod publish;
 
@@ -31,8 +32,8 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use tokio::sync::Semaphore;
 
-use super::XrpcError;
 use super::front::{Allowance, Callers, Peer};
+use super::{App, XrpcError};
 use crate::account::{AccountError, AccountStore, ApiKey};
 use crate::auth::internal::InternalSecret;
 use crate::auth::rates::Rates;
@@ -129,6 +130,11 @@ impl Accounts {
         &self.0.terms.wiper
     }
 
+    /// Who tells what people are called, and where their repositories are.
+    fn directory(&self) -> Option<&Directory> {
+        self.0.terms.directory.as_ref()
+    }
+
     /// Takes one of what an address may do.
     fn take(
         &self,
@@ -179,6 +185,14 @@ pub(super) fn routes<S: Clone + Send + Sync + 'static>(accounts: Accounts) -> Ro
         .merge(browser::routes())
         .merge(data::routes());
     routes.layer(from_fn(private)).with_state(accounts)
+}
+
+/// Every page for one person, and what is said where there are no accounts.
+pub(super) fn pages<S: Clone + Send + Sync + 'static>(
+    app: Arc<App>,
+    accounts: Option<Accounts>,
+) -> Router<S> {
+    page::routes(app, accounts)
 }
 
 /// The paths of what this service leaves to others.

@@ -1,13 +1,29 @@
-//! The process: parse, run, exit code.
+//! The process: settle what is asked, run it, exit code.
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use appviewd::config::{Unsettled, settle};
+
+/// What was typed or set makes no sense.
+const NO_SENSE: u8 = 2;
 
 fn main() -> ExitCode {
-    let cli = appviewd::config::Cli::parse();
-    appviewd::telemetry::start(&cli);
-    match appviewd::run(cli) {
+    let settled = match settle(std::env::args_os()) {
+        Ok(settled) => settled,
+        Err(Unsettled::Typed(error)) => error.exit(),
+        Err(Unsettled::Mistakes(mistakes)) => {
+            for mistake in mistakes {
+                eprintln!("appviewd: {mistake}");
+            }
+            eprintln!("`appviewd config show --toml` writes a file with every setting and what it means");
+            return ExitCode::from(NO_SENSE);
+        }
+    };
+    appviewd::telemetry::start(&settled.cli);
+    for note in &settled.notes {
+        tracing::warn!("{note}");
+    }
+    match appviewd::run(settled) {
         Ok(code) => code,
         // Whoever read our results has seen enough of them, as `head` does.
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,

@@ -1,7 +1,6 @@
 //! Logs: where they go and how they look. Results never go here; progress is [`crate::progress`]'s.
 
-use std::io::IsTerminal as _;
-
+use anstream::{AutoStream, ColorChoice};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Cli, Command, LogFormat};
@@ -15,11 +14,17 @@ pub fn start(cli: &Cli) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+        .with_ansi(is_coloured(&std::io::stderr()));
     // Failing means that a subscriber is set already, as in tests that start twice.
     let _ = match cli.log {
         LogFormat::Text => builder.compact().try_init(),
         LogFormat::Json => builder.json().try_init(),
         LogFormat::Off => Ok(()),
     };
+}
+
+/// Whether to write in colours there: on a terminal, unless `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE` or `TERM` say otherwise.
+/// The same rule as that of help and errors.
+pub fn is_coloured(to: &impl anstream::stream::RawStream) -> bool {
+    AutoStream::choice(to) != ColorChoice::Never
 }

@@ -3,15 +3,18 @@
 pub mod anew;
 pub mod bundle;
 pub mod check;
+pub mod config;
 pub mod demo;
 pub mod export;
 pub mod fingerprint;
 pub mod inspect;
+pub mod manual;
 pub mod operate;
 pub mod rebuild;
 pub mod record;
 pub mod replay;
 pub mod serve;
+pub mod top;
 pub mod verify;
 
 use std::net::SocketAddr;

@@ -1,7 +1,16 @@
 //! The command line as it is typed. Values are parsed into types that cannot be wrong, so that commands check nothing.
 
 mod access;
+mod feed;
+mod file;
+mod former;
+mod inspect;
 mod judge;
+mod repo;
+mod setting;
+mod settle;
+mod show;
+mod top;
 mod upstream;
 
 use std::convert::Infallible;
@@ -10,22 +19,30 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use appview_core::index::FEED_RETENTION;
 use appview_core::source::relay::RelayUrl;
 use appview_core::syntax::{Did, Nsid};
-use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 pub use access::{Access, AddressRange, PublicUrl};
+pub use feed::Feed;
+pub use inspect::Inspect;
 pub use judge::{Brokers, Bundling, Documents, Judging, Verify};
+pub use repo::Repo;
+pub use setting::Setting;
+pub use settle::{Mistake, Place, Settled, Unsettled, Value, settle};
+pub use show::{CommandLine, Configuration};
+pub use top::Top;
 pub use upstream::{DirectoryUrl, DirectoryUrlError, NetworkAccess, Upstream};
-
-use crate::http::Terms;
 
 /// Where records are kept unless `--data-dir` says otherwise.
 const DATA_DIR: &str = "./appview-data";
 
-/// Seconds.
-const DAY: u64 = 24 * 60 * 60;
+/// Where queries are answered unless `--listen` says otherwise.
+const LISTEN: &str = "127.0.0.1:8080";
+
+/// Where numbers are told unless `--metrics-listen` says otherwise.
+const METRICS_LISTEN: &str = "127.0.0.1:9464";
 
 /// An AppView for dev.cocore.*: follows the network, proves every record, answers over XRPC.
 ///
@@ -47,6 +64,10 @@ pub struct Cli {
         env = "APPVIEWD_LOG"
     )]
     pub log: LogFormat,
+    /// File of settings in TOML. What it says holds where neither an option nor the environment says otherwise; `appviewd
+    /// config show` tells what holds and why.
+    #[arg(long, global = true, value_name = "FILE", display_order = 101, env = "APPVIEWD_CONFIG")]
+    pub config: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -109,7 +130,7 @@ pub enum Command {
     /// index in a temporary folder, and answers queries on --listen until interrupted.
     Demo {
         /// Address to answer on.
-        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+        #[arg(long, value_name = "ADDR", value_parser = address, default_value = LISTEN)]
         listen: SocketAddr,
         /// Stop as soon as the index equals what the recording must lead to, and say so.
         #[arg(long)]
@@ -136,6 +157,15 @@ pub enum Command {
         #[command(flatten)]
         format: Format,
     },
+    /// Watch a running daemon: streams, rates, queues, errors, and how much is proven.
+    ///
+    /// Asks it once a second and draws what it tells, until q or Ctrl-C; what is counted is shown as it changes. A daemon that
+    /// goes away is waited for. Where standard output is no terminal, or with --once, writes one look as text and ends.
+    #[command(after_help = "Examples:  appviewd top\n           \
+                            appviewd top --url https://appview.example\n           \
+                            appviewd top --once | grep behind\n\
+                            Then:      appviewd repo status DID")]
+    Top(Top),
     /// Ask about one repository, or order that it be followed, left out or proven anew.
     Repo {
         #[command(subcommand)]
@@ -307,6 +337,34 @@ pub enum Command {
         #[arg(long, hide = true)]
         json: bool,
     },
+    /// Show which settings hold and why, check them, or write a file of them.
+    ///
+    /// Whatever `serve` takes can be set by an option, by a variable of the environment or in a file of settings; of these the
+    /// first that says something holds, and else a default does. Other commands take their share of the same settings.
+    #[command(after_help = "To begin with a file:\n  \
+                            appviewd config show --toml > appviewd.toml\n  \
+                            appviewd config check --config appviewd.toml\n  \
+                            appviewd serve --config appviewd.toml")]
+    Config {
+        #[command(subcommand)]
+        what: Configuration,
+    },
+    /// Write the completions of a shell to standard output.
+    #[command(after_help = "Examples:  source <(appviewd completions bash)\n           \
+                            appviewd completions zsh > ~/.zfunc/_appviewd\n           \
+                            appviewd completions fish > ~/.config/fish/completions/appviewd.fish")]
+    Completions {
+        /// bash, zsh, fish, elvish or powershell.
+        #[arg(hide_possible_values = true)]
+        shell: Shell,
+    },
+    /// Write the manual pages: one for each command into a folder, or that of appviewd to standard output.
+    #[command(after_help = "Examples:  appviewd man | man -l -\n           \
+                            appviewd man ~/.local/share/man/man1")]
+    Man {
+        /// Folder to write them into; made where it is missing.
+        dir: Option<PathBuf>,
+    },
 }
 
 /// What `serve` takes.
@@ -344,13 +402,19 @@ pub struct Serve {
     )]
     pub jetstream: RelayUrl,
     /// Repository to follow, whether or not anyone names it; may be given more than once. For good: `repo track`.
-    #[arg(long, value_name = "DID")]
+    #[arg(long, value_name = "DID", value_delimiter = ',', env = "APPVIEWD_TRACK")]
     pub track: Vec<Did>,
     /// Address to answer on.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", env = "APPVIEWD_LISTEN")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        value_parser = address,
+        default_value = LISTEN,
+        env = "APPVIEWD_LISTEN"
+    )]
     pub listen: SocketAddr,
     /// Address to tell numbers for Prometheus on, at /metrics; off for none.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9464", env = "APPVIEWD_METRICS_LISTEN")]
+    #[arg(long, value_name = "ADDR", default_value = METRICS_LISTEN, env = "APPVIEWD_METRICS_LISTEN")]
     pub metrics_listen: MetricsListen,
     /// Within how many minutes each repository is shown to be what its PDS has.
     #[arg(long, value_name = "MINUTES", value_parser = minutes, default_value = "15", env = "APPVIEWD_AUDIT_WITHIN")]
@@ -373,6 +437,10 @@ pub struct Serve {
     /// Whom to ask.
     #[command(flatten)]
     pub upstream: Upstream,
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("expected an address and a port, like {LISTEN}"))
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -428,79 +496,6 @@ impl FromStr for MetricsListen {
     }
 }
 
-/// What can be asked and ordered of one repository.
-#[derive(Debug, Subcommand)]
-#[expect(missing_docs, reason = "flattened groups are described where they are defined")]
-pub enum Repo {
-    /// Tell what is held of it, and how well it is proven.
-    Status {
-        /// Whose.
-        did: Did,
-        #[command(flatten)]
-        data: DataDir,
-        #[command(flatten)]
-        format: Format,
-    },
-    /// Follow it from here on, whether or not anyone names it.
-    ///
-    /// The order is kept in repos.txt in --data-dir, and holds after a restart or a rebuild.
-    Track {
-        /// Whose.
-        did: Did,
-        #[command(flatten)]
-        data: DataDir,
-    },
-    /// Leave it out from here on, and erase what is held of it.
-    ///
-    /// The order is kept in repos.txt in --data-dir, and holds after a restart or a rebuild.
-    Untrack {
-        /// Whose.
-        did: Did,
-        #[command(flatten)]
-        data: DataDir,
-    },
-    /// Prove it anew from its PDS, whatever is held.
-    Resync {
-        /// Whose.
-        did: Did,
-        #[command(flatten)]
-        data: DataDir,
-    },
-}
-
-/// What `inspect` can show.
-#[derive(Debug, Subcommand)]
-#[expect(missing_docs, reason = "flattened groups are described where they are defined")]
-pub enum Inspect {
-    /// A message of subscribeRepos (or a recording: its first frame, or --nth).
-    Frame {
-        /// File with one frame, or a recording.
-        file: PathBuf,
-        /// Which frame of a recording, counted from 1.
-        #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
-        nth: Option<u64>,
-        #[command(flatten)]
-        format: Format,
-    },
-    /// A repository export: its commit, and every record with its CID.
-    Car {
-        /// File.
-        file: PathBuf,
-        #[command(flatten)]
-        format: Format,
-    },
-    /// A record's block (DAG-CBOR): its JSON, its CID, and what its lexicon says about it.
-    Record {
-        /// File.
-        file: PathBuf,
-        /// The record key to judge it by.
-        #[arg(long, value_name = "RKEY", default_value = "self")]
-        rkey: String,
-        #[command(flatten)]
-        format: Format,
-    },
-}
-
 /// How a fingerprint is split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FingerprintBy {
@@ -520,40 +515,6 @@ pub struct SavedUpstream {
     /// Folder of exports named after their DIDs (`did_plc_….car`), which stand in for every PDS.
     #[arg(long, value_name = "DIR", env = "APPVIEWD_REPOS")]
     pub repos: Option<PathBuf>,
-}
-
-/// How `serve` tells others what changes, at `/subscribe`.
-#[derive(Debug, Clone, Copy, Args)]
-pub struct Feed {
-    /// Most subscribers to the feed at a time; 0 for none.
-    #[arg(long, value_name = "N", default_value_t = Self::MOST_SUBSCRIBERS, env = "APPVIEWD_MAX_SUBSCRIBERS")]
-    pub max_subscribers: u32,
-    /// For how many days the feed tells of deletions. Who stays away for longer may miss some.
-    #[arg(long, value_name = "DAYS", default_value_t = Self::DAYS, env = "APPVIEWD_FEED_DAYS")]
-    pub feed_days: u32,
-}
-
-impl Feed {
-    const MOST_SUBSCRIBERS: u32 = 100;
-    const DAYS: u32 = (FEED_RETENTION.as_secs() / DAY) as u32;
-
-    /// For how long deletions are told.
-    #[must_use]
-    pub fn retention(self) -> Duration {
-        Duration::from_secs(u64::from(self.feed_days) * DAY)
-    }
-
-    /// How subscribers are served.
-    #[must_use]
-    pub fn terms(self) -> Terms {
-        Terms { most: self.max_subscribers, ..Terms::default() }
-    }
-}
-
-impl Default for Feed {
-    fn default() -> Self {
-        Self { max_subscribers: Self::MOST_SUBSCRIBERS, feed_days: Self::DAYS }
-    }
 }
 
 /// Where a new index comes from.

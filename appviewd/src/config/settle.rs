@@ -1,0 +1,350 @@
+//! One value for each setting, and why it has it: an option, else the environment, else a file, else the default.
+//!
+//! A command line enters, with the environment and the file that either names; the parsed command leaves, and where each
+//! value is from. What the environment of the first AppView and the file say is judged value by value, so that a mistake is
+//! told with its place, and is then written behind what was typed: clap sees one command line, and its rules hold for all of
+//! it. Deliberately absent: what any setting means.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
+
+use super::Cli;
+use super::file::File;
+use super::former;
+use super::setting::{Setting, deaf, nearest};
+
+/// What our own variables begin with.
+const OURS: &str = "APPVIEWD_";
+
+/// The command that is told what is not heeded; to others it is nothing.
+const TOLD: &str = "serve";
+
+/// Commands that look at settings themselves, so that they can tell of mistakes.
+const LOOKS: &str = "config";
+
+/// What a command line comes to.
+#[derive(Debug)]
+pub struct Settled {
+    /// The command, and what it takes.
+    pub cli: Cli,
+    /// Each setting that it takes.
+    pub values: Vec<Value>,
+    /// What somebody who set things should know.
+    pub notes: Vec<String>,
+}
+
+/// A setting's value.
+#[derive(Debug, Clone)]
+pub struct Value {
+    /// Which setting.
+    pub setting: Setting,
+    /// The value; more than one of a list, none where nothing is set.
+    pub value: Vec<String>,
+    /// Why it has it.
+    pub place: Place,
+}
+
+/// Where a value is from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// An option that was typed.
+    Option(String),
+    /// A variable of the environment.
+    Variable(String),
+    /// A file of settings.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+    },
+    /// Nobody said anything.
+    Default,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Option(name) => write!(f, "option --{name}"),
+            Self::Variable(name) => write!(f, "environment {name}"),
+            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// Something that was set wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// Where: a file and its line, or a variable.
+    pub place: String,
+    /// What, and by which rule.
+    pub told: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.told)
+    }
+}
+
+/// Why a command line comes to nothing.
+#[derive(Debug)]
+pub enum Unsettled {
+    /// What was typed makes no sense, or asks for help.
+    Typed(clap::Error),
+    /// What was set makes no sense.
+    Mistakes(Vec<Mistake>),
+}
+
+impl From<clap::Error> for Unsettled {
+    fn from(error: clap::Error) -> Self {
+        Self::Typed(error)
+    }
+}
+
+/// Settles what a command line asks for, the program's name first.
+///
+/// # Errors
+///
+/// It makes no sense, or the settings do not.
+pub fn settle(line: impl IntoIterator<Item = OsString>) -> Result<Settled, Unsettled> {
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())));
+    let line: Vec<OsString> = line.into_iter().collect();
+    let (matches, values, notes) = merged(Cli::command, &line, &environment.collect())?;
+    Ok(Settled { cli: Cli::from_arg_matches(&matches)?, values, notes })
+}
+
+/// The command line with what the environment and a file add to it.
+fn merged(
+    program: impl Fn() -> Command,
+    line: &[OsString],
+    environment: &BTreeMap<String, String>,
+) -> Result<(ArgMatches, Vec<Value>, Vec<String>), Unsettled> {
+    let mut root = program();
+    root.build();
+    // What is wrong in it is told in the end, when nothing is missing any more.
+    let typed = program().ignore_errors(true).try_get_matches_from(line)?;
+    let (path, command, typed) = innermost(&root, &typed);
+    let deaf = deaf(program());
+    let (all, here) = (Setting::all(&root), Setting::of(command));
+    let looks = path.first() == Some(&LOOKS);
+    let (former, mut notes) = former::heeded(environment, &all);
+    let mut mistakes = Vec::new();
+    let file = match typed.try_get_one::<PathBuf>("config") {
+        Ok(Some(path)) if !looks => File::read(path).map_err(|mistake| mistakes.push(mistake)).ok(),
+        _ => None,
+    };
+    let filed = match &file {
+        Some(file) => file_values(file, &all, &deaf, &mut mistakes),
+        None => BTreeMap::new(),
+    };
+
+    let (mut added, mut places) = (Vec::new(), BTreeMap::new());
+    for setting in here.iter().filter(|_| !looks) {
+        let key = setting.key.as_str();
+        let known = all.iter().find(|known| known.is(setting));
+        let mut judge = |variable: &str, value: &str| {
+            let judged = known.map_or(Ok(()), |known| known.judge(&deaf, &[value.to_owned()]));
+            mistakes.extend(
+                judged
+                    .err()
+                    .map(|told| Mistake { place: variable.to_owned(), told: format!("{key}: {told}") }),
+            );
+        };
+        if typed.value_source(setting.id()) == Some(ValueSource::CommandLine) {
+        } else if let Some(value) = environment.get(&setting.variable) {
+            judge(&setting.variable, value);
+        } else if let Some(former) = former.iter().find(|former| former.key == key) {
+            judge(former.variable, &former.value);
+            added.extend(setting.typed(std::slice::from_ref(&former.value)));
+            places.insert(key.to_owned(), Place::Variable(former.variable.to_owned()));
+            let (theirs, ours) = (former.variable, &setting.variable);
+            notes.push(format!("{theirs} is heeded as {ours}={}; set that instead", former.value));
+        } else if let (Some(file), Some((line, values))) = (&file, filed.get(key)) {
+            added.extend(setting.typed(values));
+            places.insert(key.to_owned(), Place::File { path: file.path.clone(), line: *line });
+        }
+    }
+    if !mistakes.is_empty() {
+        return Err(Unsettled::Mistakes(mistakes));
+    }
+    let end = line.iter().position(|word| word == "--").unwrap_or(line.len());
+    let (before, after) = line.split_at_checked(end).unwrap_or((line, &[]));
+    let matches = program().try_get_matches_from(before.iter().chain(&added).chain(after))?;
+
+    let (_, _, found) = innermost(&root, &matches);
+    let values = here.into_iter().map(|setting| value(setting, found, &mut places)).collect();
+    if path.as_slice() == [TOLD] {
+        notes.extend(unknown(environment, &all, &deaf));
+    } else {
+        notes.retain(|note| note.contains(" is heeded "));
+    }
+    Ok((matches, values, notes))
+}
+
+/// The command that was asked for, how it is called, and what was typed for it.
+fn innermost<'c, 'm>(
+    root: &'c Command,
+    matches: &'m ArgMatches,
+) -> (Vec<&'m str>, &'c Command, &'m ArgMatches) {
+    let (mut path, mut command, mut matches) = (Vec::new(), root, matches);
+    while let Some((name, inner)) = matches.subcommand() {
+        let Some(found) = command.find_subcommand(name) else {
+            break;
+        };
+        path.push(name);
+        (command, matches) = (found, inner);
+    }
+    (path, command, matches)
+}
+
+/// What a file says of each setting, with the line; what makes no sense is added to the mistakes.
+fn file_values(
+    file: &File,
+    all: &[Setting],
+    deaf: &Command,
+    mistakes: &mut Vec<Mistake>,
+) -> BTreeMap<String, (usize, Vec<String>)> {
+    let mut found = BTreeMap::new();
+    for entry in &file.entries {
+        let told = match all.iter().find(|setting| setting.key == entry.key) {
+            None => {
+                let near = nearest(deaf, all, &entry.key);
+                let near = near.map(|near| format!("; is {near:?} meant?")).unwrap_or_default();
+                Err(format!("{:?} is no setting{near}", entry.key))
+            }
+            Some(setting) => setting
+                .values(&entry.written)
+                .and_then(|values| setting.judge(deaf, &values).map(|()| values))
+                .map_err(|told| format!("{}: {told}", entry.key)),
+        };
+        match told {
+            Ok(values) => {
+                found.insert(entry.key.clone(), (entry.line, values));
+            }
+            Err(told) => {
+                mistakes.push(Mistake { place: format!("{}:{}", file.path.display(), entry.line), told });
+            }
+        }
+    }
+    found
+}
+
+fn value(setting: Setting, matches: &ArgMatches, places: &mut BTreeMap<String, Place>) -> Value {
+    let raw = matches.try_get_raw(setting.id()).ok().flatten().into_iter().flatten();
+    let value: Vec<String> = raw.map(|value| value.to_string_lossy().into_owned()).collect();
+    let place = places.remove(&setting.key).unwrap_or_else(|| match matches.value_source(setting.id()) {
+        Some(ValueSource::CommandLine) => Place::Option(setting.key.clone()),
+        Some(ValueSource::EnvVariable) => Place::Variable(setting.variable.clone()),
+        _ => Place::Default,
+    });
+    Value { setting, value, place }
+}
+
+/// A note on each variable that looks like one of ours and is none.
+fn unknown<'e>(
+    environment: &'e BTreeMap<String, String>,
+    all: &'e [Setting],
+    deaf: &'e Command,
+) -> impl Iterator<Item = String> + use<'e> {
+    let is_known = |name: &str| {
+        name == "APPVIEWD_CONFIG"
+            || all.iter().any(|setting| setting.variable == name || setting.secret_variable() == Some(name))
+    };
+    let unknown = environment.keys().filter(move |name| name.starts_with(OURS) && !is_known(name));
+    unknown.map(move |name| {
+        let key = name.trim_start_matches(OURS).to_lowercase().replace('_', "-");
+        let near = nearest(deaf, all, &key);
+        let near = all.iter().find(|setting| Some(&setting.key) == near.as_ref());
+        let near = near.map(|near| format!("; is {} meant?", near.variable)).unwrap_or_default();
+        format!("{name} is no setting{near}")
+    })
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+mod tests {
+    use clap::{Arg, ArgAction};
+
+    use super::*;
+
+    /// A program whose options this code has never heard of.
+    fn program() -> Command {
+        let option = |name: &'static str, variable: &'static str| Arg::new(name).long(name).env(variable);
+        let file = option("config", "APPVIEWD_UNIT_CONFIG").global(true);
+        let file = file.value_parser(clap::value_parser!(PathBuf));
+        let warmth = option("warmth", "APPVIEWD_UNIT_WARMTH").default_value("20");
+        let warmth = warmth.value_parser(clap::value_parser!(u8).range(..30));
+        let token = option("token", "APPVIEWD_UNIT_TOKEN").hide_env_values(true);
+        let tea = option("tea", "APPVIEWD_UNIT_TEA").action(ArgAction::SetTrue);
+        let untold = Arg::new("untold").long("untold");
+        let serve = Command::new("serve").args([warmth, token, tea, untold]);
+        let rest = Command::new("rest").arg(option("tea", "APPVIEWD_UNIT_TEA").action(ArgAction::SetTrue));
+        Command::new("house").arg(file).subcommand(serve).subcommand(rest)
+    }
+
+    fn settled(file: &str, line: &[&str]) -> Result<Vec<Value>, Vec<String>> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("house.toml");
+        std::fs::write(&path, file).unwrap();
+        let config = format!("--config={}", path.display());
+        let line = ["house", &config].iter().chain(line).map(OsString::from).collect::<Vec<_>>();
+        match merged(program, &line, &BTreeMap::new()) {
+            Ok((_, values, _)) => Ok(values),
+            Err(Unsettled::Mistakes(mistakes)) => {
+                Err(mistakes.into_iter().map(|mistake| mistake.told).collect())
+            }
+            Err(Unsettled::Typed(error)) => panic!("{error}"),
+        }
+    }
+
+    fn of<'v>(values: &'v [Value], key: &str) -> (&'v [String], bool) {
+        let value = values.iter().find(|value| value.setting.key == key).unwrap();
+        (&value.value, matches!(value.place, Place::File { .. }))
+    }
+
+    #[test]
+    fn an_option_with_a_variable_can_be_set_in_a_file_without_another_line() {
+        let values = settled("warmth = 21\ntea = true\n", &["serve"]).unwrap();
+        assert_eq!(of(&values, "warmth"), (&["21".to_owned()][..], true));
+        assert_eq!(of(&values, "tea"), (&["true".to_owned()][..], true));
+        assert_eq!(of(&values, "token"), (&[][..], false));
+        assert_eq!(values.len(), 3, "what has no variable is no setting");
+        let values = settled("warmth = 21\ntea = true\n", &["rest"]).unwrap();
+        assert_eq!(of(&values, "tea"), (&["true".to_owned()][..], true), "another command takes its share");
+        assert_eq!(values.len(), 1);
+    }
+
+    #[test]
+    fn its_own_rules_hold_for_a_file_too() {
+        assert_eq!(
+            settled("warmth = 30\n", &["serve"]).unwrap_err(),
+            ["warmth: 30 is not in 0..30, found \"30\""]
+        );
+        assert_eq!(
+            settled("tea = 'yes'\n", &["rest"]).unwrap_err(),
+            ["tea: expected true or false, found \"yes\""]
+        );
+        assert_eq!(settled("untold = 1\n", &["serve"]).unwrap_err(), ["\"untold\" is no setting"]);
+        assert_eq!(
+            settled("warmht = 1\n", &["rest"]).unwrap_err(),
+            ["\"warmht\" is no setting; is \"warmth\" meant?"]
+        );
+        assert_eq!(settled("config = 'a'\n", &["rest"]).unwrap_err(), ["\"config\" is no setting"]);
+    }
+
+    #[test]
+    fn a_secret_is_known_by_its_option() {
+        let values = settled("token = 'hunter2'\n", &["serve"]).unwrap();
+        let value = values.iter().find(|value| value.setting.key == "token").unwrap();
+        assert!(value.setting.is_secret());
+        assert!(!values.iter().any(|value| value.setting.is_secret() && value.setting.key != "token"));
+    }
+}

@@ -157,8 +157,13 @@ fn file(values: &[Value]) -> String {
          # An option holds before a variable of the environment, that before this file, and that before the default.\n\
          # Lines like #name = value tell defaults; take the # away to change one.\n",
     );
+    let mut heading = None;
     for Value { setting, value, place } in values {
         told.push('\n');
+        if let Some(text) = setting.heading().filter(|text| Some(*text) != heading) {
+            heading = Some(text);
+            told += &format!("# {text}\n# {}\n\n", "-".repeat(text.chars().count()));
+        }
         for line in setting.help().lines().flat_map(wrapped) {
             told += &format!("# {line}\n");
         }

@@ -10,6 +10,7 @@ use super::Brokers;
 
 /// How `serve` meets whoever asks.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Meeting whoever asks")]
 pub struct Access {
     /// Requests that one address (of IPv6, one /64) may make in five minutes; 0 for as many as it likes.
     #[arg(long, value_name = "N", default_value_t = Self::RATE_LIMIT, env = "APPVIEWD_RATE_LIMIT")]

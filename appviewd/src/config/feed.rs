@@ -12,6 +12,7 @@ const DAY: u64 = 24 * 60 * 60;
 
 /// How `serve` tells others what changes, at `/subscribe`.
 #[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "Telling what changes")]
 pub struct Feed {
     /// Most subscribers to the feed at a time; 0 for none.
     #[arg(long, value_name = "N", default_value_t = Self::MOST_SUBSCRIBERS, env = "APPVIEWD_MAX_SUBSCRIBERS")]

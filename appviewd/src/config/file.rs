@@ -12,27 +12,27 @@ use super::Mistake;
 
 /// A file of settings.
 #[derive(Debug, Clone)]
-pub struct File {
+pub(super) struct File {
     /// Where it is.
-    pub path: PathBuf,
+    pub(super) path: PathBuf,
     /// What it says, in its order.
-    pub entries: Vec<Entry>,
+    pub(super) entries: Vec<Entry>,
 }
 
 /// One name and its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub(super) struct Entry {
     /// The name.
-    pub key: String,
+    pub(super) key: String,
     /// Where the name stands, counted from 1.
-    pub line: usize,
+    pub(super) line: usize,
     /// The value.
-    pub written: Written,
+    pub(super) written: Written,
 }
 
 /// A value, as far as settings have such.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Written {
+pub(super) enum Written {
     /// A text or a number.
     One(String),
     /// True or false.
@@ -60,7 +60,7 @@ impl File {
     /// # Errors
     ///
     /// It cannot be read, or is no TOML.
-    pub fn read(path: &Path) -> Result<Self, Mistake> {
+    pub(super) fn read(path: &Path) -> Result<Self, Mistake> {
         let text = std::fs::read_to_string(path).map_err(|error| Mistake {
             place: path.display().to_string(),
             told: format!("cannot be read: {error}; `--config` must name a file of settings"),

@@ -11,6 +11,7 @@ use super::Format;
 #[expect(missing_docs, reason = "flattened groups are described where they are defined")]
 pub enum Inspect {
     /// A message of subscribeRepos (or a recording: its first frame, or --nth).
+    #[command(after_help = "Example:  appviewd inspect frame frames.bin --nth 3 --json")]
     Frame {
         /// File with one frame, or a recording.
         file: PathBuf,
@@ -21,6 +22,7 @@ pub enum Inspect {
         format: Format,
     },
     /// A repository export: its commit, and every record with its CID.
+    #[command(after_help = "Example:  appviewd inspect car repos/did_plc_example.car")]
     Car {
         /// File.
         file: PathBuf,
@@ -28,6 +30,7 @@ pub enum Inspect {
         format: Format,
     },
     /// A record's block (DAG-CBOR): its JSON, its CID, and what its lexicon says about it.
+    #[command(after_help = "Example:  appviewd inspect record profile.cbor")]
     Record {
         /// File.
         file: PathBuf,

@@ -6,10 +6,12 @@ mod file;
 mod former;
 mod inspect;
 mod judge;
+mod listen;
 mod repo;
 mod setting;
 mod settle;
 mod show;
+mod span;
 mod top;
 mod upstream;
 
@@ -28,21 +30,19 @@ pub use access::{Access, AddressRange, PublicUrl};
 pub use feed::Feed;
 pub use inspect::Inspect;
 pub use judge::{Brokers, Bundling, Documents, Judging, Verify};
+pub use listen::MetricsListen;
 pub use repo::Repo;
 pub use setting::Setting;
 pub use settle::{Mistake, Place, Settled, Unsettled, Value, settle};
 pub use show::{CommandLine, Configuration};
 pub use top::Top;
-pub use upstream::{DirectoryUrl, DirectoryUrlError, NetworkAccess, Upstream};
+pub use upstream::{DirectoryUrl, DirectoryUrlError, NetworkAccess, SavedUpstream, Upstream};
+
+use listen::{LISTEN, METRICS_LISTEN, address};
+use span::{days, minutes, seconds};
 
 /// Where records are kept unless `--data-dir` says otherwise.
 const DATA_DIR: &str = "./appview-data";
-
-/// Where queries are answered unless `--listen` says otherwise.
-const LISTEN: &str = "127.0.0.1:8080";
-
-/// Where numbers are told unless `--metrics-listen` says otherwise.
-const METRICS_LISTEN: &str = "127.0.0.1:9464";
 
 /// An AppView for dev.cocore.*: follows the network, proves every record, answers over XRPC.
 ///
@@ -50,7 +50,14 @@ const METRICS_LISTEN: &str = "127.0.0.1:9464";
 /// repository's tree are proven. The index may be thrown away at any time and built again; equal repositories give
 /// an equal fingerprint.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true, after_help = "Start with:  appviewd demo")]
+#[command(
+    version,
+    arg_required_else_help = true,
+    after_help = "Start with:  appviewd demo          see it work, without a network\n\
+                  Then:        appviewd serve         follow the network, and answer\n             \
+                  appviewd top           watch it\n             \
+                  appviewd help COMMAND  learn more of a command"
+)]
 pub struct Cli {
     /// How to log on standard error: text, json or off; RUST_LOG chooses what.
     #[arg(
@@ -128,6 +135,11 @@ pub enum Command {
     ///
     /// Serves a recording of a real PDS from a relay inside this process, follows it with the real engine, fills an
     /// index in a temporary folder, and answers queries on --listen until interrupted.
+    #[command(after_help = "Examples:  appviewd demo\n           \
+                            appviewd demo --once\n\
+                            Then:      curl -s http://127.0.0.1:8080/xrpc/dev.cocore.compute.listProviders\n           \
+                            appviewd top\n           \
+                            appviewd serve")]
     Demo {
         /// Address to answer on.
         #[arg(long, value_name = "ADDR", value_parser = address, default_value = LISTEN)]
@@ -143,14 +155,20 @@ pub enum Command {
     /// received is written first. Interrupt again to leave at once.
     #[command(after_help = "Examples:  appviewd serve\n           \
                             appviewd serve --relay wss://relay.example --data-dir /var/lib/appview\n           \
-                            appviewd serve --source jetstream\n\
-                            Then:      appviewd status\n           \
+                            appviewd serve --source jetstream\n           \
+                            appviewd serve --config appviewd.toml\n\
+                            Settings:  appviewd config show --toml > appviewd.toml\n\
+                            Then:      appviewd top\n           \
+                            appviewd status\n           \
                             curl http://127.0.0.1:8080/readyz")]
     Serve(Box<Serve>),
     /// Tell how everything stands: streams, repositories, proofs, what is still to be fetched.
     ///
     /// Asks the daemon that serves from --data-dir, over a socket there. While none does, tells what the index knows.
-    #[command(after_help = "Example:  appviewd status --data-dir /var/lib/appview --json")]
+    #[command(after_help = "Examples:  appviewd status\n           \
+                            appviewd status --data-dir /var/lib/appview --json | jq .repos\n\
+                            Then:      appviewd top, to watch it go\n           \
+                            appviewd repo status DID, for one repository")]
     Status {
         #[command(flatten)]
         data: DataDir,
@@ -167,6 +185,10 @@ pub enum Command {
                             Then:      appviewd repo status DID")]
     Top(Top),
     /// Ask about one repository, or order that it be followed, left out or proven anew.
+    ///
+    /// A running daemon is asked over admin.sock in --data-dir, which only its owner can open.
+    #[command(after_help = "Examples:  appviewd repo status did:plc:example\n           \
+                            appviewd repo track did:plc:example")]
     Repo {
         #[command(subcommand)]
         what: Repo,
@@ -175,11 +197,13 @@ pub enum Command {
     ///
     /// What was received is written, and queries are answered as before. Nothing is lost as long as the relays keep what
     /// comes meanwhile: a day or more. A restart ends the pause.
+    #[command(after_help = "Example:  appviewd pause; make-a-copy-of-the-disk; appviewd resume")]
     Pause {
         #[command(flatten)]
         data: DataDir,
     },
     /// Have a paused daemon go on where it stopped.
+    #[command(after_help = "Example:  appviewd resume; appviewd status")]
     Resume {
         #[command(flatten)]
         data: DataDir,
@@ -297,6 +321,8 @@ pub enum Command {
     ///
     /// Every stored block is hashed again, the fingerprint is added up anew, and SQLite checks its own structure. Exits
     /// with 1 and a list if anything is damaged; `rebuild` then makes a sound one.
+    #[command(after_help = "Example:  appviewd check --data-dir /var/lib/appview\n\
+                            If not:   appviewd rebuild --from network")]
     Check {
         #[command(flatten)]
         data: DataDir,
@@ -439,31 +465,6 @@ pub struct Serve {
     pub upstream: Upstream,
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| format!("expected an address and a port, like {LISTEN}"))
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    match text.parse() {
-        Ok(seconds) => Ok(Duration::from_secs(seconds)),
-        Err(_) => Err("expected a whole number of seconds".to_owned()),
-    }
-}
-
-fn minutes(text: &str) -> Result<Duration, String> {
-    match text.parse() {
-        Ok(minutes @ 1..=10_080) => Ok(Duration::from_secs(60 * minutes)),
-        _ => Err("expected a whole number of minutes from 1 to 10080, which is a week".to_owned()),
-    }
-}
-
-fn days(text: &str) -> Result<Duration, String> {
-    match text.parse() {
-        Ok(days @ 0..=36_500) => Ok(Duration::from_secs(24 * 60 * 60 * days)),
-        _ => Err("expected a whole number of days from 0 to 36500".to_owned()),
-    }
-}
-
 /// What kind of stream is followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Streams {
@@ -473,29 +474,6 @@ pub enum Streams {
     Jetstream,
 }
 
-/// Where numbers are told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MetricsListen {
-    /// Nowhere.
-    Off,
-    /// On this address.
-    At(SocketAddr),
-}
-
-impl FromStr for MetricsListen {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "off" => Ok(Self::Off),
-            address => match address.parse() {
-                Ok(address) => Ok(Self::At(address)),
-                Err(_) => Err("expected an address like 127.0.0.1:9464, or off".to_owned()),
-            },
-        }
-    }
-}
-
 /// How a fingerprint is split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FingerprintBy {
@@ -503,18 +481,6 @@ pub enum FingerprintBy {
     Collection,
     /// By repository.
     Repo,
-}
-
-/// Saved identities and exports that stand in for the network.
-#[derive(Debug, Clone, Args)]
-pub struct SavedUpstream {
-    /// JSON map from each DID to its document, or to `{didDocument, operations}`; the operations of its PLC audit log
-    /// tell which key was valid when.
-    #[arg(long, value_name = "FILE", env = "APPVIEWD_IDENTITIES")]
-    pub identities: PathBuf,
-    /// Folder of exports named after their DIDs (`did_plc_….car`), which stand in for every PDS.
-    #[arg(long, value_name = "DIR", env = "APPVIEWD_REPOS")]
-    pub repos: Option<PathBuf>,
 }
 
 /// Where a new index comes from.

@@ -10,6 +10,7 @@ use super::{DataDir, Format};
 #[expect(missing_docs, reason = "flattened groups are described where they are defined")]
 pub enum Repo {
     /// Tell what is held of it, and how well it is proven.
+    #[command(after_help = "Example:  appviewd repo status did:plc:example --json")]
     Status {
         /// Whose.
         did: Did,
@@ -21,6 +22,7 @@ pub enum Repo {
     /// Follow it from here on, whether or not anyone names it.
     ///
     /// The order is kept in repos.txt in --data-dir, and holds after a restart or a rebuild.
+    #[command(after_help = "Then:  appviewd repo status DID")]
     Track {
         /// Whose.
         did: Did,
@@ -30,6 +32,7 @@ pub enum Repo {
     /// Leave it out from here on, and erase what is held of it.
     ///
     /// The order is kept in repos.txt in --data-dir, and holds after a restart or a rebuild.
+    #[command(after_help = "Then:  appviewd repo status DID")]
     Untrack {
         /// Whose.
         did: Did,
@@ -37,6 +40,7 @@ pub enum Repo {
         data: DataDir,
     },
     /// Prove it anew from its PDS, whatever is held.
+    #[command(after_help = "Then:  appviewd repo status DID")]
     Resync {
         /// Whose.
         did: Did,

@@ -80,6 +80,12 @@ impl Setting {
         help.map(ToString::to_string).unwrap_or_default()
     }
 
+    /// Under what it stands in help.
+    #[must_use]
+    pub fn heading(&self) -> Option<&str> {
+        self.arg.get_help_heading()
+    }
+
     /// What stands for its value in help.
     #[must_use]
     pub fn value_name(&self) -> &str {
@@ -121,7 +127,7 @@ impl Setting {
     /// # Errors
     ///
     /// Its value is of another kind.
-    pub fn values(&self, written: &Written) -> Result<Vec<String>, String> {
+    pub(super) fn values(&self, written: &Written) -> Result<Vec<String>, String> {
         match written {
             Written::Switch(on) if self.is_switch() => Ok(vec![on.to_string()]),
             other if self.is_switch() => Err(format!("expected true or false, found {other}")),
@@ -151,7 +157,7 @@ impl Setting {
     /// # Errors
     ///
     /// The rule, and what was found.
-    pub fn judge(&self, root: &Command, values: &[String]) -> Result<(), String> {
+    pub(super) fn judge(&self, root: &Command, values: &[String]) -> Result<(), String> {
         if let (true, Some(found)) = (self.is_switch(), values.iter().find(|value| !is_switch(value))) {
             return Err(format!("expected true or false, found {found:?}"));
         }

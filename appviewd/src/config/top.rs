@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::listen::{LISTEN, METRICS_LISTEN, address};
 use super::{MetricsListen, PublicUrl};
 
 /// What `top` takes.
@@ -23,10 +24,10 @@ pub struct Top {
     #[arg(long, value_name = "SECONDS", value_parser = interval, default_value = "1")]
     pub every: Duration,
     /// Where `serve` answers.
-    #[arg(long, hide = true, value_name = "ADDR", value_parser = super::address, default_value = super::LISTEN, env = "APPVIEWD_LISTEN")]
+    #[arg(long, hide = true, value_name = "ADDR", value_parser = address, default_value = LISTEN, env = "APPVIEWD_LISTEN")]
     listen: SocketAddr,
     /// Where `serve` tells numbers.
-    #[arg(long, hide = true, value_name = "ADDR", default_value = super::METRICS_LISTEN, env = "APPVIEWD_METRICS_LISTEN")]
+    #[arg(long, hide = true, value_name = "ADDR", default_value = METRICS_LISTEN, env = "APPVIEWD_METRICS_LISTEN")]
     metrics_listen: MetricsListen,
 }
 

@@ -223,7 +223,6 @@ fn unquoted(quoted: &str) -> Option<(String, &str)> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -62,7 +62,7 @@ impl Line {
     }
 
     /// The same, followed by a piece that ends where the screen does.
-    fn to_the_right(self, columns: usize, ink: Ink, text: String) -> Self {
+    fn ended_by(self, columns: usize, ink: Ink, text: String) -> Self {
         let gap = columns.saturating_sub(self.width() + text.chars().count()).max(2);
         self.plain(" ".repeat(gap)).add(ink, text)
     }
@@ -147,7 +147,7 @@ fn head(history: &History, url: &str, size: Size, at: u64) -> Line {
     };
     let name = version.map_or("appviewd".to_owned(), |version| format!("appviewd {version}"));
     let line = Line::default().add(Ink::Strong, name).plain(format!("  {url}  ")).add(ink, state);
-    line.to_the_right(size.columns, Ink::Faint, clock(at))
+    line.ended_by(size.columns, Ink::Faint, clock(at))
 }
 
 fn heading(text: &str) -> [Line; 2] {

@@ -52,10 +52,12 @@ async fn one_look_is_text_with_what_the_daemon_tells() {
     let [url, metrics_url] = urls(&daemon);
     let told = scenario.succeed(&["top", "--once", &url, &metrics_url]);
     for part in [
-        format!("http://{}  ready", daemon.address),
+        // What was recorded is old.
+        format!("http://{}  not ready", daemon.address),
+        "not ready: behind".to_owned(),
         "107 records".to_owned(),
         format!("{}  connected", relay.url()),
-        "frames received                                 216".to_owned(),
+        format!("{:<22}{:>28}", "frames received", 216),
         "proven and waiting".to_owned(),
         "messages in the queue".to_owned(),
         "frame refused: ".to_owned(),
@@ -67,7 +69,7 @@ async fn one_look_is_text_with_what_the_daemon_tells() {
     assert!(scenario.succeed(&["top", &url, &metrics_url]).contains("107 records"));
     let mut coloured = scenario.command(&["top", "--once", &url, &metrics_url]);
     let coloured = coloured.env_remove("NO_COLOR").env("CLICOLOR_FORCE", "1").output().unwrap();
-    assert!(String::from_utf8(coloured.stdout).unwrap().contains("\x1b[32mready\x1b[0m"));
+    assert!(String::from_utf8(coloured.stdout).unwrap().contains("\x1b[33mnot ready\x1b[0m"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

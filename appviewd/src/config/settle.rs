@@ -14,7 +14,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
 
 use super::Cli;
-use super::file::File;
+use super::file::{File, Written};
 use super::former;
 use super::setting::{Setting, deaf, nearest};
 
@@ -215,6 +215,10 @@ fn file_values(
     let mut found = BTreeMap::new();
     for entry in &file.entries {
         let told = match all.iter().find(|setting| setting.key == entry.key) {
+            None if matches!(entry.written, Written::Other(_)) => Err(format!(
+                "{:?} is {}, and no setting; settings are lines like name = value, above all tables",
+                entry.key, entry.written
+            )),
             None => {
                 let near = nearest(deaf, all, &entry.key);
                 let near = near.map(|near| format!("; is {near:?} meant?")).unwrap_or_default();

@@ -22,9 +22,10 @@ pub(super) const RATES: &[(&str, &str)] = &[
     ("requests answered", "appview_http_requests_total"),
 ];
 
-/// What is counted and is an error, by the label that tells its kinds apart, without the kinds that are none.
+/// What is counted and is an error, by the label that tells its kinds apart, without the kinds that are none: a frame that is not
+/// newer than what is held is another stream's copy.
 const ERRORS: &[(&str, &str, &str, &[&str])] = &[
-    ("frame refused", "appview_rejected_total", "reason", &[]),
+    ("frame refused", "appview_rejected_total", "reason", &["stale-rev"]),
     ("change refused by the index", "appview_refused_changes_total", "", &[]),
     ("stream lost", "appview_stream_reconnects_total", "endpoint", &[]),
     ("stream stood still", "appview_stream_stalls_total", "endpoint", &[]),

@@ -41,7 +41,8 @@ fn open(data: &DataDir) -> Result<Index> {
 
 fn make_folder(data: &DataDir) -> Result<()> {
     let folder = data.data_dir.display();
-    std::fs::create_dir_all(&data.data_dir).with_context(|| format!("cannot make the folder {folder}"))
+    std::fs::create_dir_all(&data.data_dir)
+        .with_context(|| format!("cannot make the folder {folder}; name another with --data-dir"))
 }
 
 /// Opens the index for reading; there must be one.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use appview_core::index::FEED_RETENTION;
 use clap::Args;
 
+use super::whole;
 use crate::http::Terms;
 
 /// Seconds.
@@ -15,10 +16,10 @@ const DAY: u64 = 24 * 60 * 60;
 #[command(next_help_heading = "Telling what changes")]
 pub struct Feed {
     /// Most subscribers to the feed at a time; 0 for none.
-    #[arg(long, value_name = "N", default_value_t = Self::MOST_SUBSCRIBERS, env = "APPVIEWD_MAX_SUBSCRIBERS")]
+    #[arg(long, value_name = "N", value_parser = whole, default_value_t = Self::MOST_SUBSCRIBERS, env = "APPVIEWD_MAX_SUBSCRIBERS")]
     pub max_subscribers: u32,
     /// For how many days the feed tells of deletions. Who stays away for longer may miss some.
-    #[arg(long, value_name = "DAYS", default_value_t = Self::DAYS, env = "APPVIEWD_FEED_DAYS")]
+    #[arg(long, value_name = "DAYS", value_parser = whole, default_value_t = Self::DAYS, env = "APPVIEWD_FEED_DAYS")]
     pub feed_days: u32,
 }
 

@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
@@ -13,8 +13,6 @@ use super::Mistake;
 /// A file of settings.
 #[derive(Debug, Clone)]
 pub(super) struct File {
-    /// Where it is.
-    pub(super) path: PathBuf,
     /// What it says, in its order.
     pub(super) entries: Vec<Entry>,
 }
@@ -69,7 +67,7 @@ impl File {
             place: format!("{}:{line}", path.display()),
             told: format!("expected TOML such as `listen = \"127.0.0.1:8080\"`: {told}"),
         })?;
-        Ok(Self { path: path.to_owned(), entries })
+        Ok(Self { entries })
     }
 }
 

@@ -1,4 +1,5 @@
-//! The command line as it is typed. Values are parsed into types that cannot be wrong, so that commands check nothing.
+//! The command line as it is typed, with what the environment and a file of settings say in its place. Values are parsed into types
+//! that cannot be wrong, so that commands check nothing.
 
 mod access;
 mod feed;
@@ -7,11 +8,11 @@ mod former;
 mod inspect;
 mod judge;
 mod listen;
+mod number;
 mod repo;
 mod setting;
 mod settle;
 mod show;
-mod span;
 mod top;
 mod upstream;
 
@@ -39,7 +40,7 @@ pub use top::Top;
 pub use upstream::{DirectoryUrl, DirectoryUrlError, NetworkAccess, SavedUpstream, Upstream};
 
 use listen::{LISTEN, METRICS_LISTEN, address};
-use span::{days, minutes, seconds};
+use number::{days, minutes, seconds, whole};
 
 /// Where records are kept unless `--data-dir` says otherwise.
 const DATA_DIR: &str = "./appview-data";

@@ -13,7 +13,7 @@ use clap::{Arg, ArgAction, Command};
 use super::file::Written;
 
 /// The option that names the file: a file cannot name another.
-const FILE: &str = "config";
+pub(super) const FILE: &str = "config";
 
 /// The command that takes nearly all of them, and is asked first what one means.
 const FIRST: &str = "serve";

@@ -8,18 +8,21 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
 
 use super::Cli;
-use super::file::{File, Written};
+use super::file::{Entry, File, Written};
 use super::former;
-use super::setting::{Setting, deaf, nearest};
+use super::setting::{FILE, Setting, deaf, nearest};
 
 /// What our own variables begin with.
 const OURS: &str = "APPVIEWD_";
+
+/// The one that names the file.
+const FILE_VARIABLE: &str = "APPVIEWD_CONFIG";
 
 /// The command that is told what is not heeded; to others it is nothing.
 const TOLD: &str = "serve";
@@ -117,8 +120,15 @@ pub fn settle(line: impl IntoIterator<Item = OsString>) -> Result<Settled, Unset
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())));
     let line: Vec<OsString> = line.into_iter().collect();
-    let (matches, values, notes) = merged(Cli::command, &line, &environment.collect())?;
+    let Merged { matches, values, notes } = merged(Cli::command, &line, &environment.collect())?;
     Ok(Settled { cli: Cli::from_arg_matches(&matches)?, values, notes })
+}
+
+/// What a command line comes to, of any program.
+struct Merged {
+    matches: ArgMatches,
+    values: Vec<Value>,
+    notes: Vec<String>,
 }
 
 /// The command line with what the environment and a file add to it.
@@ -126,67 +136,32 @@ fn merged(
     program: impl Fn() -> Command,
     line: &[OsString],
     environment: &BTreeMap<String, String>,
-) -> Result<(ArgMatches, Vec<Value>, Vec<String>), Unsettled> {
+) -> Result<Merged, Unsettled> {
     let mut root = program();
     root.build();
     // What is wrong in it is told in the end, when nothing is missing any more.
     let typed = program().ignore_errors(true).try_get_matches_from(line)?;
     let (path, command, typed) = innermost(&root, &typed);
-    let deaf = deaf(program());
-    let (all, here) = (Setting::all(&root), Setting::of(command));
-    let looks = path.first() == Some(&LOOKS);
-    let (former, mut notes) = former::heeded(environment, &all);
-    let mut mistakes = Vec::new();
-    let file = match typed.try_get_one::<PathBuf>("config") {
-        Ok(Some(path)) if !looks => File::read(path).map_err(|mistake| mistakes.push(mistake)).ok(),
-        _ => None,
-    };
-    let filed = match &file {
-        Some(file) => file_values(file, &all, &deaf, &mut mistakes),
-        None => BTreeMap::new(),
-    };
+    let known = Known { all: Setting::all(&root), deaf: deaf(program()) };
+    let here = Setting::of(command);
+    let mut said = Said::default();
+    if path.first() != Some(&LOOKS) {
+        let is_open = |setting: &&Setting| typed.value_source(setting.id()) != Some(ValueSource::CommandLine);
+        let file = typed.try_get_one::<PathBuf>(FILE).ok().flatten();
+        said = known.said(here.iter().filter(is_open), environment, file)?;
+    }
 
-    let (mut added, mut places) = (Vec::new(), BTreeMap::new());
-    for setting in here.iter().filter(|_| !looks) {
-        let key = setting.key.as_str();
-        let known = all.iter().find(|known| known.is(setting));
-        let mut judge = |variable: &str, value: &str| {
-            let judged = known.map_or(Ok(()), |known| known.judge(&deaf, &[value.to_owned()]));
-            mistakes.extend(
-                judged
-                    .err()
-                    .map(|told| Mistake { place: variable.to_owned(), told: format!("{key}: {told}") }),
-            );
-        };
-        if typed.value_source(setting.id()) == Some(ValueSource::CommandLine) {
-        } else if let Some(value) = environment.get(&setting.variable) {
-            judge(&setting.variable, value);
-        } else if let Some(former) = former.iter().find(|former| former.key == key) {
-            judge(former.variable, &former.value);
-            added.extend(setting.typed(std::slice::from_ref(&former.value)));
-            places.insert(key.to_owned(), Place::Variable(former.variable.to_owned()));
-            let (theirs, ours) = (former.variable, &setting.variable);
-            notes.push(format!("{theirs} is heeded as {ours}={}; set that instead", former.value));
-        } else if let (Some(file), Some((line, values))) = (&file, filed.get(key)) {
-            added.extend(setting.typed(values));
-            places.insert(key.to_owned(), Place::File { path: file.path.clone(), line: *line });
-        }
-    }
-    if !mistakes.is_empty() {
-        return Err(Unsettled::Mistakes(mistakes));
-    }
     let end = line.iter().position(|word| word == "--").unwrap_or(line.len());
     let (before, after) = line.split_at_checked(end).unwrap_or((line, &[]));
-    let matches = program().try_get_matches_from(before.iter().chain(&added).chain(after))?;
-
+    let matches = program().try_get_matches_from(before.iter().chain(&said.options).chain(after))?;
     let (_, _, found) = innermost(&root, &matches);
-    let values = here.into_iter().map(|setting| value(setting, found, &mut places)).collect();
+    let values = here.into_iter().map(|setting| value(setting, found, &mut said.places)).collect();
+    let mut notes = said.notes;
     if path.as_slice() == [TOLD] {
-        notes.extend(unknown(environment, &all, &deaf));
-    } else {
-        notes.retain(|note| note.contains(" is heeded "));
+        notes.extend(said.unheeded);
+        notes.extend(known.unknown(environment));
     }
-    Ok((matches, values, notes))
+    Ok(Merged { matches, values, notes })
 }
 
 /// The command that was asked for, how it is called, and what was typed for it.
@@ -205,42 +180,6 @@ fn innermost<'c, 'm>(
     (path, command, matches)
 }
 
-/// What a file says of each setting, with the line; what makes no sense is added to the mistakes.
-fn file_values(
-    file: &File,
-    all: &[Setting],
-    deaf: &Command,
-    mistakes: &mut Vec<Mistake>,
-) -> BTreeMap<String, (usize, Vec<String>)> {
-    let mut found = BTreeMap::new();
-    for entry in &file.entries {
-        let told = match all.iter().find(|setting| setting.key == entry.key) {
-            None if matches!(entry.written, Written::Other(_)) => Err(format!(
-                "{:?} is {}, and no setting; settings are lines like name = value, above all tables",
-                entry.key, entry.written
-            )),
-            None => {
-                let near = nearest(deaf, all, &entry.key);
-                let near = near.map(|near| format!("; is {near:?} meant?")).unwrap_or_default();
-                Err(format!("{:?} is no setting{near}", entry.key))
-            }
-            Some(setting) => setting
-                .values(&entry.written)
-                .and_then(|values| setting.judge(deaf, &values).map(|()| values))
-                .map_err(|told| format!("{}: {told}", entry.key)),
-        };
-        match told {
-            Ok(values) => {
-                found.insert(entry.key.clone(), (entry.line, values));
-            }
-            Err(told) => {
-                mistakes.push(Mistake { place: format!("{}:{}", file.path.display(), entry.line), told });
-            }
-        }
-    }
-    found
-}
-
 fn value(setting: Setting, matches: &ArgMatches, places: &mut BTreeMap<String, Place>) -> Value {
     let raw = matches.try_get_raw(setting.id()).ok().flatten().into_iter().flatten();
     let value: Vec<String> = raw.map(|value| value.to_string_lossy().into_owned()).collect();
@@ -252,24 +191,125 @@ fn value(setting: Setting, matches: &ArgMatches, places: &mut BTreeMap<String, P
     Value { setting, value, place }
 }
 
-/// A note on each variable that looks like one of ours and is none.
-fn unknown<'e>(
-    environment: &'e BTreeMap<String, String>,
-    all: &'e [Setting],
-    deaf: &'e Command,
-) -> impl Iterator<Item = String> + use<'e> {
-    let is_known = |name: &str| {
-        name == "APPVIEWD_CONFIG"
-            || all.iter().any(|setting| setting.variable == name || setting.secret_variable() == Some(name))
-    };
-    let unknown = environment.keys().filter(move |name| name.starts_with(OURS) && !is_known(name));
-    unknown.map(move |name| {
-        let key = name.trim_start_matches(OURS).to_lowercase().replace('_', "-");
-        let near = nearest(deaf, all, &key);
-        let near = all.iter().find(|setting| Some(&setting.key) == near.as_ref());
-        let near = near.map(|near| format!("; is {} meant?", near.variable)).unwrap_or_default();
-        format!("{name} is no setting{near}")
-    })
+/// What is said behind what was typed.
+#[derive(Default)]
+struct Said {
+    /// As options.
+    options: Vec<OsString>,
+    /// Why, by the key.
+    places: BTreeMap<String, Place>,
+    /// What is heeded and should be said otherwise.
+    notes: Vec<String>,
+    /// What is not heeded.
+    unheeded: Vec<String>,
+}
+
+impl Said {
+    fn add(&mut self, setting: &Setting, values: &[String], place: Place) {
+        self.options.extend(setting.typed(values));
+        self.places.insert(setting.key.clone(), place);
+    }
+}
+
+/// All settings of a program, and the program without its environment, which knows their rules.
+struct Known {
+    all: Vec<Setting>,
+    deaf: Command,
+}
+
+impl Known {
+    /// What the environment of the first AppView and a file say of settings that were not typed. What our own variables say,
+    /// clap reads itself; it is judged here because its mistakes have no place there.
+    fn said<'s>(
+        &self,
+        open: impl Iterator<Item = &'s Setting>,
+        environment: &BTreeMap<String, String>,
+        file: Option<&PathBuf>,
+    ) -> Result<Said, Unsettled> {
+        let (former, unheeded) = former::heeded(environment, &self.all);
+        let (mut said, mut mistakes) = (Said { unheeded, ..Said::default() }, Vec::new());
+        let filed = file.map(|path| self.filed(path, &mut mistakes)).unwrap_or_default();
+        for setting in open {
+            if let Some(value) = environment.get(&setting.variable) {
+                mistakes.extend(self.judged(setting, &setting.variable, value));
+            } else if let Some(former) = former.iter().find(|former| former.key == setting.key) {
+                let (theirs, ours, value) = (former.variable, &setting.variable, &former.value);
+                mistakes.extend(self.judged(setting, theirs, value));
+                said.notes.push(format!("{theirs} is heeded as {ours}={value}; set that instead"));
+                said.add(setting, std::slice::from_ref(value), Place::Variable(theirs.to_owned()));
+            } else if let Some((place, values)) = filed.get(&setting.key) {
+                said.add(setting, values, place.clone());
+            }
+        }
+        if mistakes.is_empty() { Ok(said) } else { Err(Unsettled::Mistakes(mistakes)) }
+    }
+
+    /// What is wrong with a variable's value.
+    fn judged(&self, setting: &Setting, variable: &str, value: &str) -> Option<Mistake> {
+        let known = self.all.iter().find(|known| known.is(setting))?;
+        let told = known.judge(&self.deaf, &[value.to_owned()]).err()?;
+        Some(Mistake { place: variable.to_owned(), told: format!("{}: {told}", setting.key) })
+    }
+
+    /// What a file says of each setting, and in which line; what makes no sense is added to the mistakes.
+    fn filed(&self, path: &Path, mistakes: &mut Vec<Mistake>) -> BTreeMap<String, (Place, Vec<String>)> {
+        let mut found = BTreeMap::new();
+        let entries = match File::read(path) {
+            Ok(file) => file.entries,
+            Err(mistake) => {
+                mistakes.push(mistake);
+                Vec::new()
+            }
+        };
+        for entry in entries {
+            match self.meant(&entry) {
+                Ok(values) => {
+                    let place = Place::File { path: path.to_owned(), line: entry.line };
+                    found.insert(entry.key, (place, values));
+                }
+                Err(told) => {
+                    mistakes.push(Mistake { place: format!("{}:{}", path.display(), entry.line), told });
+                }
+            }
+        }
+        found
+    }
+
+    /// The values that an entry gives to the setting that it names.
+    fn meant(&self, entry: &Entry) -> Result<Vec<String>, String> {
+        let Entry { key, written, .. } = entry;
+        if let Some(setting) = self.all.iter().find(|setting| setting.key == *key) {
+            let values = setting.values(written);
+            let judged = values.and_then(|values| setting.judge(&self.deaf, &values).map(|()| values));
+            return judged.map_err(|told| format!("{key}: {told}"));
+        }
+        Err(match written {
+            Written::Other(kind) => format!(
+                "{key:?} is {kind}, and no setting; settings are lines like name = value, before any [table]"
+            ),
+            _ => match nearest(&self.deaf, &self.all, key) {
+                Some(near) => format!("{key:?} is no setting; is {near:?} meant?"),
+                None => format!("{key:?} is no setting"),
+            },
+        })
+    }
+
+    /// A note on each variable that looks like one of ours and is none.
+    fn unknown(&self, environment: &BTreeMap<String, String>) -> impl Iterator<Item = String> {
+        let is_known = |name: &str| {
+            let is_it =
+                |setting: &Setting| setting.variable == name || setting.secret_variable() == Some(name);
+            name == FILE_VARIABLE || self.all.iter().any(is_it)
+        };
+        let unknown = environment.keys().filter(move |name| name.starts_with(OURS) && !is_known(name));
+        unknown.map(|name| {
+            let key = name.trim_start_matches(OURS).to_lowercase().replace('_', "-");
+            let near = nearest(&self.deaf, &self.all, &key);
+            let near = self.all.iter().find(|setting| Some(&setting.key) == near.as_ref());
+            let near = near.map(|near| format!("; is {} meant?", near.variable)).unwrap_or_default();
+            format!("{name} is no setting{near}")
+        })
+    }
 }
 
 #[cfg(test)]
@@ -301,7 +341,7 @@ mod tests {
         let config = format!("--config={}", path.display());
         let line = ["house", &config].iter().chain(line).map(OsString::from).collect::<Vec<_>>();
         match merged(program, &line, &BTreeMap::new()) {
-            Ok((_, values, _)) => Ok(values),
+            Ok(merged) => Ok(merged.values),
             Err(Unsettled::Mistakes(mistakes)) => {
                 Err(mistakes.into_iter().map(|mistake| mistake.told).collect())
             }

@@ -1,6 +1,10 @@
-//! Spans of time as they are typed: a whole number of the unit that the option tells.
+//! Numbers as they are typed, and spans of time: a whole number of the unit that the option tells.
 
 use std::time::Duration;
+
+pub(super) fn whole(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| format!("expected a whole number from 0 to {}", u32::MAX))
+}
 
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse() {

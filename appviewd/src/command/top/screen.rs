@@ -259,10 +259,10 @@ fn errors(errors: &[Errors]) -> Vec<Line> {
     if errors.is_empty() {
         return Vec::new();
     }
-    let title = format!("{:<34}{:>16}{:>16}", "errors", "in all", "last minute");
+    let title = format!("{:<46}{:>10}{:>16}", "errors", "in all", "last minute");
     let mut lines = vec![Line::default(), Line::default().add(Ink::Strong, title)];
     for Errors { what, total, lately } in errors {
-        let line = Line::default().plain(format!("{what:<34}{:>16}", grouped(whole(*total))));
+        let line = Line::default().plain(format!("{what:<46}{:>10}", grouped(whole(*total))));
         let (ink, lately) = match whole(*lately) {
             0 => (Ink::Faint, "0".to_owned()),
             lately => (Ink::Bad, format!("+{}", grouped(lately))),

@@ -27,7 +27,7 @@ demo *args:
 
 # Hold the daemon against the official PDS and PLC directory. Needs Node 20 and npm, which installs them the first time.
 real-network:
-    cargo test --locked --workspace --test real_network -- --ignored
+    cargo test --locked --workspace --test real_network --test real_people -- --ignored
 
 # Let the engine live in simulated networks, as many as wanted of both kinds, e.g. `just simulate 5000` or `just simulate 7..8`.
 simulate seeds='10000':
@@ -37,6 +37,10 @@ simulate seeds='10000':
 # Plant faults of one line, one by one, and see a test turn red for each. Words of a story choose some.
 mutants *words:
     cargo run --locked --quiet -p fixtures --bin mutants -- {{words}}
+
+# The promises to people, each with whether it is kept.
+promises:
+    cargo run --locked --quiet -p fixtures --bin promises
 
 # Throw mutated bytes at every decoder, a minute each. Needs cargo-fuzz and a nightly toolchain.
 [working-directory: 'appview-core']

@@ -61,6 +61,9 @@ pub const ARCHIVE_BLOCKS: usize = 4_000_000;
 /// Longest DID document, in bytes. Today's take one or two thousand.
 pub const DID_DOCUMENT_BYTES: usize = 64 << 10;
 
+/// Longest answer of a handle's host, in bytes: a DID has at most 2,048, and perhaps a line's end.
+pub const HANDLE_ANSWER_BYTES: usize = 2_050;
+
 /// Longest JSON answer to any other question, in bytes: a page of 1,000 repositories is a tenth of it.
 pub const XRPC_JSON_BYTES: usize = 2 << 20;
 

@@ -14,7 +14,7 @@ use appview_core::source::http::{Http, HttpError};
 use appview_core::source::pds::{Hosts, PdsError};
 use appview_core::source::spool::Spool;
 use appview_core::source::turns::Politeness;
-use appview_core::source::wire::{ChosenBy, Outside, Reach};
+use appview_core::source::wire::{self, ChosenBy, Outside, Reach};
 use appview_core::syntax::Did;
 use fixtures::{KeyKind, World};
 use outside::{Ending, MadeUp, PDS, Said, padded};
@@ -147,10 +147,11 @@ async fn a_name_that_leads_to_a_private_address_is_not_connected_to() {
     let port = host.address.port();
     // The rules for URLs would refuse all of these; the wire does not rely on them.
     for url in [format!("https://localhost:{port}/"), format!("http://localhost:{port}/")] {
-        let got = outside.wire.get(url.parse().unwrap(), ChosenBy::Stranger).await;
+        let got = outside.wire.send(url.parse().unwrap(), wire::Said::default(), ChosenBy::Stranger).await;
         assert!(got.is_err(), "{url}");
     }
-    let named = outside.wire.get(format!("https://localhost:{port}/").parse().unwrap(), ChosenBy::Stranger);
+    let named = format!("https://localhost:{port}/").parse().unwrap();
+    let named = outside.wire.send(named, wire::Said::default(), ChosenBy::Stranger);
     let error = named.await.err().unwrap().to_string();
     assert_eq!(error, "the name leads to an address that is not public");
     let http = Http::new(&outside, Politeness::default());

@@ -14,7 +14,7 @@ use appview_core::source::pump::Input;
 use appview_core::source::queue::{Inbox, queue_for};
 use appview_core::source::relay::{Dialect, Line, Received, Traffic};
 use appview_core::source::wire::{
-    ChosenBy, Message, Outside, Reach, Reply, Socket, SocketError, Wire, WireError,
+    ChosenBy, Message, Outside, Reach, Reply, Said, Socket, SocketError, Wire, WireError,
 };
 use appview_core::sync::verifier::Hint;
 use appview_core::sync::{Scope, StreamId, Verifier};
@@ -35,8 +35,12 @@ struct Call {
 }
 
 impl Wire for Switchboard {
-    fn get(&self, url: reqwest::Url, _: ChosenBy) -> BoxFuture<'static, Result<Reply, WireError>> {
+    fn send(&self, url: reqwest::Url, _: Said, _: ChosenBy) -> BoxFuture<'static, Result<Reply, WireError>> {
         panic!("nobody asks for {url}")
+    }
+
+    fn texts(&self, name: String) -> BoxFuture<'static, Result<Vec<String>, WireError>> {
+        panic!("nobody asks for {name}")
     }
 
     fn dial(&self, url: String) -> BoxFuture<'static, Result<Box<dyn Socket>, WireError>> {

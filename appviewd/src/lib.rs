@@ -2,21 +2,29 @@
 //!
 //! A parsed command line enters; an exit code leaves, results on standard output, everything else on standard error.
 
+pub mod account;
 pub mod admin;
+pub mod auth;
 pub mod command;
 pub mod config;
 pub mod engine;
 pub mod http;
 pub mod meter;
+pub mod oauth;
 pub mod progress;
+pub mod pseudonym;
+pub mod publish;
 pub mod renewal;
 pub mod roster;
+pub mod secret;
 pub mod telemetry;
+pub mod wipe;
 
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
+use account::{Extent, SessionsAfter};
 use config::{Command, Origin, SavedUpstream, Settled};
 
 /// Runs one command.
@@ -34,15 +42,15 @@ pub fn run(settled: Settled) -> Result<ExitCode> {
         Command::Repo { what } => done(command::operate::repo(&what)),
         Command::Pause { data } => done(command::operate::pause(&data)),
         Command::Resume { data } => done(command::operate::resume(&data)),
-        Command::Replay { frames, upstream, data, format } => {
-            command::replay::run(&frames, &upstream, &data, format)
+        Command::Replay { frames, upstream, db, data, format } => {
+            command::replay::run(&frames, &upstream, &db, &data, format)
         }
-        Command::Rebuild { from, partial, relay, network, identities, repos, data, format } => {
+        Command::Rebuild { from, partial, relay, network, identities, repos, db, data, format } => {
             match (from, identities) {
-                (Origin::Network, _) => command::anew::run(partial, relay, &network, &data, format),
+                (Origin::Network, _) => command::anew::run(partial, relay, &network, (&db, &data), format),
                 (Origin::Files(from), Some(identities)) => {
                     let upstream = SavedUpstream { identities, repos };
-                    command::rebuild::run(&from, partial, &upstream, &data, format)
+                    command::rebuild::run(&from, partial, &upstream, (&db, &data), format)
                 }
                 (Origin::Files(_), None) => {
                     bail!(
@@ -55,6 +63,13 @@ pub fn run(settled: Settled) -> Result<ExitCode> {
         Command::Bundle(bundling) => done(command::bundle::run(&bundling)),
         Command::Inspect { what } => done(command::inspect::run(what)),
         Command::Record { relay, frames, cursor } => done(command::record::run(&relay, frames, cursor)),
+        Command::Account { what } => done(command::account::run(&what)),
+        Command::Key { what } => done(command::key::run(&what)),
+        Command::Wipe { did, dry_run, end_sessions, only_here, data, format } => {
+            let extent = if only_here { Extent::Here } else { Extent::Everything };
+            let sessions = if end_sessions { SessionsAfter::End } else { SessionsAfter::Keep };
+            command::wipe::run(&did, dry_run, (extent, sessions), &data, format)
+        }
         Command::Check { data, format } => command::check::run(&data, format),
         Command::Fingerprint { by, data, format } => done(command::fingerprint::run(by, &data, format)),
         Command::Export { collection, repo, data, json: _ } => {

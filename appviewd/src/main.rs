@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use appviewd::config::{Unsettled, settle};
+use appviewd::config::{Settled, Unsettled, settle};
 
 /// What was typed or set makes no sense.
 const NO_SENSE: u8 = 2;
@@ -19,11 +19,7 @@ fn main() -> ExitCode {
             return ExitCode::from(NO_SENSE);
         }
     };
-    appviewd::telemetry::start(&settled.cli);
-    for note in &settled.notes {
-        tracing::warn!("{note}");
-    }
-    match appviewd::run(settled) {
+    match run(settled) {
         Ok(code) => code,
         // Whoever read our results has seen enough of them, as `head` does.
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
@@ -32,6 +28,14 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn run(settled: Settled) -> anyhow::Result<ExitCode> {
+    appviewd::telemetry::start(&settled.cli)?;
+    for note in &settled.notes {
+        tracing::warn!("{note}");
+    }
+    appviewd::run(settled)
 }
 
 /// Whether standard output was closed: its errors alone come here bare, those of a network are wrapped.

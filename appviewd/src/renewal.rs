@@ -15,7 +15,7 @@ use serde_json::{Value as Json, json};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::roster::Roster;
+use crate::wipe::Showing;
 
 /// Looks at what moved while the network is followed: each is shorter than the one before.
 const LOOKS: u32 = 3;
@@ -54,18 +54,17 @@ pub enum Told {
 }
 
 impl Renewal {
-    /// Begins a rebuild, without whom `roster` leaves out at the time of the swap. What is told ends with [`Told::Ended`];
+    /// Begins a rebuild, of what is shown at the time of the swap. What is told ends with [`Told::Ended`];
     /// whoever stops to listen before ends the rebuild.
     #[must_use]
-    pub fn begin(&self, roster: Roster, partial: bool) -> mpsc::Receiver<Told> {
+    pub fn begin(&self, showing: Showing, partial: bool) -> mpsc::Receiver<Told> {
         let (told, listening) = mpsc::channel(16);
-        let mut this = self.clone();
-        this.asked.network.scope = roster.scope();
+        let this = self.clone();
         // It writes, and reads all of what it wrote: not on a thread that others wait for.
         tokio::task::spawn_blocking(move || {
             Handle::current().block_on(async move {
                 let ended = tokio::select! {
-                    ended = this.run(&roster, partial, &told) => ended,
+                    ended = this.run(&showing, partial, &told) => ended,
                     () = told.closed() => return,
                     // The following has stopped, and with it the daemon.
                     () = this.loans.closed() => return,
@@ -88,21 +87,23 @@ impl Renewal {
         listening
     }
 
-    async fn run(&self, roster: &Roster, partial: bool, told: &mpsc::Sender<Told>) -> Result<Outcome> {
+    async fn run(&self, showing: &Showing, partial: bool, told: &mpsc::Sender<Told>) -> Result<Outcome> {
         let tell = |progressed| {
             // Whoever listens slowly hears less.
             let _ = told.try_send(Told::Progress(progressed));
         };
-        let mut anew = Anew::build(&self.path, Catalog::builtin()?, self.asked.clone(), tell).await?;
+        let mut asked = self.asked.clone();
+        asked.network.scope = showing.scope()?;
+        let mut anew = Anew::build(&self.path, Catalog::builtin()?, asked, tell).await?;
         for _ in 0..LOOKS {
-            if anew.catch_up(roster.scope()).await? == 0 {
+            if anew.catch_up(showing.scope()?).await? == 0 {
                 break;
             }
         }
         let mut looks = 1;
         let (writer, give_back, comparison) = loop {
             let (writer, give_back) = self.borrow().await?;
-            anew.catch_up(roster.scope()).await?;
+            anew.catch_up(showing.scope()?).await?;
             let comparison = anew.compare()?;
             if comparison.ahead.is_empty() || looks == LAST_LOOKS {
                 break (writer, give_back, comparison);

@@ -55,7 +55,7 @@ impl Service {
             App::new(Engine { index, pulse, progress, orders }, answering, stopped.clone(), subscribers);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(http::serve(listener, http::routes(app), Seats::unlimited(), stopped));
+        tokio::spawn(http::serve(listener, http::routes(app, None), Seats::unlimited(), stopped));
         Self { address, _scenario: scenario, _stop: stop }
     }
 

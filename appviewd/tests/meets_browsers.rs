@@ -33,7 +33,7 @@ async fn a_page_of_any_origin_may_read_every_answer_and_its_headers() {
         let preflight = send(daemon.address, &format!("OPTIONS {path}"), &headers).await;
         assert_eq!((preflight.status, preflight.body.len()), (200, 0), "{path}");
         assert_eq!(preflight.header("access-control-allow-origin"), Some("*"));
-        assert_eq!(preflight.header("access-control-allow-methods"), Some("GET,HEAD"));
+        assert_eq!(preflight.header("access-control-allow-methods"), Some("GET,HEAD,POST"));
         assert_eq!(preflight.header("access-control-allow-headers"), Some("*"));
         assert_eq!(preflight.header("access-control-max-age"), Some("86400"));
     }

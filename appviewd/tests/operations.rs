@@ -397,7 +397,7 @@ async fn what_becomes_of_accounts_is_told_to_people() {
         |key: &str| Write::create(records::FRIEND, key, records::friend("did:web:friend.example", 0));
     people.iter().for_each(|did| town.commit(did, vec![friend("a")]));
     let scenario = Scenario::empty();
-    let options = ["--relay", &town.relay(), "--plc", &town.http(), "--allow-private-hosts"];
+    let options = ["--relay", &town.relay(), "--plc", &town.http(), "--allow-private-hosts", "--log-dids"];
     let process = Daemon::serve(&scenario, &options);
     let status = |did: &Did| json_of(&scenario, &["repo", "status", did, "--json"]);
     eventually(async || people.iter().all(|did| status(did)["proof"] == "full")).await;
@@ -413,6 +413,30 @@ async fn what_becomes_of_accounts_is_told_to_people() {
     town.hide(&people[1], "takendown");
     let told = process.hear("an account is hidden");
     assert_eq!((&told["did"], &told["hosting"]), (&json!(*people[1]), &json!("takendown")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unless_it_is_asked_for_nobody_is_named_in_the_log() {
+    let town = Town::start().await;
+    let people = [town.account(), town.account()];
+    let scenario = Scenario::empty();
+    let options = ["--relay", &town.relay(), "--plc", &town.http(), "--allow-private-hosts"];
+    let process = Daemon::serve_with(&scenario, &[("RUST_LOG", "trace")], &options);
+    let hide = async |did: &Did| {
+        let friend = records::friend("did:web:friend.example", 0);
+        town.commit(did, vec![Write::create(records::FRIEND, "a", friend)]);
+        let status = || json_of(&scenario, &["repo", "status", did, "--json"]);
+        eventually(async || status()["proof"] == "full").await;
+        town.hide(did, "takendown");
+        process.hear("an account is hidden")["did"].as_str().unwrap().to_owned()
+    };
+    let names = [hide(&people[0]).await, hide(&people[1]).await];
+    assert!(names.iter().all(|name| name.starts_with("did#")) && names[0] != names[1], "{names:?}");
+    let told = process.told();
+    assert!(told.matches(&names[0]).count() > 1, "one name for one person");
+    for did in &people {
+        assert!(!told.contains(&**did) && !told.contains(&did.replace(':', "%3A")), "{told}");
+    }
 }
 
 #[test]

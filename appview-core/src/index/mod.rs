@@ -135,6 +135,16 @@ impl Index {
         IndexReader::open(&self.path)
     }
 
+    /// Writes the log back into the file and empties it, beside whoever writes: no byte of what was erased before is left in either.
+    ///
+    /// # Errors
+    ///
+    /// [`IndexError::Busy`] as long as a reader is open that may need the log: try again.
+    pub fn clear_log(&self) -> Result<(), IndexError> {
+        let conn = schema::connect_writer(&self.path)?;
+        rebuild::write_back_log(&self.path, &conn, rebuild::WRITE_BACK_AND_EMPTY)
+    }
+
     /// Opens the one connection that writes.
     ///
     /// If the verdicts in the file are by another set of lexicons than `catalog`, every record is judged again first, at

@@ -1,8 +1,9 @@
 //! How much there is.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, named_params};
 
 use crate::index::{Fault, IndexError, IndexReader};
+use crate::syntax::Did;
 
 /// Hosting 0 is active; proof 1 is provisional and 2 desynchronized.
 const COUNT_REPOS: &str = "
@@ -18,6 +19,9 @@ const COUNT_ACCOUNTS: &str = "
       from total where kind = 6";
 
 const COUNT_RECORDS: &str = "select valid, marked, quarantined from tally where collection = 0";
+
+const COUNT_HELD: &str = "
+    select count(*) as records from did join record on record.repo = did.id where did = :did";
 
 /// Followed repositories and their records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -80,6 +84,18 @@ impl IndexReader {
     /// Failing input or damage.
     pub fn counts(&self) -> Result<Counts, IndexError> {
         self.query(count)
+    }
+
+    /// How many records are held of one repository, be they shown, quarantined or hidden.
+    ///
+    /// # Errors
+    ///
+    /// Failing input or damage.
+    pub fn held(&self, did: &Did) -> Result<u64, IndexError> {
+        self.query(|conn| {
+            let mut statement = conn.prepare_cached(COUNT_HELD)?;
+            Ok(statement.query_row(named_params! {":did": did.as_str()}, |row| number(row, "records"))?)
+        })
     }
 }
 

@@ -13,7 +13,13 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ParsedPublicKey};
 
 use crate::block::cid::sha256;
 
-/// Half the order of P-256, rounded down: the largest S that is low.
+/// Half the order of secp256k1, rounded down: the largest S that is low.
+const K256_HALF_ORDER: [u8; 32] = [
+    0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x5d,
+    0x57, 0x6e, 0x73, 0x57, 0xa4, 0x50, 0x1d, 0xdf, 0xe9, 0x2f, 0x46, 0x68, 0x1b, 0x20, 0xa0,
+];
+
+/// The same of P-256.
 const P256_HALF_ORDER: [u8; 32] = [
     0x7f, 0xff, 0xff, 0xff, 0x80, 0x00, 0x00, 0x00, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xde,
     0x73, 0x7d, 0x56, 0xd3, 0x8b, 0xcf, 0x42, 0x79, 0xdc, 0xe5, 0x61, 0x7e, 0x31, 0x92, 0xa8,
@@ -126,32 +132,40 @@ impl PublicKey {
             .map_err(|_| KeyError::NotAPoint { curve: "P-256" })
     }
 
-    /// Checks a signature over `message`.
+    /// Checks a signature over `message`, as a repository's must be.
     ///
     /// # Errors
     ///
     /// [`SignatureError`].
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
-        let signature: &[u8; 64] =
-            signature.try_into().map_err(|_| SignatureError::Length { found: signature.len() })?;
+        let signature = sized(signature)?;
+        let highest = match self {
+            Self::K256(_) => K256_HALF_ORDER,
+            Self::P256(_) => P256_HALF_ORDER,
+        };
+        if signature.last_chunk::<32>().is_none_or(|s| *s > highest) {
+            return Err(SignatureError::HighS);
+        }
+        self.verify_either_s(message, signature)
+    }
+
+    /// Checks a signature over `message`, whose S may be high: as a token's may be, which is good once however it is written.
+    ///
+    /// # Errors
+    ///
+    /// [`SignatureError`].
+    pub fn verify_either_s(&self, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
+        let signature = sized(signature)?;
         match self {
             Self::K256(key) => {
-                let parsed = secp256k1::ecdsa::Signature::from_compact(signature)
+                // The library takes a low S alone.
+                let mut low = secp256k1::ecdsa::Signature::from_compact(signature)
                     .map_err(|_| SignatureError::Mismatch)?;
-                let mut normalized = parsed;
-                normalized.normalize_s();
-                if normalized != parsed {
-                    return Err(SignatureError::HighS);
-                }
+                low.normalize_s();
                 let message = secp256k1::Message::from_digest(sha256(message));
-                secp256k1::ecdsa::verify(&parsed, message, key).map_err(|_| SignatureError::Mismatch)
+                secp256k1::ecdsa::verify(&low, message, key).map_err(|_| SignatureError::Mismatch)
             }
-            Self::P256(key) => {
-                if signature.last_chunk::<32>().is_none_or(|s| *s > P256_HALF_ORDER) {
-                    return Err(SignatureError::HighS);
-                }
-                key.verify_sig(message, signature).map_err(|_| SignatureError::Mismatch)
-            }
+            Self::P256(key) => key.verify_sig(message, signature).map_err(|_| SignatureError::Mismatch),
         }
     }
 
@@ -191,6 +205,10 @@ impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+fn sized(signature: &[u8]) -> Result<&[u8; 64], SignatureError> {
+    signature.try_into().map_err(|_| SignatureError::Length { found: signature.len() })
 }
 
 /// Compresses an uncompressed point; a compressed one stays.

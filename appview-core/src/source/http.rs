@@ -6,6 +6,7 @@
 //! [wire](super::wire) sees to. Redirects are never followed. Deliberately absent: caches, retries, and what the answers
 //! mean.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::turns::{Manners, PATIENCE, Politeness, Turn, Turns, Urgency};
-use super::wire::{Bytes, ChosenBy, Outside, Reach, Reply, Wire, WireError};
+use super::wire::{Bytes, ChosenBy, HeaderMap, Outside, Reach, Reply, Said, Wire, WireError};
 use crate::limits;
 
 /// Requests under way at once to all hosts that strangers chose.
@@ -50,6 +51,14 @@ pub enum HttpError {
     /// The host could not be reached, or the connection failed.
     #[error("{url}: {reason}")]
     Unreachable {
+        /// The URL.
+        url: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The host was asked and has not answered in full: whether it did what it was asked is not known.
+    #[error("{url}: {reason}, after it was asked")]
+    Lost {
         /// The URL.
         url: String,
         /// What happened.
@@ -98,6 +107,7 @@ impl HttpError {
         match self {
             Self::Refused { .. } => "refused",
             Self::Unreachable { .. } => "unreachable",
+            Self::Lost { .. } => "lost",
             Self::Status { status: 429, .. } => "too-many-requests",
             Self::Status { status: 500.., .. } => "server-error",
             Self::Status { .. } => "status",
@@ -187,6 +197,19 @@ impl Http {
         self.question(self.allowed(url)?, ChosenBy::Stranger, self.shared.politeness.host).await
     }
 
+    /// The texts that the domain name system has at a stranger's name; none where it knows no such name.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError::Unreachable`].
+    pub async fn texts(&self, name: &str) -> Result<Vec<String>, HttpError> {
+        let failed = |reason: String| HttpError::Unreachable { url: format!("dns:{name}"), reason };
+        match timeout(ANSWER, self.shared.wire.texts(name.to_owned())).await {
+            Ok(texts) => texts.map_err(|error| failed(error.to_string())),
+            Err(_) => Err(failed(format!("no answer within {} s", ANSWER.as_secs()))),
+        }
+    }
+
     /// Whether a stranger's URL may be asked, as far as it tells.
     ///
     /// # Errors
@@ -220,6 +243,23 @@ impl Http {
     }
 }
 
+/// An answer in full, whatever its status.
+#[derive(Clone)]
+pub struct Heard {
+    /// The status code.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl fmt::Debug for Heard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} with {} bytes", self.status, self.body.len())
+    }
+}
+
 /// A question whose turn it is: to be asked at once, or dropped.
 #[derive(Debug)]
 pub struct Question {
@@ -248,6 +288,28 @@ impl Question {
         };
         self.note(answer.as_ref().err());
         answer
+    }
+
+    /// Says something, once, and hears the answer, whatever its status, of at most `limit` bytes within ten seconds.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError::Unreachable`] if it was not said, [`HttpError::Lost`] if that is not known, [`HttpError::TooLarge`].
+    pub async fn say(self, said: Said, limit: usize) -> Result<Heard, HttpError> {
+        let _place = self.place().await?;
+        let heard = match timeout(ANSWER, self.hear(said, limit)).await {
+            Ok(heard) => heard,
+            Err(_) => Err(lost(silent(&self.url))),
+        };
+        match &heard {
+            Ok(Heard { status: 500 | 502.., .. }) => self.turn.failed(),
+            Ok(_) => self.turn.answered(),
+            Err(HttpError::Unreachable { .. } | HttpError::Lost { .. }) => self.turn.failed(),
+            Err(_) => self.turn.answered(),
+        }
+        let outcome = heard.as_ref().err().map_or("answered", HttpError::label);
+        metrics::counter!("appview_requests_total", "outcome" => outcome).increment(1);
+        heard
     }
 
     /// Asks for JSON of at most `limit` bytes.
@@ -300,18 +362,33 @@ impl Question {
 
     /// An answer that is none of an error.
     async fn ask(&self) -> Result<Reply, HttpError> {
-        let reply = self.shared.wire.get(self.url.clone(), self.chosen).await;
+        let reply = self.shared.wire.send(self.url.clone(), Said::default(), self.chosen).await;
         let reply = reply.map_err(|error| unreachable(&self.url, error))?;
+        self.heed(&reply);
+        if reply.status == 200 { Ok(reply) } else { Err(refusal(&self.url, reply).await) }
+    }
+
+    async fn hear(&self, said: Said, limit: usize) -> Result<Heard, HttpError> {
+        let reply = self.shared.wire.send(self.url.clone(), said, self.chosen).await;
+        let mut reply = reply.map_err(|error| match error {
+            WireError::Unsent(_) => unreachable(&self.url, error),
+            WireError::Lost(_) => lost(unreachable(&self.url, error)),
+        })?;
+        self.heed(&reply);
+        let body = body(&self.url, &mut reply, limit).await.map_err(lost)?;
+        Ok(Heard { status: reply.status, headers: reply.headers, body })
+    }
+
+    /// Leaves the host alone where it asks for that.
+    fn heed(&self, reply: &Reply) {
         if let Some(allowance) = reply.wishes.allowance {
             self.turn.allowed(allowance);
         }
         match (reply.status, reply.wishes.retry_after) {
-            (200, _) => return Ok(reply),
             (429, pause) => self.turn.rest(pause),
             (503, Some(pause)) => self.turn.rest(Some(pause)),
             _ => {}
         }
-        Err(refusal(&self.url, reply).await)
     }
 
     /// Lets everybody whose turn comes later know how the host is.
@@ -379,7 +456,7 @@ impl Stream {
                 Err(_) if self.read - before >= SLOWEST && self.elapsed() < LONGEST_STREAM => {
                     self.stretch = (Instant::now(), self.read);
                 }
-                Err(_) => return Err(unreachable(url, WireError("too slow".to_owned()))),
+                Err(_) => return Err(unreachable(url, WireError::Lost("too slow".to_owned()))),
             }
         };
         let Some(chunk) = chunk else { return Ok(None) };
@@ -429,7 +506,15 @@ fn parse(url: &str) -> Result<Url, HttpError> {
 }
 
 fn unreachable(url: &Url, error: WireError) -> HttpError {
-    HttpError::Unreachable { url: url.to_string(), reason: error.0 }
+    HttpError::Unreachable { url: url.to_string(), reason: error.to_string() }
+}
+
+/// The same failure once something was sent.
+fn lost(error: HttpError) -> HttpError {
+    match error {
+        HttpError::Unreachable { url, reason } => HttpError::Lost { url, reason },
+        other => other,
+    }
 }
 
 fn silent(url: &Url) -> HttpError {

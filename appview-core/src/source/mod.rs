@@ -2,9 +2,9 @@
 //!
 //! Bytes from disk or from the network enter; batches of proven changes leave towards an [`IndexWriter`]. [`pump`] is the
 //! only loop; [`replay`] reads recordings, DID documents and exports from disk. The feature `net` adds `relay`, a WebSocket
-//! to a relay, whose messages travel in a `burst`, and `jetstream`, what is said on one to a Jetstream; `directory`, `pds` and `discovery`, which ask who
-//! signs, what a repository holds and who has records; `authority`, which asks who brokers and exchanges are; `http`,
-//! `turns`, `reach`, `spool` and `wishes`, which keep that within
+//! to a relay, whose messages travel in a `burst`, and `jetstream`, what is said on one to a Jetstream; `directory`, `handle`,
+//! `pds` and `discovery`, which ask who signs, whom a handle names, what a repository holds and who has records; `authority`,
+//! which asks who brokers and exchanges are; `http`, `turns`, `reach`, `spool` and `wishes`, which keep that within
 //! bounds and are polite about it; `network`, which answers the pump with all of them, and `backlog`, how far it has come;
 //! `rebuild`, which fills a whole index so; `queue`, the one way to the pump; `orders`, an operator's; `wire` and `clock`,
 //! which are all of the world outside and can be a test's; `writing`, the thread that writes; and `follow`, which runs it all. This is the one room of the
@@ -29,6 +29,8 @@ pub mod discovery;
 mod errand;
 #[cfg(feature = "net")]
 pub mod follow;
+#[cfg(feature = "net")]
+pub mod handle;
 #[cfg(feature = "net")]
 pub mod http;
 #[cfg(feature = "net")]

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use atrium_api::com::atproto::repo::describe_repo;
+use atrium_api::com::atproto::repo::{describe_repo, list_records};
 use atrium_api::com::atproto::sync::{
     get_latest_commit, get_record, get_repo, get_repo_status, list_repos, list_repos_by_collection,
 };
@@ -26,7 +26,7 @@ use crate::block::BlockError;
 use crate::block::car::Archive;
 use crate::limits;
 use crate::sync::Hosting;
-use crate::syntax::{Did, Nsid, RepoPath, Tid};
+use crate::syntax::{AtUri, Did, Nsid, RecordKey, RepoPath, Tid};
 
 /// Exports up to this many bytes stay in memory.
 const IN_MEMORY: usize = 1 << 20;
@@ -40,6 +40,9 @@ const SLOW_AT_ONCE: usize = 4;
 const SLOW: Duration = Duration::from_secs(60);
 /// Hashing and proving up to this many bytes takes a millisecond or less, and is done where it is asked for.
 const IN_PLACE: u64 = 256 << 10;
+
+/// Longest page of records, in bytes. One record alone has a megabyte at most, and as JSON not several times that.
+const LISTED_BYTES: usize = 8 << 20;
 
 /// Does what takes as long as so many `bytes` need, beside the runtime if they are many.
 pub(super) async fn in_place_or_beside<T: Send + 'static>(
@@ -308,6 +311,61 @@ impl Hosts {
         let collections = json.get("collections").and_then(Json::as_array);
         let collections = collections.ok_or(HttpError::Malformed { url, expected: "collections" })?;
         Ok(collections.iter().filter_map(Json::as_str).any(|nsid| nsid.starts_with(namespace)))
+    }
+
+    /// The collections of a repository whose NSIDs start with `namespace`, by its PDS's word: each that has a record.
+    ///
+    /// # Errors
+    ///
+    /// [`PdsError`].
+    pub async fn collections(&self, pds: &str, did: &Did, namespace: &str) -> Result<Vec<Nsid>, PdsError> {
+        let url = format!("{pds}/xrpc/{}?repo={did}", describe_repo::NSID);
+        let json = self.stranger_json(&url).await?;
+        let collections = json.get("collections").and_then(Json::as_array);
+        let collections = collections.ok_or(HttpError::Malformed { url, expected: "collections" })?;
+        let names = collections.iter().filter_map(Json::as_str).filter(|name| name.starts_with(namespace));
+        Ok(names.filter_map(|name| name.parse().ok()).collect())
+    }
+
+    /// A page of the keys that a collection has, by its PDS's word, with where to go on; none at the end.
+    ///
+    /// # Errors
+    ///
+    /// [`PdsError`].
+    pub async fn record_keys(
+        &self,
+        pds: &str,
+        did: &Did,
+        collection: &Nsid,
+        cursor: Option<&str>,
+    ) -> Result<(Vec<RecordKey>, Option<String>), PdsError> {
+        let mut limit = 100;
+        loop {
+            let limited = limit.to_string();
+            let known = [("repo", did.as_str()), ("collection", collection.as_str()), ("limit", &limited)];
+            let query = known.into_iter().chain(cursor.map(|cursor| ("cursor", cursor)));
+            let method = format!("{pds}/xrpc/{}", list_records::NSID);
+            let url = reqwest::Url::parse_with_params(&method, query)
+                .map_err(|_| HttpError::Refused { url: method, reason: "not a url" })?;
+            let question = self.http.stranger(url.as_str()).await?;
+            let json = match question.json(LISTED_BYTES).await {
+                // It tells the records as well, which may be long.
+                Err(HttpError::TooLarge { .. }) if limit > 1 => {
+                    limit /= 10;
+                    continue;
+                }
+                answer => answer.map_err(inactive)?,
+            };
+            let records = json.get("records").and_then(Json::as_array);
+            let records = records.ok_or(HttpError::Malformed { url: url.into(), expected: "records" })?;
+            let key = |record: &Json| {
+                let uri: AtUri = record.get("uri")?.as_str()?.parse().ok()?;
+                uri.rkey()?.parse().ok()
+            };
+            let cursor = json.get("cursor").and_then(Json::as_str).filter(|cursor| !cursor.is_empty());
+            let goes_on = cursor.filter(|_| !records.is_empty()).map(str::to_owned);
+            return Ok((records.iter().filter_map(key).collect(), goes_on));
+        }
     }
 
     /// A page of all repositories of a host.

@@ -52,6 +52,13 @@ pub enum Input {
     Include(Did),
     /// Leave this repository out from here on, and erase what is held of it.
     Exclude(Did),
+    /// Erase what is held of a repository, and show nothing of what it said up to a revision: its owner had it wiped.
+    Wipe {
+        /// Whose.
+        did: Did,
+        /// Up to which revision.
+        until: Tid,
+    },
     /// A stream of hints said something.
     Hint {
         /// Which stream.
@@ -324,6 +331,7 @@ impl<U: Upstream, S: Sink> Pump<U, S> {
             Input::Doubt(did) => self.verifier.doubt(&did),
             Input::Include(did) => self.verifier.include(did),
             Input::Exclude(did) => self.verifier.exclude(did),
+            Input::Wipe { did, until } => self.verifier.wipe(did, until),
             Input::Hint { stream, at, hint } => _ = self.verifier.handle_hint(stream, at, hint, now),
             Input::Lost(stream) => self.verifier.lose_cursor(stream),
             Input::Postponed { did, postponed } => self.verifier.handle_postponed(&did, postponed),

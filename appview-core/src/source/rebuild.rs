@@ -166,12 +166,15 @@ impl Anew {
         Ok(found)
     }
 
-    /// How many repositories the new index has that are to be left out.
+    /// How many repositories the new index has that are to be left out, or that it has as they were before a wipe.
     fn left_out(&self) -> Result<usize, IndexError> {
         let mut found: usize = 0;
+        let scope = &self.asked.network.scope;
         for followed in self.rebuilt.index().reader()?.repo_states() {
-            found =
-                found.saturating_add(usize::from(self.asked.network.scope.excludes(followed?.did.as_str())));
+            let Followed { did, state, .. } = followed?;
+            let is_out = scope.excludes(did.as_str())
+                || state.head.is_some_and(|head| scope.is_wiped(did.as_str(), head.rev));
+            found = found.saturating_add(usize::from(is_out));
         }
         Ok(found)
     }

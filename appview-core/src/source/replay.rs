@@ -342,7 +342,7 @@ pub fn open_export(path: &Path) -> Result<(Did, Archive), ReplayError> {
 ///
 /// # Errors
 ///
-/// [`ReplayError`]; [`ReplayError::LeftOut`] before it is asked who signs.
+/// [`ReplayError`]; [`ReplayError::LeftOut`] of what has no place in the scope, before it is asked who signs.
 pub fn prove_export(
     path: &Path,
     identities: &Identities,
@@ -352,9 +352,12 @@ pub fn prove_export(
     if scope.excludes(did.as_str()) {
         return Err(ReplayError::LeftOut { did });
     }
-    let identity = identities.get(did.as_str()).ok_or(ReplayError::UnknownDid { did })?;
+    let Some(identity) = identities.get(did.as_str()) else { return Err(ReplayError::UnknownDid { did }) };
     let repo = verify_repo(archive, identity, scope.as_str(), now())
         .map_err(|source| ReplayError::Unproven { path: path.to_owned(), source: Box::new(source) })?;
+    if scope.is_wiped(did.as_str(), repo.head().rev) {
+        return Err(ReplayError::LeftOut { did });
+    }
     Ok((repo, Arc::clone(identity)))
 }
 

@@ -1,18 +1,20 @@
 //! How bytes travel: requests and sockets, on the internet or wherever a test has its network.
 //!
-//! A URL enters; an answer, or a socket, leaves. The internet's own rule stands here as well, since only whoever connects
+//! A URL, or a name, enters; an answer, or a socket, leaves. The internet's own rule stands here as well, since only whoever connects
 //! can keep it: what a stranger chose leads to public addresses alone. What the resolver returns is what is connected
 //! to, so that no second answer can differ. Deliberately absent: what may be asked, what answers mean, and time limits
 //! but the one on connecting.
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs as _};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, unfold};
 use futures_util::{Sink, Stream};
+use hickory_resolver::TokioResolver;
+use hickory_resolver::proto::rr::{RData, Record};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response};
@@ -20,7 +22,8 @@ use tokio::sync::Semaphore;
 use tokio_tungstenite::connect_async_with_config;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-pub use reqwest::Url;
+pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+pub use reqwest::{Method, Url};
 pub use tokio_tungstenite::tungstenite::{Bytes, Error as SocketError, Message};
 
 pub use super::reach::Reach;
@@ -49,13 +52,38 @@ pub enum ChosenBy {
 
 /// Why bytes did not travel.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct WireError(pub String);
+pub enum WireError {
+    /// There was no connection, so that nothing was sent.
+    #[error("{0}")]
+    Unsent(String),
+    /// What was sent may have arrived.
+    #[error("{0}")]
+    Lost(String),
+}
+
+/// What a request says beside its URL. Its `Debug` shows neither headers nor body, in which secrets travel.
+#[derive(Clone, Default)]
+pub struct Said {
+    /// What is to be done.
+    pub method: Method,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl fmt::Debug for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} with {} bytes", self.method, self.body.len())
+    }
+}
 
 /// The answer to a request, its body still on the way.
 pub struct Reply {
     /// The status code.
     pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
     /// What the host says about when to ask it again.
     pub wishes: Wishes,
     /// The body as it arrives.
@@ -75,8 +103,11 @@ impl<S> Socket for S where
 
 /// What carries bytes.
 pub trait Wire: fmt::Debug + Send + Sync {
-    /// Sends a `GET` request. Redirects are not followed, and bodies not decompressed.
-    fn get(&self, url: Url, chosen: ChosenBy) -> BoxFuture<'static, Result<Reply, WireError>>;
+    /// Sends a request, once. Redirects are not followed, and bodies not decompressed.
+    fn send(&self, url: Url, said: Said, chosen: ChosenBy) -> BoxFuture<'static, Result<Reply, WireError>>;
+
+    /// The texts that the domain name system has at a name; none where it knows no such name.
+    fn texts(&self, name: String) -> BoxFuture<'static, Result<Vec<String>, WireError>>;
 
     /// Opens a WebSocket whose messages have at most the size of a protocol's frame. Only operators name such URLs.
     fn dial(&self, url: String) -> BoxFuture<'static, Result<Box<dyn Socket>, WireError>>;
@@ -111,6 +142,8 @@ struct Internet {
     strangers: Client,
     operators: Client,
     clock: Clock,
+    /// Made when a name is first asked for: most never ask. None where the system names no server.
+    names: Arc<OnceLock<Option<TokioResolver>>>,
 }
 
 impl Internet {
@@ -124,26 +157,41 @@ impl Internet {
                 .no_proxy()
         };
         let built = |client: Result<Client, reqwest::Error>| {
-            client.map_err(|error| WireError(format!("tls: {}", chain(&error))))
+            client.map_err(|error| WireError::Unsent(format!("tls: {}", chain(&error))))
         };
         let operators = built(builder().build())?;
         let strangers = match reach {
             Reach::Public => built(builder().https_only(true).dns_resolver(Arc::new(PublicOnly)).build())?,
             Reach::Anywhere => operators.clone(),
         };
-        Ok(Self { strangers, operators, clock })
+        Ok(Self { strangers, operators, clock, names: Arc::default() })
     }
 }
 
 impl Wire for Internet {
-    fn get(&self, url: Url, chosen: ChosenBy) -> BoxFuture<'static, Result<Reply, WireError>> {
+    fn send(&self, url: Url, said: Said, chosen: ChosenBy) -> BoxFuture<'static, Result<Reply, WireError>> {
         let client = match chosen {
             ChosenBy::Operator => &self.operators,
             ChosenBy::Stranger => &self.strangers,
         };
-        let sent = client.get(url).send();
+        let Said { method, headers, body } = said;
+        let sent = client.request(method, url).headers(headers).body(body).send();
         let clock = self.clock.clone();
         Box::pin(async move { Ok(reply(sent.await.map_err(failed)?, clock.now())) })
+    }
+
+    fn texts(&self, name: String) -> BoxFuture<'static, Result<Vec<String>, WireError>> {
+        let names = Arc::clone(&self.names);
+        Box::pin(async move {
+            let resolver = names.get_or_init(|| TokioResolver::builder_tokio().ok()?.build().ok());
+            let resolver = resolver.as_ref().ok_or_else(|| unsent("the system names no server to ask"))?;
+            // A name that ends in a dot is no name of the system's own domain.
+            match resolver.txt_lookup(format!("{name}.")).await {
+                Ok(found) => Ok(found.answers().iter().filter_map(text).collect()),
+                Err(error) if error.is_no_records_found() => Ok(Vec::new()),
+                Err(error) => Err(WireError::Lost(error.to_string())),
+            }
+        })
     }
 
     fn dial(&self, url: String) -> BoxFuture<'static, Result<Box<dyn Socket>, WireError>> {
@@ -153,7 +201,7 @@ impl Wire for Internet {
                 .max_frame_size(Some(limits::FRAME_BYTES));
             match connect_async_with_config(url, Some(config), false).await {
                 Ok((socket, _)) => Ok(Box::new(socket) as Box<dyn Socket>),
-                Err(error) => Err(WireError(error.to_string())),
+                Err(error) => Err(WireError::Unsent(error.to_string())),
             }
         })
     }
@@ -161,6 +209,7 @@ impl Wire for Internet {
 
 fn reply(response: Response, now: u64) -> Reply {
     let status = response.status().as_u16();
+    let headers = response.headers().clone();
     let header = |name: &str| response.headers().get(name)?.to_str().ok();
     let wishes = Wishes::read(header, now);
     let body = unfold(response, |mut response| async move {
@@ -170,7 +219,7 @@ fn reply(response: Response, now: u64) -> Reply {
             Err(error) => Some((Err(failed(error)), response)),
         }
     });
-    Reply { status, wishes, body: Box::pin(body) }
+    Reply { status, headers, wishes, body: Box::pin(body) }
 }
 
 /// A resolver whose every answer is public, or that has none.
@@ -204,8 +253,21 @@ async fn look_up(name: String) -> Result<Vec<SocketAddr>, std::io::Error> {
     found.await?
 }
 
+fn unsent(reason: &str) -> WireError {
+    WireError::Unsent(reason.to_owned())
+}
+
+/// What a TXT record says, in one piece.
+fn text(record: &Record) -> Option<String> {
+    match &record.data {
+        RData::TXT(text) => String::from_utf8(text.txt_data.concat()).ok(),
+        _ => None,
+    }
+}
+
 fn failed(error: reqwest::Error) -> WireError {
-    WireError(chain(&error))
+    let failed = if error.is_connect() { WireError::Unsent } else { WireError::Lost };
+    failed(chain(&error))
 }
 
 /// The innermost cause: the outer ones only say that a request failed.

@@ -22,7 +22,9 @@ use appview_core::source::pump::{Answer, Input};
 use appview_core::source::queue::{Inbox, queue};
 use appview_core::source::relay::Received;
 use appview_core::source::turns::Politeness;
-use appview_core::source::wire::{Bytes, ChosenBy, Outside, Reach, Reply, Socket, Wire, WireError};
+use appview_core::source::wire::{
+    self, Bytes, ChosenBy, HeaderMap, Outside, Reach, Reply, Socket, Wire, WireError,
+};
 use appview_core::source::wishes::Wishes;
 use appview_core::sync::Scope;
 use futures_util::StreamExt as _;
@@ -198,7 +200,7 @@ impl Drop for UnderWay {
 }
 
 impl Wire for MadeUp {
-    fn get(&self, url: Url, _: ChosenBy) -> BoxFuture<'static, Result<Reply, WireError>> {
+    fn send(&self, url: Url, _: wire::Said, _: ChosenBy) -> BoxFuture<'static, Result<Reply, WireError>> {
         let inner = Arc::clone(&self.0);
         Box::pin(async move {
             let asked = Asked { at: inner.began.elapsed(), url };
@@ -210,7 +212,7 @@ impl Wire for MadeUp {
             let wishes = Wishes::read(header, BEGIN + inner.began.elapsed().as_micros() as u64);
             if ending == Ending::Refused {
                 tokio::time::sleep(Duration::from_millis(20)).await;
-                return Err(WireError("connection refused".to_owned()));
+                return Err(WireError::Unsent("connection refused".to_owned()));
             }
             let last = body.last().cloned();
             let chunks = stream::iter(body).chain(stream::unfold(last, move |last| async move {
@@ -227,12 +229,16 @@ impl Wire for MadeUp {
                     Ok(chunk)
                 }
             });
-            Ok(Reply { status, wishes, body: body.boxed() })
+            Ok(Reply { status, headers: HeaderMap::new(), wishes, body: body.boxed() })
         })
     }
 
+    fn texts(&self, _: String) -> BoxFuture<'static, Result<Vec<String>, WireError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
     fn dial(&self, _: String) -> BoxFuture<'static, Result<Box<dyn Socket>, WireError>> {
-        Box::pin(async { Err(WireError("no relay".to_owned())) })
+        Box::pin(async { Err(WireError::Unsent("no relay".to_owned())) })
     }
 }
 

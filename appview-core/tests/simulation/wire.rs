@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use appview_core::source::clock::Clock;
 use appview_core::source::wire::{
-    Bytes, ChosenBy, Message, Reply, Socket, SocketError, Url, Wire, WireError,
+    Bytes, ChosenBy, HeaderMap, Message, Reply, Said, Socket, SocketError, Url, Wire, WireError,
 };
 use appview_core::source::wishes::Wishes;
 use fixtures::simulation::{self, Answer, Connection, Dialled, End, Polled, Simulation};
@@ -47,7 +47,7 @@ impl fmt::Debug for Simulated {
 }
 
 impl Wire for Simulated {
-    fn get(&self, url: Url, _: ChosenBy) -> BoxFuture<'static, Result<Reply, WireError>> {
+    fn send(&self, url: Url, _: Said, _: ChosenBy) -> BoxFuture<'static, Result<Reply, WireError>> {
         let this = self.clone();
         Box::pin(async move {
             let reply = {
@@ -55,7 +55,7 @@ impl Wire for Simulated {
                 network.get(url.as_str(), now)
             };
             match reply {
-                simulation::Reply::Refused => Err(WireError("refused".to_owned())),
+                simulation::Reply::Refused => Err(WireError::Unsent("refused".to_owned())),
                 simulation::Reply::Hangs => pending().await,
                 simulation::Reply::Answer(answer) => {
                     sleep(Duration::from_micros(answer.after)).await;
@@ -63,6 +63,10 @@ impl Wire for Simulated {
                 }
             }
         })
+    }
+
+    fn texts(&self, _: String) -> BoxFuture<'static, Result<Vec<String>, WireError>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 
     fn dial(&self, url: String) -> BoxFuture<'static, Result<Box<dyn Socket>, WireError>> {
@@ -73,7 +77,7 @@ impl Wire for Simulated {
                 network.dial(&url, now)
             };
             match dialled {
-                Dialled::Refused => Err(WireError("refused".to_owned())),
+                Dialled::Refused => Err(WireError::Unsent("refused".to_owned())),
                 Dialled::Hangs => pending().await,
                 Dialled::Open { connection, after } => {
                     // Whoever does not wait for it hangs up.
@@ -97,11 +101,11 @@ fn reply_of(answer: Answer) -> Reply {
                 sleep(Duration::from_micros(chunk.after)).await;
                 Some((Ok(Bytes::from(chunk.bytes)), (chunks, is_cut)))
             }
-            None if is_cut => Some((Err(WireError("cut off".to_owned())), (chunks, false))),
+            None if is_cut => Some((Err(WireError::Lost("cut off".to_owned())), (chunks, false))),
             None => None,
         }
     });
-    Reply { status: answer.status, wishes, body: Box::pin(body) }
+    Reply { status: answer.status, headers: HeaderMap::new(), wishes, body: Box::pin(body) }
 }
 
 /// One socket.

@@ -5,9 +5,11 @@
 //! browser's name. Deliberately absent: what an order leads to.
 
 mod client;
+mod key;
 mod rebuild;
 mod socket;
 mod status;
+mod wipe;
 
 use appview_core::source::now;
 use appview_core::source::orders::NotFollowing;
@@ -23,6 +25,7 @@ use serde_json::json;
 use crate::engine::Engine;
 use crate::renewal::Renewal;
 use crate::roster::{Roster, Word};
+use crate::wipe::Wiper;
 
 pub use client::{AdminError, Client};
 pub use socket::{Socket, SocketError};
@@ -35,10 +38,12 @@ struct Desk {
     roster: Roster,
     /// None where files stand in for the network.
     renewal: Option<Renewal>,
+    /// None where no accounts are kept.
+    accounts: Option<Wiper>,
 }
 
 /// Everything that can be asked and ordered.
-pub fn routes(engine: Engine, roster: Roster, renewal: Option<Renewal>) -> Router {
+pub fn routes(engine: Engine, roster: Roster, renewal: Option<Renewal>, accounts: Option<Wiper>) -> Router {
     Router::new()
         .route("/status", get(status))
         .route("/pause", post(pause))
@@ -48,7 +53,11 @@ pub fn routes(engine: Engine, roster: Roster, renewal: Option<Renewal>) -> Route
         .route("/repo/{did}/untrack", post(untrack))
         .route("/repo/{did}/resync", post(resync))
         .route("/rebuild", post(rebuild::rebuild))
-        .with_state(Desk { engine, roster, renewal })
+        .route("/wipe/{did}", get(wipe::newest).post(wipe::begin))
+        .route("/wipe/{did}/look", get(wipe::look))
+        .route("/keys", get(key::list))
+        .route("/keys/{id}/revoke", post(key::revoke))
+        .with_state(Desk { engine, roster, renewal, accounts })
 }
 
 /// Why something was not done: told as `{"message": …}`.
@@ -128,6 +137,12 @@ async fn resync(State(desk): State<Desk>, Path(did): Path<String>) -> Result<Sta
 }
 
 impl Desk {
+    /// Who keeps accounts, and has them wiped.
+    fn accounts(&self) -> Result<&Wiper, Refusal> {
+        let message = "the daemon that serves from this folder keeps no accounts (--service-did)";
+        self.accounts.as_ref().ok_or_else(|| Refusal(StatusCode::NOT_FOUND, message.to_owned()))
+    }
+
     /// Has an order on disk before it is given: one that is followed and then forgotten would be worse than none.
     async fn say(&self, word: Word, did: &Did) -> Result<(), Refusal> {
         let (roster, whose) = (self.roster.clone(), did.clone());
@@ -162,7 +177,8 @@ mod tests {
             orders: Orders::default(),
         };
         let roster = Roster::open(folder.path().join("repos.txt")).unwrap();
-        let desk = || State(Desk { engine: engine.clone(), roster: roster.clone(), renewal: None });
+        let desk =
+            || State(Desk { engine: engine.clone(), roster: roster.clone(), renewal: None, accounts: None });
         let whose = "did:web:ada.example";
         let did: Did = whose.parse().unwrap();
         let saved = "nothing is being followed at the moment; the order is saved, and heeded as soon as following goes on";

@@ -9,6 +9,7 @@ use axum::response::IntoResponse;
 use futures_util::stream;
 
 use super::{Desk, Refusal};
+use crate::wipe::Showing;
 
 /// `partial=true` swaps in what could be proven.
 pub(super) async fn rebuild(
@@ -20,7 +21,9 @@ pub(super) async fn rebuild(
         return Err(Refusal(StatusCode::CONFLICT, message));
     };
     let partial = parameters.iter().any(|(name, value)| name == "partial" && value == "true");
-    let lines = stream::unfold(renewal.begin(desk.roster, partial), |mut told| async {
+    let store = desk.accounts.as_ref().map(|wiper| wiper.store().clone());
+    let showing = Showing { roster: desk.roster, store };
+    let lines = stream::unfold(renewal.begin(showing, partial), |mut told| async {
         let line = format!("{}\n", told.recv().await?.to_json());
         Some((Ok::<_, Infallible>(line), told))
     });

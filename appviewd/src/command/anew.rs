@@ -16,9 +16,9 @@ use appview_core::source::rebuild::{Anew, Asked, Progressed};
 use appview_core::source::relay::RelayUrl;
 use serde_json::Value as Json;
 
-use super::{collections, make_folder, network, outside};
+use super::{collections, make_folder, network, outside, scope};
 use crate::admin::{AdminError, Client};
-use crate::config::{DataDir, Format, NetworkAccess};
+use crate::config::{AccountDb, DataDir, Format, NetworkAccess};
 use crate::progress::Progress;
 use crate::renewal::Outcome;
 use crate::roster::{Roster, Word};
@@ -33,7 +33,7 @@ pub fn run(
     partial: bool,
     directories: Vec<RelayUrl>,
     access: &NetworkAccess,
-    data: &DataDir,
+    (db, data): (&AccountDb, &DataDir),
     format: Format,
 ) -> Result<ExitCode> {
     make_folder(data)?;
@@ -44,7 +44,7 @@ pub fn run(
     let outside = outside(access)?;
     let roster = Roster::open(data.roster())?;
     let asked = Asked {
-        network: network(access, data, &outside, &roster),
+        network: network(access, data, &outside, scope(data, db)?),
         directories,
         collections: collections()?,
         tracked: roster.all(Word::Track),

@@ -1,5 +1,6 @@
 //! One file for each command, and what they share: opening an index with errors that tell what to do next.
 
+pub mod account;
 pub mod anew;
 pub mod bundle;
 pub mod check;
@@ -8,14 +9,17 @@ pub mod demo;
 pub mod export;
 pub mod fingerprint;
 pub mod inspect;
+pub mod key;
 pub mod manual;
 pub mod operate;
 pub mod rebuild;
 pub mod record;
 pub mod replay;
 pub mod serve;
+pub mod sign_in;
 pub mod top;
 pub mod verify;
+pub mod wipe;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -30,7 +34,8 @@ use appview_core::sync::Scope;
 use appview_core::syntax::Nsid;
 use tokio::net::TcpListener;
 
-use crate::config::{DataDir, NetworkAccess, SavedUpstream};
+use crate::account::excluded;
+use crate::config::{AccountDb, DataDir, NetworkAccess, SavedUpstream};
 use crate::roster::Roster;
 
 /// Opens the index for writing, made if there is none.
@@ -83,9 +88,15 @@ fn outside(access: &NetworkAccess) -> Result<Outside> {
     Ok(Outside::internet(reach)?)
 }
 
-/// The network, without whom an operator leaves out, and with large exports spooled beside the index.
-fn network(access: &NetworkAccess, data: &DataDir, outside: &Outside, roster: &Roster) -> Network {
-    Network::new(outside, access.plc.as_str(), data.data_dir.clone(), roster.scope())
+/// What is shown: without whom an operator leaves out, and without what people had wiped.
+fn scope(data: &DataDir, db: &AccountDb) -> Result<Scope> {
+    let roster = Roster::open(data.roster())?;
+    Ok(crate::wipe::scope(roster.scope(), excluded(&db.path(data))?))
+}
+
+/// The network, with large exports spooled beside the index.
+fn network(access: &NetworkAccess, data: &DataDir, outside: &Outside, scope: Scope) -> Network {
+    Network::new(outside, access.plc.as_str(), data.data_dir.clone(), scope)
 }
 
 /// Every collection that relays are asked about.

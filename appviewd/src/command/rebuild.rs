@@ -12,10 +12,9 @@ use appview_core::source::replay::{Identities, ReplayError, RepoFolder, prove_ex
 use appview_core::sync::{Change, Scope};
 use serde_json::{Value as Json, json};
 
-use super::{identities, make_folder, offline, replay};
-use crate::config::{DataDir, Format, SavedUpstream};
+use super::{identities, make_folder, offline, replay, scope};
+use crate::config::{AccountDb, DataDir, Format, SavedUpstream};
 use crate::progress::Progress;
-use crate::roster::Roster;
 
 /// Most reasons that an error lists.
 const LISTED: usize = 10;
@@ -30,12 +29,12 @@ pub fn run(
     from: &Path,
     partial: bool,
     upstream: &SavedUpstream,
-    data: &DataDir,
+    (db, data): (&AccountDb, &DataDir),
     format: Format,
 ) -> Result<ExitCode> {
     make_folder(data)?;
+    let scope = scope(data, db)?;
     let path = data.index();
-    let scope = Roster::open(data.roster())?.scope();
     let before = fingerprint(&path).ok();
     let mut played = None;
     let mut failed = Vec::new();
@@ -102,7 +101,7 @@ fn accept(failed: &[Error], partial: bool) -> Result<()> {
     )
 }
 
-/// Proves and writes every export but those that an operator leaves out; gives back why some could not be.
+/// Proves and writes every export but those that are left out or were wiped since; gives back why some could not be.
 fn from_exports(
     writer: &mut IndexWriter,
     folder: &Path,
@@ -121,7 +120,8 @@ fn from_exports(
                 let applied = writer.apply(&[Change::Repo(repo)], &[], now())?;
                 records += applied.created;
             }
-            Err(ReplayError::LeftOut { .. }) => {}
+            // The index is whole without it.
+            Err(error @ ReplayError::LeftOut { .. }) => tracing::info!(%error, "passed over"),
             Err(error) => failed.push(error.into()),
         }
         progress.tell(done, || format!(", {records} records"));

@@ -14,21 +14,26 @@ use appview_core::sync::{Followed, Hosting, Proof, Scope};
 use appview_core::syntax::Did;
 use serde_json::{Map, Value as Json, json};
 
-use super::{offline, open};
-use crate::config::{DataDir, Format, SavedUpstream};
+use super::{offline, open, scope};
+use crate::config::{AccountDb, DataDir, Format, SavedUpstream};
 use crate::progress::Progress;
-use crate::roster::Roster;
 
 /// Plays `frames` into the index, and tells what came of it.
 ///
 /// # Errors
 ///
 /// A file cannot be read, the recording is damaged, or the index cannot be written. What was played before is kept.
-pub fn run(frames: &Path, upstream: &SavedUpstream, data: &DataDir, format: Format) -> Result<ExitCode> {
+pub fn run(
+    frames: &Path,
+    upstream: &SavedUpstream,
+    db: &AccountDb,
+    data: &DataDir,
+    format: Format,
+) -> Result<ExitCode> {
     let upstream = offline(upstream)?;
     let index = open(data)?;
     let mut writer = index.writer(Catalog::builtin()?)?;
-    let played = play(&mut writer, frames, upstream, Roster::open(data.roster())?.scope())?;
+    let played = play(&mut writer, frames, upstream, scope(data, db)?)?;
     drop(writer);
     let fingerprint = index.fingerprint()?.to_string();
     let mut out = std::io::stdout().lock();

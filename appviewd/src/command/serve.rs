@@ -13,7 +13,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
 
-use super::{collections, listen, network, open, outside};
+use super::{account, collections, listen, network, open, outside};
+use crate::account::keep;
 use crate::admin::{self, Socket};
 use crate::config::{self, Access, Feed, MetricsListen, Streams, Upstream};
 use crate::engine::Engine;
@@ -21,6 +22,10 @@ use crate::http::{self, Answering, App, Seats, Subscribers};
 use crate::meter::Meter;
 use crate::renewal::{Loan, Renewal};
 use crate::roster::{Roster, Word};
+use crate::wipe;
+
+/// How long a server may take to answer what cannot be asked twice.
+const SPENDING: Duration = Duration::from_secs(15);
 
 /// Where the daemon answers.
 #[derive(Debug)]
@@ -31,13 +36,15 @@ pub struct Doors {
     pub metrics: Option<TcpListener>,
     /// An operator, with what was said of single repositories.
     pub operator: Option<(UnixListener, Roster)>,
+    /// People and their machines, if accounts are kept.
+    pub accounts: Option<account::Door>,
 }
 
 impl Doors {
     /// For queries alone.
     #[must_use]
     pub const fn queries(queries: TcpListener) -> Self {
-        Self { queries, metrics: None, operator: None }
+        Self { queries, metrics: None, operator: None, accounts: None }
     }
 }
 
@@ -101,7 +108,9 @@ pub fn run(options: &config::Serve) -> Result<ExitCode> {
             feed: options.feed,
             access: options.access.clone(),
         };
-        let doors = Doors { queries, metrics, operator: Some((operator, roster)) };
+        let accounts =
+            account::Door::open(options, &following, &engine, queries.local_addr()?, &roster).await?;
+        let doors = Doors { queries, metrics, operator: Some((operator, roster)), accounts };
         serve(engine, following, doors, limits, stop_when_interrupted()).await
     });
     // Whatever did not end within its time is not waited for.
@@ -167,7 +176,7 @@ fn answers(
         let files = super::files(identities, upstream.repos.as_deref())?;
         return Ok(Answers::Upstream(Box::new(files)));
     }
-    let network = network(&upstream.network, &options.data, outside, roster);
+    let network = network(&upstream.network, &options.data, outside, roster.scope());
     Ok(Answers::Network { network, collections: collections()? })
 }
 
@@ -197,9 +206,39 @@ pub async fn serve(
     };
     let terms = super::verify::terms(&limits.access.brokers.broker)?;
     let clock = following.outside.clock.clone();
-    let how = Answering { ready_lag: limits.ready_lag, access: limits.access, network, clock, terms };
+    let how = Answering {
+        ready_lag: limits.ready_lag,
+        access: limits.access,
+        network,
+        clock: clock.clone(),
+        terms,
+    };
     let app = App::new(engine.clone(), how, stopped.clone(), subscribers.clone());
-    answering.spawn(http::serve(doors.queries, http::routes(app), seats, closed.clone()));
+    let (accounts, console) = doors.accounts.map_or((None, None), |door| (Some(door.accounts), door.console));
+    let store = accounts.as_ref().map(|accounts| accounts.store().clone());
+    if let Some((listener, accounts)) = console.zip(accounts.clone()) {
+        let router = http::internal_routes(accounts);
+        answering.spawn(http::serve(listener, router, Seats::unlimited(), closed.clone()));
+    }
+    let wiper = accounts.as_ref().map(|accounts| accounts.wiper().clone());
+    if let Some(wiper) = wiper.clone() {
+        let stopped = closed.clone();
+        answering.spawn(async move { wiper.run(stopped).await });
+    }
+    if let Some(store) = store.clone() {
+        answering.spawn(keep(store, clock, closed.clone()));
+    }
+    let oauth = accounts.as_ref().and_then(|accounts| Some(accounts.publishing()?.oauth().clone()));
+    if let Some(oauth) = oauth.clone() {
+        let stopped = closed.clone();
+        answering.spawn(async move {
+            tokio::select! {
+                ((), ()) = async { tokio::join!(oauth.resume(), oauth.revoke()) } => {}
+                () = until(stopped) => {}
+            }
+        });
+    }
+    answering.spawn(http::serve(doors.queries, http::routes(app, accounts), seats, closed.clone()));
     if let Some(listener) = doors.metrics {
         let router = http::metrics_route(engine.clone());
         answering.spawn(http::serve(listener, router, Seats::unlimited(), closed.clone()));
@@ -208,16 +247,20 @@ pub async fn serve(
     if let Some((listener, roster)) = doors.operator {
         let path = engine.index.path().into();
         let renewal = following.asked().map(|asked| Renewal { path, asked, loans });
-        let router = admin::routes(engine.clone(), roster, renewal);
+        let router = admin::routes(engine.clone(), roster, renewal, wiper);
         answering.spawn(http::serve(listener, router, Seats::unlimited(), closed));
     }
+    let whole = following.scope.clone();
     let following = async {
         let mut next = Some(following);
         while let Some(mut following) = next {
-            // An operator may have spoken since the last time.
+            // An operator may have spoken since the last time, and people may have had their data wiped.
+            following.scope = roster.as_ref().map_or_else(|| whole.clone(), Roster::scope);
             if let Some(roster) = &roster {
-                following.scope = roster.scope();
                 following.tracked.extend(roster.all(Word::Track));
+            }
+            if let Some(store) = &store {
+                following.scope = wipe::scope(following.scope, store.exclusions()?);
             }
             next = following.again();
             writer.set_feed_retention(limits.feed.retention());
@@ -259,6 +302,14 @@ pub async fn serve(
     // A rebuild that goes on hears that it is over.
     drop(asked_for);
     while answering.join_next().await.is_some() {}
+    if let Some(oauth) = oauth {
+        // A token that is being spent is worth waiting for: its answer cannot be had twice.
+        if tokio::time::timeout(SPENDING, oauth.settled()).await.is_err() {
+            tracing::warn!(
+                "a session was being renewed when the daemon stopped; it is gone on with at the next start"
+            );
+        }
+    }
     subscribers.closed().await;
     // The log goes back into the file, so that what is left behind is one file.
     if let Some(mut writer) = writer

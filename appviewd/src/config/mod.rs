@@ -2,6 +2,7 @@
 //! that cannot be wrong, so that commands check nothing.
 
 mod access;
+mod account;
 mod feed;
 mod file;
 mod former;
@@ -10,9 +11,11 @@ mod judge;
 mod listen;
 mod number;
 mod repo;
+mod serve;
 mod setting;
 mod settle;
 mod show;
+mod sign_in;
 mod top;
 mod upstream;
 
@@ -20,7 +23,6 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::Duration;
 
 use appview_core::source::relay::RelayUrl;
 use appview_core::syntax::{Did, Nsid};
@@ -28,14 +30,17 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub use access::{Access, AddressRange, PublicUrl};
+pub use account::{Account, AccountDb, Accounts, Key, SessionKey};
 pub use feed::Feed;
 pub use inspect::Inspect;
 pub use judge::{Brokers, Bundling, Documents, Judging, Verify};
 pub use listen::MetricsListen;
 pub use repo::Repo;
+pub use serve::{Serve, Streams};
 pub use setting::Setting;
 pub use settle::{Mistake, Place, Settled, Unsettled, Value, settle};
 pub use show::{CommandLine, Configuration};
+pub use sign_in::{ClientId, SignIn};
 pub use top::Top;
 pub use upstream::{DirectoryUrl, DirectoryUrlError, NetworkAccess, SavedUpstream, Upstream};
 
@@ -224,6 +229,8 @@ pub enum Command {
         #[command(flatten)]
         upstream: SavedUpstream,
         #[command(flatten)]
+        db: AccountDb,
+        #[command(flatten)]
         data: DataDir,
         #[command(flatten)]
         format: Format,
@@ -265,6 +272,8 @@ pub enum Command {
         /// From a file of frames: folder of exports that stand in for every PDS.
         #[arg(long, value_name = "DIR", env = "APPVIEWD_REPOS")]
         repos: Option<PathBuf>,
+        #[command(flatten)]
+        db: AccountDb,
         #[command(flatten)]
         data: DataDir,
         #[command(flatten)]
@@ -317,6 +326,43 @@ pub enum Command {
         /// Where to start; the next frame to come if left out, the oldest that the relay has kept if 0.
         #[arg(long, value_name = "SEQ")]
         cursor: Option<i64>,
+    },
+    /// Back up, restore and migrate the account store, or change the key that seals it.
+    ///
+    /// The account store holds API keys, sessions and what was promised to people. It is precious: unlike the index it cannot be
+    /// built again.
+    Account {
+        #[command(subcommand)]
+        what: Account,
+    },
+    /// List or revoke API keys.
+    Key {
+        #[command(subcommand)]
+        what: Key,
+    },
+    /// Wipe all that is somebody's: the records in their repository, the rows of the index, and what is held of them here.
+    ///
+    /// A running daemon does it, and goes on with it by itself after whatever interrupts it: this command only asks how it goes. Records
+    /// of others that name the person are theirs and stay. Exits with 1 if it has to wait for something.
+    #[command(after_help = "Examples:  appviewd wipe did:plc:example --dry-run\n           \
+                            appviewd wipe did:plc:example --end-sessions\n           \
+                            appviewd wipe did:plc:example --only-here")]
+    Wipe {
+        /// Whose.
+        did: Did,
+        /// Tell what there is, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Sign them out of every browser as the last step, and give up the tokens that were used to publish for them.
+        #[arg(long)]
+        end_sessions: bool,
+        /// Erase what is held here, sessions too, and leave their repository as it is: it is not shown until they sign in again.
+        #[arg(long)]
+        only_here: bool,
+        #[command(flatten)]
+        data: DataDir,
+        #[command(flatten)]
+        format: Format,
     },
     /// Check that the index is sound.
     ///
@@ -392,87 +438,6 @@ pub enum Command {
         /// Folder to write them into; made where it is missing.
         dir: Option<PathBuf>,
     },
-}
-
-/// What `serve` takes.
-#[derive(Debug, Clone, Args)]
-pub struct Serve {
-    /// Where the index is.
-    #[command(flatten)]
-    pub data: DataDir,
-    /// Relay (or PDS) to follow, and to ask who has records; may be given more than once, or with commas.
-    #[arg(
-        long,
-        value_name = "URL",
-        value_delimiter = ',',
-        default_value = "wss://bsky.network",
-        env = "APPVIEWD_RELAY"
-    )]
-    pub relay: Vec<RelayUrl>,
-    /// What to follow: relay, or jetstream for a thousandth of the bandwidth. A Jetstream only hints: what it names is
-    /// fetched from its PDS and proven, and --relay then says only whom to ask who has records.
-    #[arg(
-        long,
-        value_enum,
-        value_name = "WHAT",
-        hide_possible_values = true,
-        default_value = "relay",
-        env = "APPVIEWD_SOURCE"
-    )]
-    pub source: Streams,
-    /// Jetstream to follow with --source jetstream.
-    #[arg(
-        long,
-        value_name = "URL",
-        default_value = "wss://jetstream2.us-east.bsky.network",
-        env = "APPVIEWD_JETSTREAM"
-    )]
-    pub jetstream: RelayUrl,
-    /// Repository to follow, whether or not anyone names it; may be given more than once. For good: `repo track`.
-    #[arg(long, value_name = "DID", value_delimiter = ',', env = "APPVIEWD_TRACK")]
-    pub track: Vec<Did>,
-    /// Address to answer on.
-    #[arg(
-        long,
-        value_name = "ADDR",
-        value_parser = address,
-        default_value = LISTEN,
-        env = "APPVIEWD_LISTEN"
-    )]
-    pub listen: SocketAddr,
-    /// Address to tell numbers for Prometheus on, at /metrics; off for none.
-    #[arg(long, value_name = "ADDR", default_value = METRICS_LISTEN, env = "APPVIEWD_METRICS_LISTEN")]
-    pub metrics_listen: MetricsListen,
-    /// Within how many minutes each repository is shown to be what its PDS has.
-    #[arg(long, value_name = "MINUTES", value_parser = minutes, default_value = "15", env = "APPVIEWD_AUDIT_WITHIN")]
-    pub audit_within: Duration,
-    /// For how many days the records of a hidden account are kept before they are erased.
-    #[arg(long, value_name = "DAYS", value_parser = days, default_value = "30", env = "APPVIEWD_KEEP_HIDDEN")]
-    pub keep_hidden: Duration,
-    /// How many seconds behind every stream is too far behind for /readyz.
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "60", env = "APPVIEWD_READY_LAG")]
-    pub ready_lag: Duration,
-    /// How many seconds stopping may take; what is not written by then is received again at the next start.
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "30", env = "APPVIEWD_STOP_WITHIN")]
-    pub stop_within: Duration,
-    /// What others are told.
-    #[command(flatten)]
-    pub feed: Feed,
-    /// Whom to answer.
-    #[command(flatten)]
-    pub access: Access,
-    /// Whom to ask.
-    #[command(flatten)]
-    pub upstream: Upstream,
-}
-
-/// What kind of stream is followed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Streams {
-    /// Relays, or PDSes: signed commits.
-    Relay,
-    /// A Jetstream: hints.
-    Jetstream,
 }
 
 /// How a fingerprint is split.

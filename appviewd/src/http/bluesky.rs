@@ -210,7 +210,9 @@ async fn profiles(http: &Http, api: &str, dids: &[Did]) -> HashMap<Did, Face> {
 mod tests {
     use appview_core::source::clock::Clock;
     use appview_core::source::turns::Politeness;
-    use appview_core::source::wire::{Bytes, ChosenBy, Outside, Reach, Reply, Socket, Url, Wire, WireError};
+    use appview_core::source::wire::{
+        Bytes, ChosenBy, HeaderMap, Outside, Reach, Reply, Said, Socket, Url, Wire, WireError,
+    };
     use appview_core::source::wishes::Wishes;
     use futures_util::future::BoxFuture;
     use futures_util::stream::once;
@@ -235,7 +237,7 @@ mod tests {
     }
 
     impl Wire for Api {
-        fn get(&self, url: Url, chosen: ChosenBy) -> BoxFuture<'static, Result<Reply, WireError>> {
+        fn send(&self, url: Url, _: Said, chosen: ChosenBy) -> BoxFuture<'static, Result<Reply, WireError>> {
             assert_eq!((chosen, url.path()), (ChosenBy::Operator, "/xrpc/app.bsky.actor.getProfiles"));
             let actors: Vec<String> = url.query_pairs().map(|(_, actor)| actor.into_owned()).collect();
             let profiles: Vec<Json> = actors
@@ -255,7 +257,13 @@ mod tests {
                 Mood::Hangs => return Box::pin(std::future::pending()),
             };
             let body = Box::pin(once(async { Ok(Bytes::from(body)) }));
-            Box::pin(async move { Ok(Reply { status, wishes: Wishes::default(), body }) })
+            Box::pin(async move {
+                Ok(Reply { status, headers: HeaderMap::new(), wishes: Wishes::default(), body })
+            })
+        }
+
+        fn texts(&self, _: String) -> BoxFuture<'static, Result<Vec<String>, WireError>> {
+            panic!("nobody asks for a name")
         }
 
         fn dial(&self, _: String) -> BoxFuture<'static, Result<Box<dyn Socket>, WireError>> {

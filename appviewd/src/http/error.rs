@@ -99,7 +99,7 @@ impl XrpcError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge", message)
     }
 
-    const fn new(status: StatusCode, name: &'static str, message: String) -> Self {
+    pub(super) const fn new(status: StatusCode, name: &'static str, message: String) -> Self {
         Self { status, name, message, retry_after: None, cause: None }
     }
 }
@@ -130,6 +130,9 @@ impl IntoResponse for XrpcError {
         let mut response = (self.status, headers, body).into_response();
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if let Some(cause) = self.cause {
             response.extensions_mut().insert(Failure(cause));

@@ -13,6 +13,7 @@ mod error;
 mod front;
 mod health;
 mod listen;
+pub mod person;
 mod query;
 mod record;
 mod service;
@@ -40,6 +41,7 @@ use tokio::sync::{Semaphore, watch};
 pub use error::XrpcError;
 pub use front::Peer;
 pub use listen::{Seats, serve};
+pub use person::{Accounts, internal_routes};
 pub use subscribe::{Subscribers, Terms};
 
 use bluesky::{Face, Faces};
@@ -232,8 +234,8 @@ fn queries(app: &App) -> Vec<Query> {
     ]
 }
 
-/// Every path that is answered.
-pub fn routes(app: App) -> Router {
+/// Every path that is answered; those about accounts only where there are some.
+pub fn routes(app: App, accounts: Option<Accounts>) -> Router {
     let app = Arc::new(app);
     let queries = queries(&app);
     let names: Vec<&str> = queries.iter().map(|(name, ..)| *name).collect();
@@ -257,6 +259,7 @@ pub fn routes(app: App) -> Router {
             None => front::worked(route, &app),
         });
     }
+    routes = routes.merge(person::left_to_others()).merge(accounts.map(person::routes).unwrap_or_default());
     let routes = routes.fallback(error::not_found).method_not_allowed_fallback(error::method_not_allowed);
     front::open(routes, &app).with_state(app)
 }

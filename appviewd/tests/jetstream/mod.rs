@@ -76,8 +76,12 @@ impl Service {
         let listener: TcpListener = socket.listen(1024).unwrap();
         let address = listener.local_addr().unwrap();
         let serving = tokio::spawn(async move {
-            let answering =
-                tokio::spawn(http::serve(listener, http::routes(app), Seats::unlimited(), stopped.clone()));
+            let answering = tokio::spawn(http::serve(
+                listener,
+                http::routes(app, None),
+                Seats::unlimited(),
+                stopped.clone(),
+            ));
             let _ = stopped.wait_for(|stopped| *stopped).await;
             subscribers.close();
             answering.await.unwrap();

@@ -28,10 +28,16 @@ pub struct Daemon {
 impl Daemon {
     /// Starts it with these further arguments, on a free port.
     pub fn serve(scenario: &Scenario, arguments: &[&str]) -> Self {
+        Self::serve_with(scenario, &[], arguments)
+    }
+
+    /// The same with variables in its environment.
+    pub fn serve_with(scenario: &Scenario, variables: &[(&str, &str)], arguments: &[&str]) -> Self {
         let arguments_of_all =
             ["--log", "json", "serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"];
-        let mut child =
-            scenario.command(&arguments_of_all).args(arguments).stderr(Stdio::piped()).spawn().unwrap();
+        let mut command = scenario.command(&arguments_of_all);
+        command.args(arguments).envs(variables.iter().copied());
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = Log::of(child.stderr.take().unwrap());
         let address = |message| log.hear(message)["address"].as_str().unwrap().parse().unwrap();
         let (metrics, address) = (address("telling numbers"), address("answering"));

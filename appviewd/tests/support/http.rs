@@ -35,6 +35,22 @@ impl Reply {
         value
     }
 
+    /// The body of an answer that comes in chunks, which must be whole.
+    pub fn chunks(&self) -> Vec<u8> {
+        assert_eq!(self.header("transfer-encoding"), Some("chunked"));
+        let (mut whole, mut rest) = (Vec::new(), self.body.as_slice());
+        loop {
+            let end = rest.windows(2).position(|window| window == b"\r\n").expect("a chunk has a head");
+            let length = usize::from_str_radix(std::str::from_utf8(&rest[..end]).unwrap(), 16).unwrap();
+            rest = &rest[end + 2..];
+            if length == 0 {
+                return whole;
+            }
+            whole.extend_from_slice(&rest[..length]);
+            rest = &rest[length + 2..];
+        }
+    }
+
     pub fn json(&self) -> Json {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{}", self.head))
     }
@@ -54,6 +70,25 @@ pub async fn send_from(from: [u8; 4], to: SocketAddr, line: &str, headers: &[(&s
 /// Sends a request with these headers.
 pub async fn send(to: SocketAddr, line: &str, headers: &[(&str, &str)]) -> Reply {
     send_from([127, 0, 0, 1], to, line, headers).await
+}
+
+/// Sends a request with a body.
+pub async fn send_body(to: SocketAddr, line: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+    let mut socket = TcpStream::connect(to).await.unwrap();
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let length = body.len();
+    let head = format!(
+        "{line} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n"
+    );
+    // Whoever refuses may close before all is sent.
+    let _ = socket.write_all(&[head.as_bytes(), body].concat()).await;
+    Reply::read(&mut socket).await
+}
+
+/// Sends JSON with a bearer token, or without one.
+pub async fn post(to: SocketAddr, path: &str, bearer: &str, body: &Json) -> Reply {
+    let headers = [("Authorization", bearer), ("Content-Type", "application/json")];
+    send_body(to, &format!("POST {path}"), &headers, body.to_string().as_bytes()).await
 }
 
 pub struct Answer {

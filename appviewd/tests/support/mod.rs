@@ -2,12 +2,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
 
+pub mod authority;
 pub mod daemon;
+pub mod exchange;
 pub mod http;
+pub mod needle;
 pub mod network;
 pub mod npm;
+pub mod people;
+pub mod process;
 pub mod relay;
 pub mod served;
+pub mod service;
 pub mod town;
 
 use std::collections::BTreeMap;

@@ -49,6 +49,11 @@ pub enum Instead {
 
 impl Town {
     pub async fn start() -> Self {
+        Self::with(|_| Router::new()).await
+    }
+
+    /// The same, with other routes on the same port.
+    pub async fn with(others: impl FnOnce(Self) -> Router) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let town = Self(Arc::new(Inner {
             address: listener.local_addr().unwrap(),
@@ -66,9 +71,15 @@ impl Town {
             .route("/xrpc/com.atproto.sync.subscribeRepos", get(subscribe))
             .route("/subscribe", get(hint))
             .route("/xrpc/com.atproto.sync.{method}", get(sync))
-            .with_state(town.clone());
+            .with_state(town.clone())
+            .merge(others(town.clone()));
         tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
         town
+    }
+
+    /// What is signed.
+    pub fn world(&self) -> std::sync::MutexGuard<'_, World> {
+        self.0.world.lock().unwrap()
     }
 
     pub fn address(&self) -> SocketAddr {

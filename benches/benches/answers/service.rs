@@ -63,7 +63,7 @@ pub(crate) fn run(path: &Path, keys: &Path) {
         let app = App::new(engine, Answering::alone(Terms::builtin().unwrap()), stopped.clone(), subscribers);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         println!("{}", listener.local_addr().unwrap());
-        tokio::spawn(http::serve(listener, http::routes(app), Seats::unlimited(), stopped));
+        tokio::spawn(http::serve(listener, http::routes(app, None), Seats::unlimited(), stopped));
     });
     let mut recording = Recording::new(std::io::stdin().lock());
     let (mut frame, mut batch) = (Vec::new(), Vec::new());

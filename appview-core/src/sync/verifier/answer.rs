@@ -60,7 +60,7 @@ impl Verifier {
 
     /// Handles the answer to [`Output::FetchRepo`]: a proven repository, and the identity that it was proven with.
     ///
-    /// An export older than what is held is an answer from a stale copy: it is asked for again.
+    /// An export older than what is held, or than a wipe, is an answer from a stale copy: it is asked for again.
     pub fn handle_repo(&mut self, repo: VerifiedRepo, identity: Arc<Identity>, now: u64) {
         self.now = self.now.max(now);
         let did = repo.did().clone();
@@ -70,9 +70,10 @@ impl Verifier {
             return;
         }
         let held = tracked.state.head;
-        let leads_further = held.is_none_or(|held| head.rev > held.rev);
+        let is_wiped = self.scope.is_wiped(did.as_str(), head.rev);
+        let leads_further = !is_wiped && held.is_none_or(|held| head.rev > held.rev);
         tracked.attempt = if leads_further { 0 } else { tracked.attempt.saturating_add(1) };
-        if held.is_some_and(|held| head.rev < held.rev) || tracked.shows_newer_than(head) {
+        if is_wiped || held.is_some_and(|held| head.rev < held.rev) || tracked.shows_newer_than(head) {
             let attempt = tracked.attempt;
             self.fetch(&did, None, attempt);
             return;

@@ -63,6 +63,9 @@ impl Verifier {
         frame: &[u8],
         now: u64,
     ) -> Handled {
+        if self.scope.is_wiped_commit(event.repo, event.rev) {
+            return self.pass_over();
+        }
         let did = match self.repos.get_key_value(event.repo) {
             Some((did, _)) => did.clone(),
             None if self.scope.excludes(event.repo) => return Handled::Foreign,
@@ -127,6 +130,9 @@ impl Verifier {
         let Some((did, _)) = self.repos.get_key_value(event.did) else {
             return Handled::Foreign;
         };
+        if self.scope.is_wiped(event.did, event.rev) {
+            return self.pass_over();
+        }
         let did = did.clone();
         let Some(tracked) = self.repos.get_mut(&did) else {
             return Handled::Rejected;
@@ -168,6 +174,12 @@ impl Verifier {
             Err(_) if tracked.phase == Phase::Fetching => self.park(&did, ticket, frame, Some(event.rev)),
             Err(error) => self.refuse(&did, ticket, frame, Some(event.rev), &error, now),
         }
+    }
+
+    /// Counts what is out of date, and goes on.
+    pub(super) const fn pass_over(&mut self) -> Handled {
+        self.tally.stale = self.tally.stale.saturating_add(1);
+        Handled::Stale
     }
 
     /// Decides what a failed proof leads to.

@@ -98,13 +98,15 @@ impl Verifier {
         if self.scope.excludes(did.as_str()) || !path.collection.as_str().starts_with(self.scope.as_str()) {
             return Handled::Foreign;
         }
+        if self.scope.is_wiped_commit(did.as_str(), rev) {
+            return self.pass_over();
+        }
         let Some(tracked) = self.repos.get_mut(&did) else {
             self.track(did);
             return Handled::Parked;
         };
         if !tracked.state.hosting.is_hosted() || tracked.state.head.is_some_and(|head| rev <= head.rev) {
-            self.tally.stale = self.tally.stale.saturating_add(1);
-            return Handled::Stale;
+            return self.pass_over();
         }
         if tracked.hinted.rev.is_none_or(|heard| rev > heard) {
             (tracked.hinted.rev, tracked.hinted.fetches) = (Some(rev), 0);

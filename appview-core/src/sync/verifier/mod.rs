@@ -6,7 +6,7 @@
 //! index by what the writer has not committed), and parks frames while something is being fetched. Deliberately
 //! absent: sockets, retries and their pace (a driver that failed to fetch tries again by itself), SQLite. `event` holds
 //! what messages do, `hint` what unproven ones do, `answer` what answers do, `watch` what time does, `tracked` what is kept
-//! of one repository.
+//! of one repository; `scope` holds whom and what it is all about.
 //!
 //! Follows [Sync](https://atproto.com/specs/sync).
 
@@ -15,10 +15,11 @@ mod budget;
 mod event;
 mod hint;
 mod output;
+mod scope;
 mod tracked;
 mod watch;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::change::{Change, Followed, Hosting, Postponed, Proof, RepoHead, RepoState, StreamCursor, Watch};
@@ -33,6 +34,7 @@ pub use hint::Hint;
 pub use output::{
     Closing, Freshness, Handled, Output, Rejection, Standing, StreamStanding, Tally, Unresolved,
 };
+pub use scope::Scope;
 pub use watch::Pace;
 
 /// How long after one refresh of a key, and after one fetch for what nobody has signed, the next such frame of the same
@@ -70,48 +72,6 @@ impl Keys {
             Self::Current => identity.without_history(),
             Self::AuditLog => identity,
         })
-    }
-}
-
-/// What is indexed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Scope {
-    namespace: String,
-    /// Whose repositories are left out.
-    excluded: BTreeSet<Did>,
-}
-
-impl Scope {
-    /// Every collection whose NSID starts with `namespace`, which should end in a dot.
-    #[must_use]
-    pub fn namespace(namespace: &str) -> Self {
-        Self { namespace: namespace.to_owned(), excluded: BTreeSet::new() }
-    }
-
-    /// The same, without these repositories.
-    #[must_use]
-    pub fn excluding(mut self, dids: impl IntoIterator<Item = Did>) -> Self {
-        self.excluded.extend(dids);
-        self
-    }
-
-    /// Whether a repository is left out.
-    #[must_use]
-    pub fn excludes(&self, did: &str) -> bool {
-        self.excluded.contains(did)
-    }
-
-    /// The prefix that every path in scope has.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.namespace
-    }
-}
-
-impl Default for Scope {
-    /// All of `dev.cocore.*`.
-    fn default() -> Self {
-        Self::namespace("dev.cocore.")
     }
 }
 
@@ -162,6 +122,12 @@ impl Verifier {
             let mut tracked = Tracked::new(state, watch);
             if verifier.scope.excludes(did.as_str()) {
                 verifier.outputs.push_back(Output::Apply(Change::Forget { did }));
+                continue;
+            }
+            if state.head.is_some_and(|head| verifier.scope.is_wiped(did.as_str(), head.rev)) {
+                // What it has said since is not known.
+                verifier.outputs.push_back(Output::Apply(Change::Forget { did: did.clone() }));
+                verifier.track(did);
                 continue;
             }
             if is_wanted && state.hosting.is_hosted() {
@@ -251,20 +217,6 @@ impl Verifier {
             self.repos.insert(did.clone(), Tracked::unknown());
             self.desynchronize(&did);
         }
-    }
-
-    /// Follows a repository that was left out, or was not followed yet.
-    pub fn include(&mut self, did: Did) {
-        self.scope.excluded.remove(&did);
-        self.track(did);
-    }
-
-    /// Leaves a repository out from here on, and has everything of it erased.
-    pub fn exclude(&mut self, did: Did) {
-        self.settle(&did);
-        self.repos.remove(&did);
-        self.outputs.push_back(Output::Apply(Change::Forget { did: did.clone() }));
-        self.scope.excluded.insert(did);
     }
 
     /// Notes that a repository that is to be fetched could not be had, and is asked for again later: the index is to know.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use appview_core::source::now;
-use appview_core::source::wire::{ChosenBy, Outside, Url};
+use appview_core::source::wire::{ChosenBy, Outside, Said, Url};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde::Deserialize;
 use tokio::time::timeout;
@@ -127,8 +127,12 @@ impl Daemon {
         let failed = |why: &dyn std::fmt::Display| format!("{url}: {why}");
         let parsed = Url::parse(&url).map_err(|error| failed(&error))?;
         let asked = async {
-            let reply =
-                self.outside.wire.get(parsed, ChosenBy::Operator).await.map_err(|error| failed(&error))?;
+            let reply = self
+                .outside
+                .wire
+                .send(parsed, Said::default(), ChosenBy::Operator)
+                .await
+                .map_err(|error| failed(&error))?;
             // An answer that says why it is not ready is one.
             if !matches!(reply.status, 200 | 503) {
                 return Err(failed(&format!("answers {}; is this an appviewd?", reply.status)));

@@ -26,11 +26,11 @@ pub(in crate::http) struct Allowance {
 
 /// What is left to a caller after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Left {
+pub(in crate::http) struct Left {
     /// Requests that may follow at once.
-    pub(super) requests: u32,
+    pub(in crate::http) requests: u32,
     /// When the allowance is whole again.
-    pub(super) whole_in: Duration,
+    pub(in crate::http) whole_in: Duration,
 }
 
 impl Allowance {
@@ -50,7 +50,7 @@ impl Allowance {
     /// # Errors
     ///
     /// How long to wait until there is one.
-    pub(super) fn take(&self, caller: Caller, now: Duration) -> Result<Left, Duration> {
+    pub(in crate::http) fn take(&self, caller: Caller, now: Duration) -> Result<Left, Duration> {
         let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let (window, now) = (nanos(WINDOW), nanos(now));
         let one = window / u64::from(self.in_a_window);

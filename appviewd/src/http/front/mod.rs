@@ -63,7 +63,7 @@ pub(super) fn open(routes: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App>>
     let told = gate::TOLD.into_iter().chain([header::ETAG, trace::REQUEST_ID]).collect::<Vec<_>>();
     let cors = CorsLayer::new()
         .allow_origin(AnyOrigin)
-        .allow_methods([Method::GET, Method::HEAD])
+        .allow_methods([Method::GET, Method::HEAD, Method::POST])
         .allow_headers(AnyOrigin)
         .expose_headers(told)
         .max_age(PREFLIGHT)

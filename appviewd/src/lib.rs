@@ -48,14 +48,15 @@ use anyhow::{Result, bail};
 
 use account::{Extent, SessionsAfter};
 use command::operate::Whose;
-use config::{Cli, Command, Origin, SavedUpstream};
+use config::{Command, Origin, SavedUpstream, Settled};
 
 /// Runs one command.
 ///
 /// # Errors
 ///
 /// What the command could not do, in words for whoever typed it.
-pub fn run(cli: Cli) -> Result<ExitCode> {
+pub fn run(settled: Settled) -> Result<ExitCode> {
+    let Settled { cli, values, .. } = settled;
     match cli.command {
         Command::Demo { listen, once } => command::demo::run(listen, once),
         Command::Serve(options) => command::serve::run(&options),
@@ -63,6 +64,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
             let whose = if running { Whose::Daemon } else { Whose::DaemonOrIndex };
             done(command::operate::status(whose, &data, format))
         }
+        Command::Top(top) => done(command::top::run(&top)),
         Command::Repo { what } => done(command::operate::repo(&what)),
         Command::Pause { data } => done(command::operate::pause(&data)),
         Command::Resume { data } => done(command::operate::resume(&data)),
@@ -99,6 +101,9 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Export { collection, repo, data, json: _ } => {
             done(command::export::run(&collection, &repo, &data))
         }
+        Command::Config { what } => command::config::run(&what, cli.config.as_deref(), &values),
+        Command::Completions { shell } => done(command::manual::completions(shell)),
+        Command::Man { dir } => done(command::manual::pages(dir.as_deref())),
     }
 }
 

@@ -1,8 +1,11 @@
-//! The process: parse, run, exit code.
+//! The process: settle what is asked, run it, exit code.
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use appviewd::config::{Settled, Unsettled, settle};
+
+/// What was typed or set makes no sense.
+const NO_SENSE: u8 = 2;
 
 /// The system's allocator keeps an arena for each thread, and what they all hold when answers have been made; this one gives
 /// it back.
@@ -11,9 +14,18 @@ use clap::Parser as _;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = appviewd::config::Cli::parse();
-    let started = appviewd::telemetry::start(&cli).map_err(anyhow::Error::from);
-    match started.and_then(|()| appviewd::run(cli)) {
+    let settled = match settle(std::env::args_os()) {
+        Ok(settled) => settled,
+        Err(Unsettled::Typed(error)) => error.exit(),
+        Err(Unsettled::Mistakes(mistakes)) => {
+            for mistake in mistakes {
+                eprintln!("appviewd: {mistake}");
+            }
+            eprintln!("`appviewd config show --toml` writes a file with every setting and what it means");
+            return ExitCode::from(NO_SENSE);
+        }
+    };
+    match run(settled) {
         Ok(code) => code,
         // Whoever read our results has seen enough of them, as `head` does.
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
@@ -22,6 +34,14 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn run(settled: Settled) -> anyhow::Result<ExitCode> {
+    appviewd::telemetry::start(&settled.cli)?;
+    for note in &settled.notes {
+        tracing::warn!("{note}");
+    }
+    appviewd::run(settled)
 }
 
 /// Whether standard output was closed: its errors alone come here bare, those of a network are wrapped.

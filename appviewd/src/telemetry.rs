@@ -2,8 +2,7 @@
 //!
 //! What serves others names nobody in its log, unless its operator asks for it. A command tells whoever typed it.
 
-use std::io::IsTerminal as _;
-
+use anstream::{AutoStream, ColorChoice};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
@@ -31,7 +30,7 @@ pub fn start(cli: &Cli) -> Result<(), NoRandomness> {
         .with_env_filter(filter)
         .with_writer(writer)
         .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+        .with_ansi(is_coloured(&std::io::stderr()));
     // Failing means that a subscriber is set already, as in tests that start twice.
     let _ = match cli.log {
         LogFormat::Text => builder.compact().try_init(),
@@ -39,4 +38,10 @@ pub fn start(cli: &Cli) -> Result<(), NoRandomness> {
         LogFormat::Off => Ok(()),
     };
     Ok(())
+}
+
+/// Whether to write in colours there: on a terminal, unless `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE` or `TERM` say otherwise.
+/// The same rule as that of help and errors.
+pub fn is_coloured(to: &impl anstream::stream::RawStream) -> bool {
+    AutoStream::choice(to) != ColorChoice::Never
 }

@@ -4,17 +4,20 @@ pub mod account;
 pub mod anew;
 pub mod bundle;
 pub mod check;
+pub mod config;
 pub mod demo;
 pub mod export;
 pub mod fingerprint;
 pub mod inspect;
 pub mod key;
+pub mod manual;
 pub mod operate;
 pub mod rebuild;
 pub mod record;
 pub mod replay;
 pub mod serve;
 pub mod sign_in;
+pub mod top;
 pub mod verify;
 pub mod wipe;
 
@@ -43,7 +46,8 @@ fn open(data: &DataDir) -> Result<Index> {
 
 fn make_folder(data: &DataDir) -> Result<()> {
     let folder = data.data_dir.display();
-    std::fs::create_dir_all(&data.data_dir).with_context(|| format!("cannot make the folder {folder}"))
+    std::fs::create_dir_all(&data.data_dir)
+        .with_context(|| format!("cannot make the folder {folder}; name another with --data-dir"))
 }
 
 /// Opens the index for reading; there must be one.

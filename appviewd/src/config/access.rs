@@ -6,19 +6,20 @@ use std::str::FromStr;
 use appview_core::syntax::Did;
 use clap::Args;
 
-use super::{Brokers, Operator};
+use super::{Brokers, Operator, whole};
 
 /// How `serve` meets whoever asks.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Meeting whoever asks")]
 pub struct Access {
     /// Requests that one address (of IPv6, one /64) may make in five minutes; 0 for as many as it likes.
-    #[arg(long, value_name = "N", default_value_t = Self::RATE_LIMIT, env = "APPVIEWD_RATE_LIMIT")]
+    #[arg(long, value_name = "N", value_parser = whole, default_value_t = Self::RATE_LIMIT, env = "APPVIEWD_RATE_LIMIT")]
     pub rate_limit: u32,
     /// Connections that one address may hold.
-    #[arg(long, value_name = "N", default_value_t = Self::CONNECTIONS, env = "APPVIEWD_MAX_CONNECTIONS")]
+    #[arg(long, value_name = "N", value_parser = whole, default_value_t = Self::CONNECTIONS, env = "APPVIEWD_MAX_CONNECTIONS")]
     pub max_connections: u32,
     /// Queries that are worked on at once; who comes beyond is told to come back.
-    #[arg(long, value_name = "N", default_value_t = Self::QUERIES, env = "APPVIEWD_MAX_QUERIES")]
+    #[arg(long, value_name = "N", value_parser = whole, default_value_t = Self::QUERIES, env = "APPVIEWD_MAX_QUERIES")]
     pub max_queries: u32,
     /// Addresses without these limits on requests and connections; may be given more than once.
     #[arg(

@@ -18,6 +18,7 @@ use super::{DataDir, Format, NetworkAccess};
 #[expect(missing_docs, reason = "flattened groups are described where they are defined")]
 pub enum Verify {
     /// A machine's account of finished work: who signed it, for which job, and who vouches for the machine.
+    #[command(after_help = "Example:  appviewd verify receipt at://did:plc:…/dev.cocore.compute.receipt/3m…")]
     Receipt {
         /// The receipt's address.
         #[arg(value_name = "AT-URI")]
@@ -26,6 +27,9 @@ pub enum Verify {
         judging: Judging,
     },
     /// An exchange's account of the money: whether it fits receipt, permission and policy, and whether it was signed.
+    #[command(
+        after_help = "Example:  appviewd verify settlement at://did:web:…/dev.cocore.compute.settlement/3m… --strict"
+    )]
     Settlement {
         /// The settlement's address.
         #[arg(value_name = "AT-URI")]

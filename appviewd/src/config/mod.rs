@@ -1,11 +1,23 @@
-//! The command line as it is typed. Values are parsed into types that cannot be wrong, so that commands check nothing.
+//! The command line as it is typed, with what the environment and a file of settings say in its place. Values are parsed into types
+//! that cannot be wrong, so that commands check nothing.
 
 mod access;
 mod account;
+mod feed;
+mod file;
+mod former;
+mod inspect;
 mod judge;
+mod listen;
+mod number;
 mod operator;
+mod repo;
 mod serve;
+mod setting;
+mod settle;
+mod show;
 mod sign_in;
+mod top;
 mod upstream;
 
 use std::convert::Infallible;
@@ -15,15 +27,27 @@ use std::str::FromStr;
 
 use appview_core::source::relay::RelayUrl;
 use appview_core::syntax::{Did, Nsid};
-use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 pub use access::{Access, AddressRange, PublicUrl};
 pub use account::{Account, AccountDb, Accounts, Key, LogNames, SessionKey};
+pub use feed::Feed;
+pub use inspect::Inspect;
 pub use judge::{Brokers, Bundling, ByProof, Documents, Judging, Pinned, Verify};
+pub use listen::MetricsListen;
 pub use operator::{Contact, Operator};
-pub use serve::{Feed, MetricsListen, Serve, Streams};
+pub use repo::Repo;
+pub use serve::{Serve, Streams};
+pub use setting::Setting;
+pub use settle::{Mistake, Place, Settled, Unsettled, Value, settle};
+pub use show::{CommandLine, Configuration};
 pub use sign_in::{ClientId, SignIn};
-pub use upstream::{DirectoryUrl, DirectoryUrlError, NetworkAccess, Upstream};
+pub use top::Top;
+pub use upstream::{DirectoryUrl, DirectoryUrlError, NetworkAccess, SavedUpstream, Upstream};
+
+use listen::{LISTEN, METRICS_LISTEN, address};
+use number::{days, minutes, seconds, whole};
 
 /// Where records are kept unless `--data-dir` says otherwise.
 const DATA_DIR: &str = "./appview-data";
@@ -36,7 +60,14 @@ pub(crate) const AUTHORITIES: &str = "authorities";
 /// repository's tree are proven. The index may be thrown away at any time and built again; equal repositories give
 /// an equal fingerprint.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true, after_help = "Start with:  appviewd demo")]
+#[command(
+    version,
+    arg_required_else_help = true,
+    after_help = "Start with:  appviewd demo          see it work, without a network\n\
+                  Then:        appviewd serve         follow the network, and answer\n             \
+                  appviewd top           watch it\n             \
+                  appviewd help COMMAND  learn more of a command"
+)]
 pub struct Cli {
     /// How to log on standard error: text, json or off; RUST_LOG chooses what.
     #[arg(
@@ -50,6 +81,10 @@ pub struct Cli {
         env = "APPVIEWD_LOG"
     )]
     pub log: LogFormat,
+    /// File of settings in TOML. What it says holds where neither an option nor the environment says otherwise; `appviewd
+    /// config show` tells what holds and why.
+    #[arg(long, global = true, value_name = "FILE", display_order = 101, env = "APPVIEWD_CONFIG")]
+    pub config: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -116,9 +151,14 @@ pub enum Command {
     ///
     /// Serves a recording of a real PDS from a relay inside this process, follows it with the real engine, fills an
     /// index in a temporary folder, and answers queries on --listen until interrupted.
+    #[command(after_help = "Examples:  appviewd demo\n           \
+                            appviewd demo --once\n\
+                            Then:      curl -s http://127.0.0.1:8080/xrpc/dev.cocore.compute.listProviders\n           \
+                            appviewd top\n           \
+                            appviewd serve")]
     Demo {
         /// Address to answer on.
-        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+        #[arg(long, value_name = "ADDR", value_parser = address, default_value = LISTEN)]
         listen: SocketAddr,
         /// Stop as soon as the index equals what the recording must lead to, and say so.
         #[arg(long)]
@@ -131,14 +171,20 @@ pub enum Command {
     /// received is written first. Interrupt again to leave at once.
     #[command(after_help = "Examples:  appviewd serve\n           \
                             appviewd serve --relay wss://relay.example --data-dir /var/lib/appview\n           \
-                            appviewd serve --source jetstream\n\
-                            Then:      appviewd status\n           \
+                            appviewd serve --source jetstream\n           \
+                            appviewd serve --config appviewd.toml\n\
+                            Settings:  appviewd config show --toml > appviewd.toml\n\
+                            Then:      appviewd top\n           \
+                            appviewd status\n           \
                             curl http://127.0.0.1:8080/readyz")]
     Serve(Box<Serve>),
     /// Tell how everything stands: streams, repositories, proofs, what is still to be fetched.
     ///
     /// Asks the daemon that serves from --data-dir, over a socket there. While none does, tells what the index knows.
-    #[command(after_help = "Example:  appviewd status --data-dir /var/lib/appview --json")]
+    #[command(after_help = "Examples:  appviewd status\n           \
+                            appviewd status --data-dir /var/lib/appview --json | jq .repos\n\
+                            Then:      appviewd top, to watch it go\n           \
+                            appviewd repo status DID, for one repository")]
     Status {
         /// Fail unless a daemon serves and answers: what a container's health check asks.
         #[arg(long)]
@@ -148,7 +194,20 @@ pub enum Command {
         #[command(flatten)]
         format: Format,
     },
+    /// Watch a running daemon: streams, rates, queues, errors, and how much is proven.
+    ///
+    /// Asks it once a second and draws what it tells, until q or Ctrl-C; what is counted is shown as it changes. A daemon that
+    /// goes away is waited for. Where standard output is no terminal, or with --once, writes one look as text and ends.
+    #[command(after_help = "Examples:  appviewd top\n           \
+                            appviewd top --url https://appview.example\n           \
+                            appviewd top --once | grep behind\n\
+                            Then:      appviewd repo status DID")]
+    Top(Top),
     /// Ask about one repository, or order that it be followed, left out or proven anew.
+    ///
+    /// A running daemon is asked over admin.sock in --data-dir, which only its owner can open.
+    #[command(after_help = "Examples:  appviewd repo status did:plc:example\n           \
+                            appviewd repo track did:plc:example")]
     Repo {
         #[command(subcommand)]
         what: Repo,
@@ -157,11 +216,13 @@ pub enum Command {
     ///
     /// What was received is written, and queries are answered as before. Nothing is lost as long as the relays keep what
     /// comes meanwhile: a day or more. A restart ends the pause.
+    #[command(after_help = "Example:  appviewd pause; make-a-copy-of-the-disk; appviewd resume")]
     Pause {
         #[command(flatten)]
         data: DataDir,
     },
     /// Have a paused daemon go on where it stopped.
+    #[command(after_help = "Example:  appviewd resume; appviewd status")]
     Resume {
         #[command(flatten)]
         data: DataDir,
@@ -324,6 +385,8 @@ pub enum Command {
     ///
     /// Every stored block is hashed again, the fingerprint is added up anew, and SQLite checks its own structure. Exits
     /// with 1 and a list if anything is damaged; `rebuild` then makes a sound one.
+    #[command(after_help = "Example:  appviewd check --data-dir /var/lib/appview\n\
+                            If not:   appviewd rebuild --from network")]
     Check {
         #[command(flatten)]
         data: DataDir,
@@ -364,78 +427,33 @@ pub enum Command {
         #[arg(long, hide = true)]
         json: bool,
     },
-}
-
-/// What can be asked and ordered of one repository.
-#[derive(Debug, Subcommand)]
-#[expect(missing_docs, reason = "flattened groups are described where they are defined")]
-pub enum Repo {
-    /// Tell what is held of it, and how well it is proven.
-    Status {
-        /// Whose.
-        did: Did,
-        #[command(flatten)]
-        data: DataDir,
-        #[command(flatten)]
-        format: Format,
-    },
-    /// Follow it from here on, whether or not anyone names it.
+    /// Show which settings hold and why, check them, or write a file of them.
     ///
-    /// The order is kept in repos.txt in --data-dir, and holds after a restart or a rebuild.
-    Track {
-        /// Whose.
-        did: Did,
-        #[command(flatten)]
-        data: DataDir,
+    /// Whatever `serve` takes can be set by an option, by a variable of the environment or in a file of settings; of these the
+    /// first that says something holds, and else a default does. Other commands take their share of the same settings.
+    #[command(after_help = "To begin with a file:\n  \
+                            appviewd config show --toml > appviewd.toml\n  \
+                            appviewd config check --config appviewd.toml\n  \
+                            appviewd serve --config appviewd.toml")]
+    Config {
+        #[command(subcommand)]
+        what: Configuration,
     },
-    /// Leave it out from here on, and erase what is held of it.
-    ///
-    /// The order is kept in repos.txt in --data-dir, and holds after a restart or a rebuild.
-    Untrack {
-        /// Whose.
-        did: Did,
-        #[command(flatten)]
-        data: DataDir,
+    /// Write the completions of a shell to standard output.
+    #[command(after_help = "Examples:  source <(appviewd completions bash)\n           \
+                            appviewd completions zsh > ~/.zfunc/_appviewd\n           \
+                            appviewd completions fish > ~/.config/fish/completions/appviewd.fish")]
+    Completions {
+        /// bash, zsh, fish, elvish or powershell.
+        #[arg(hide_possible_values = true)]
+        shell: Shell,
     },
-    /// Prove it anew from its PDS, whatever is held.
-    Resync {
-        /// Whose.
-        did: Did,
-        #[command(flatten)]
-        data: DataDir,
-    },
-}
-
-/// What `inspect` can show.
-#[derive(Debug, Subcommand)]
-#[expect(missing_docs, reason = "flattened groups are described where they are defined")]
-pub enum Inspect {
-    /// A message of subscribeRepos (or a recording: its first frame, or --nth).
-    Frame {
-        /// File with one frame, or a recording.
-        file: PathBuf,
-        /// Which frame of a recording, counted from 1.
-        #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
-        nth: Option<u64>,
-        #[command(flatten)]
-        format: Format,
-    },
-    /// A repository export: its commit, and every record with its CID.
-    Car {
-        /// File.
-        file: PathBuf,
-        #[command(flatten)]
-        format: Format,
-    },
-    /// A record's block (DAG-CBOR): its JSON, its CID, and what its lexicon says about it.
-    Record {
-        /// File.
-        file: PathBuf,
-        /// The record key to judge it by.
-        #[arg(long, value_name = "RKEY", default_value = "self")]
-        rkey: String,
-        #[command(flatten)]
-        format: Format,
+    /// Write the manual pages: one for each command into a folder, or that of appviewd to standard output.
+    #[command(after_help = "Examples:  appviewd man | man -l -\n           \
+                            appviewd man ~/.local/share/man/man1")]
+    Man {
+        /// Folder to write them into; made where it is missing.
+        dir: Option<PathBuf>,
     },
 }
 
@@ -446,18 +464,6 @@ pub enum FingerprintBy {
     Collection,
     /// By repository.
     Repo,
-}
-
-/// Saved identities and exports that stand in for the network.
-#[derive(Debug, Clone, Args)]
-pub struct SavedUpstream {
-    /// JSON map from each DID to its document, or to `{didDocument, operations}`; the operations of its PLC audit log
-    /// tell which key was valid when.
-    #[arg(long, value_name = "FILE", env = "APPVIEWD_IDENTITIES")]
-    pub identities: PathBuf,
-    /// Folder of exports named after their DIDs (`did_plc_….car`), which stand in for every PDS.
-    #[arg(long, value_name = "DIR", env = "APPVIEWD_REPOS")]
-    pub repos: Option<PathBuf>,
 }
 
 /// Where a new index comes from.

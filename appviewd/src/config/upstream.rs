@@ -20,6 +20,7 @@ pub struct NetworkAccess {
 
 /// Where `serve` asks about identities and repositories.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Asking the network")]
 pub struct Upstream {
     /// The network itself, unless there are identities.
     #[command(flatten)]
@@ -29,6 +30,18 @@ pub struct Upstream {
     pub identities: Option<PathBuf>,
     /// With --identities: a folder of exports that stand in for every PDS.
     #[arg(long, value_name = "DIR", requires = "identities", env = "APPVIEWD_REPOS")]
+    pub repos: Option<PathBuf>,
+}
+
+/// Saved identities and exports that stand in for the network.
+#[derive(Debug, Clone, Args)]
+pub struct SavedUpstream {
+    /// JSON map from each DID to its document, or to `{didDocument, operations}`; the operations of its PLC audit log
+    /// tell which key was valid when.
+    #[arg(long, value_name = "FILE", env = "APPVIEWD_IDENTITIES")]
+    pub identities: PathBuf,
+    /// Folder of exports named after their DIDs (`did_plc_….car`), which stand in for every PDS.
+    #[arg(long, value_name = "DIR", env = "APPVIEWD_REPOS")]
     pub repos: Option<PathBuf>,
 }
 

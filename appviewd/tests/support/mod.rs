@@ -66,8 +66,9 @@ impl Scenario {
         let mut command = Command::new(env!("CARGO_BIN_EXE_appviewd"));
         command.current_dir(self.folder.path()).args(arguments).env("COLUMNS", "100").env("NO_COLOR", "1");
         for (variable, _) in std::env::vars_os() {
-            if variable == "RUST_LOG" || variable.to_string_lossy().starts_with("APPVIEWD_") {
-                command.env_remove(variable);
+            let name = variable.to_string_lossy();
+            if name == "RUST_LOG" || name.starts_with("APPVIEWD_") || name.starts_with("COCORE_") {
+                command.env_remove(&variable);
             }
         }
         command

@@ -101,16 +101,12 @@ impl HomePage {
             vec![Cell::text(name), time(browser.since), time(browser.until)]
         });
         let access = self.held.session.iter().map(|HeldSession { signed_in_at, changed_at, state }| {
-            let sealed = match state.as_str() {
-                state if state == SessionKind::NeedsSignIn.text() => "over: sign in again",
-                _ => "sealed on disk, used by your keys",
-            };
             let name = Cell::text(format!("Access at {}", self.person.host()));
-            let renewed = Cell::new(
-                html! { span.soft { "renewed " (Moment::Ago(changed_at.cast_signed()).markup()) } },
-                "",
-            );
-            vec![name.below(html! { (sealed) }), time(*signed_in_at), renewed]
+            let sealed = match state.as_str() {
+                state if state == SessionKind::NeedsSignIn.text() => html! { "over: sign in again" },
+                _ => html! { "sealed on disk, renewed " (Moment::Ago(changed_at.cast_signed()).markup()) },
+            };
+            vec![name.below(sealed), time(*signed_in_at), Cell::text("you end it")]
         });
         Table {
             caption: "Sessions",

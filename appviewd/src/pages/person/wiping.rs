@@ -119,21 +119,21 @@ impl Wiping<'_> {
         let account = self.place(WipeStep::Account, |seen| seen.account);
         let left: u64 = wipe.collections.iter().map(|collection| collection.left).sum();
         let all = wipe.deleted.saturating_add(left);
-        let seen = wipe.seen.as_ref();
         html! {
             @if self.is_of_all() {
                 (row("Your PDS", &repo, Some((wipe.deleted, all)), &html! {
-                    @if all == 0 && !repo.is_over() { "Looking for your records at " (self.person.host()) }
-                    @else {
-                        (number(signed(wipe.deleted))) " of " (counted(signed(all), "record", "records")) " deleted at " (self.person.host())
-                    }
-                    @if let Some(SeenView { repo, .. }) = seen { ", looked again: " (number(signed(*repo))) }
+                    (self.at_pds(&repo, all))
                 }, &self.collections()))
             }
             (row("This index", &index, None, &html! {
-                @if index.is_over() || wipe.rows_erased > 0 {
-                    (counted(signed(wipe.rows_erased), "row", "rows")) " erased, also from the files on disk"
-                } @else { "Our copy of your records; erased when the one before is done" }
+                @match index {
+                    Place::Empty => {
+                        "No row of yours is left, also in the files on disk; "
+                        (number(signed(wipe.rows_erased))) " erased by this step, all others with their records"
+                    }
+                    Place::Left(left) => { (counted(signed(left), "row", "rows")) ", of what is left at your PDS" }
+                    _ => "Our copy of your records; erased when the one before is done",
+                }
             }, &html! {}))
             (row("This service", &account, None, &html! {
                 @if account.is_over() { (erased(&wipe.erased)) }
@@ -145,6 +145,20 @@ impl Wiping<'_> {
                     @if wipe.complete { "ended; your PDS is told to forget our access" }
                     @else { "End as the last step, when everything else was seen to be empty. This browser is then signed out." }
                 }, &html! {}))
+            }
+        }
+    }
+
+    /// What was deleted in the repository, of how much there was.
+    fn at_pds(&self, place: &Place, all: u64) -> Markup {
+        let (deleted, host) = (self.wipe.deleted, self.person.host());
+        html! {
+            @match place {
+                Place::Empty => {
+                    (counted(signed(deleted), "record", "records")) " deleted at " (host) ", the list asked again: 0"
+                }
+                _ if all == 0 => { "Looking for your records at " (host) }
+                _ => { (number(signed(deleted))) " of " (counted(signed(all), "record", "records")) " deleted at " (host) }
             }
         }
     }
@@ -187,8 +201,8 @@ impl Wiping<'_> {
                         Wait::SignIn => { "Our access at " (host) " is over, and nobody else may delete your records there. Nothing is erased before. " }
                         Wait::Account => { "Such a PDS takes no deletions. Make it active there, and it goes on. " }
                         Wait::Permission => {
-                            (host) " does not let us delete them: they are of a kind that nobody knew when you signed in. Sign in again to "
-                            "allow it, or delete them with any AT Protocol client. "
+                            "What you allowed at " (host) " does not cover what is left. Signing in again helps if it is of a kind that this "
+                            "service has learned since; otherwise delete it with any AT Protocol client. "
                         }
                         Wait::Service => { (self.newest_problem()) " " }
                     }
@@ -252,7 +266,7 @@ impl Wiping<'_> {
 fn row(name: &str, place: &Place, of: Option<(u64, u64)>, words: &Markup, more: &Markup) -> Markup {
     let (value, most) = match (of, place.is_over()) {
         (Some((done, all)), false) => (done, all.max(1)),
-        (Some((done, all)), true) if done < all => (done, all),
+        (Some((done, all)), true) if matches!(place, Place::Left(_)) => (done, all),
         (_, over) => (u64::from(over), 1),
     };
     html! {
@@ -340,6 +354,7 @@ mod tests {
         });
         assert_eq!((sheet.every, sheet.title.as_str()), (None, "Your data is wiped"));
         assert_eq!(page.matches("done</span>").count(), 3);
+        assert!(page.contains("16 records deleted at pds.example, the list asked again: 0"), "{page}");
     }
 
     #[test]

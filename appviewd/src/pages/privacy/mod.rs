@@ -40,7 +40,7 @@ impl PrivacyPage<'_> {
                 @if let Some(name) = &self.access.operator.name { (name) ", who runs " (here) "," } @else { "whoever runs " (here) }
                 " promises, and how the software keeps each promise. Each has a test that fails when the promise is broken."
             }
-            div.gap { (self.readings()) }
+            div.roomy.gap { (self.readings()) }
             @if let Some(why) = self.off { (not_here(why)) }
             (self.group("keys", "Keys and sessions", &self.about_keys()))
             (self.group("records", "Your records", &self.about_records()))

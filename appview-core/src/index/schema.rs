@@ -55,10 +55,10 @@ const BULK_PRAGMAS: &str = "
 
 /// For readers. The file is not mapped: a page that is mapped is checked (`cell_size_check`) each time it is visited, one in
 /// the cache once, which makes a page of a list twice as quick. And whatever of a mapped file was read counts as memory. Each connection
-/// keeps its cache for as long as it is kept; what does not fit into 4 MiB is read again from the system's.
+/// keeps its cache for as long as it is kept; what does not fit into 8 MiB is read again from the system's.
 const READER_PRAGMAS: &str = "
     pragma query_only = on;
-    pragma cache_size = -4096;
+    pragma cache_size = -8192;
 ";
 
 /// Prepared statements that a connection keeps: more than this crate has.

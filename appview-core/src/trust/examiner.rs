@@ -19,9 +19,9 @@ use super::verdict::{Missing, ReceiptVerdict, SettlementVerdict};
 use super::{Instant, Terms};
 
 /// Verdicts that are kept, of either kind. One takes some two kilobytes.
-const VERDICTS: usize = 8_192;
+const VERDICTS: usize = 2_048;
 /// Attestations that are remembered. A machine makes one a day, and signs all of its receipts under it.
-const ATTESTATIONS: usize = 8_192;
+const ATTESTATIONS: usize = 4_096;
 
 /// A verifier that remembers what it has found under one set of [`Terms`]. Shared by all who ask.
 #[derive(Debug)]

@@ -106,9 +106,6 @@ const ASKED: &[(&str, Ask)] = &[
     ("getStatus", |_, n| format!("appview.getStatus?x={n}")),
     ("getFingerprint", |_, n| format!("appview.getFingerprint?x={n}")),
     ("getFingerprint, by collection", |_, n| format!("appview.getFingerprint?by=collection&x={n}")),
-    ("getFingerprint, of a provider", |of, n| {
-        format!("appview.getFingerprint?repo={}&x={n}", Town::provider(n % of.town.providers))
-    }),
     ("listProfiles, 50", |_, n| format!("account.listProfiles?limit=50&x={n}")),
     ("getProfile, of a provider", |of, n| {
         format!("account.getProfile?did={}&x={n}", Town::provider(n % of.town.providers))

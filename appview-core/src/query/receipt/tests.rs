@@ -49,7 +49,7 @@ fn index_of(work: &[Work]) -> (tempfile::TempDir, IndexReader) {
     for machine in 0..=i64::from(FEW) + 2 {
         let owner = if machine < 2 { machine } else { 2 + machine % 6 };
         conn.execute(
-            "insert into provider values (?1, ?2, 'a', ?3, 'best-effort')",
+            "insert into provider values (?1, ?2, 'a', ?3, 'best-effort', null)",
             params![machine, owner, TRUST_LEVELS[usize::from(machine >= 2)]],
         )
         .unwrap();

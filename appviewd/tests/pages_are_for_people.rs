@@ -162,6 +162,8 @@ async fn an_error_is_a_page_for_who_reads_pages_and_json_for_everybody_else() {
             "{path}"
         );
         assert!(reply.json()["message"].is_string());
+        // Also when it has been said before.
+        assert!(text(&page(daemon.address, path).await).contains("<!DOCTYPE html>"), "{path}");
     }
     let method = page(daemon.address, "/xrpc/dev.cocore.compute.verifyReceipt").await;
     assert_eq!(

@@ -77,7 +77,10 @@ pub fn fault(words: &[String]) -> Option<String> {
     let mut root = appviewd::config::Cli::command();
     root.build();
     let (mut command, mut is_named) = (&root, true);
-    for word in words.iter().skip(1) {
+    // Behind `config show` and `config check` may stand another command line.
+    let is_told_of = words.get(1).is_some_and(|word| word == "config")
+        && words.get(3).is_some_and(|word| root.find_subcommand(word).is_some());
+    for word in words.iter().skip(if is_told_of { 3 } else { 1 }) {
         if let Some(flag) = word.strip_prefix("--") {
             let name = flag.split('=').next().unwrap_or_default().trim_end_matches([',', '.']);
             let is_known = name == "help" || name == "version";

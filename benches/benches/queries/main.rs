@@ -3,12 +3,7 @@
 //! One element is one question from its parameters to the text of its answer, on a snapshot of its own, as a server answers
 //! it; the file is in the page cache. Parameters change from question to question. Each is asked of a town of a tenth of
 //! the size too: an answer should not take longer because there is more that is not asked for.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a measurement of what we made ourselves"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a measurement of what we made ourselves")]
 
 mod town;
 

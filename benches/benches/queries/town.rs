@@ -221,7 +221,7 @@ fn requester(number: u64, providers: u64) -> Change {
         Write::create(records::PAYMENT_AUTHORIZATION, &key, authorization),
         Write::create(records::JOB, &tid(made, 3), records::job(number, &reference, made)),
     ];
-    if number % 100 == 0 {
+    if number.is_multiple_of(100) {
         let exchange = Town::exchange(number % exchanges(providers));
         let settlement = format!("at://{exchange}/{}/{}", records::SETTLEMENT, settlement_key(number));
         writes.push(Write::create(

@@ -456,3 +456,27 @@ async fn an_operator_has_commands_for_all_of_it() {
     assert!(told.contains("is restored: 1 API keys"), "{told}");
     assert!(store().session(&ada.did).unwrap().is_none());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_key_is_made_by_a_command_and_its_public_half_is_told() {
+    let scenario = Scenario::empty();
+    std::fs::write(scenario.path("key"), SESSION_KEY).unwrap();
+    let mine = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(scenario.path("key"), mine).unwrap();
+    let made = scenario.succeed(&["account", "client-key", "client-keys.json"]);
+    let mode = scenario.path("client-keys.json").metadata().unwrap().permissions();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o600);
+    let before = std::fs::read(scenario.path("client-keys.json")).unwrap();
+    let told = scenario.fail(1, &["account", "client-key", "client-keys.json"]);
+    assert!(told.contains("client-keys.json"), "{told}");
+    assert_eq!(std::fs::read(scenario.path("client-keys.json")).unwrap(), before, "no key is written over");
+    let serve = ["--relay", "ws://127.0.0.1:1", "--plc", "http://127.0.0.1:1", "--service-did", SERVICE];
+    let keys = ["--session-key-file", "key", "--oauth-client-keys", "client-keys.json"];
+    let place = ["--public-url", "https://appview.example", "--data-dir", "data"];
+    let process = Daemon::serve(&scenario, &[serve.as_slice(), &keys, &place].concat());
+    let told = support::http::get(process.address, "/oauth/jwks.json").await;
+    let kid = told["keys"][0]["kid"].as_str().unwrap();
+    assert!(made.contains(kid) && told["keys"][0].get("d").is_none(), "{made}: {told}");
+    let metadata = support::http::get(process.address, "/oauth/client-metadata.json").await;
+    assert_eq!(metadata["jwks_uri"], "https://appview.example/oauth/jwks.json");
+}

@@ -1,7 +1,9 @@
 //! `account`: what an operator does with the account store while no daemon uses it; and how `serve` opens it.
 
+use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
@@ -17,7 +19,7 @@ use crate::config::{self, Account, SessionKey};
 use crate::engine::Engine;
 use crate::http::Accounts;
 use crate::http::person::Terms;
-use crate::oauth::OAuth;
+use crate::oauth::{OAuth, SigningKey};
 use crate::publish::Publisher;
 use crate::roster::Roster;
 use crate::secret::Secret;
@@ -78,6 +80,19 @@ pub fn run(what: &Account) -> Result<()> {
                     backup.display()
                 )?,
             }
+        }
+        Account::ClientKey { to } => {
+            let key = SigningKey::generate()?;
+            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to);
+            let mut file = file.with_context(|| to.display().to_string())?;
+            serde_json::to_writer(&mut file, &key.sealable()?)?;
+            writeln!(file)?;
+            writeln!(
+                out,
+                "{} holds the key {}; keep it where only you can read it",
+                to.display(),
+                key.kid()
+            )?;
         }
         Account::RotateKey { key, db, data } => {
             let Some(ring) = keyring(key)? else {

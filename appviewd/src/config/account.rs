@@ -138,6 +138,14 @@ pub enum Account {
         #[command(flatten)]
         data: DataDir,
     },
+    /// Write a new private key for --oauth-client-keys into a new file, by which authorization servers know this service.
+    ///
+    /// To change the key, put the new one in front of the old one: {"keys": [NEW, OLD]}. Sessions keep the key that they began
+    /// with, for as long as it is there.
+    ClientKey {
+        /// The new file.
+        to: PathBuf,
+    },
     /// Seal everything with the first session key, so that the others may be thrown away. Stop the daemon first.
     ///
     /// To change the key, write a new one above the old one in the file of --session-key-file, run this, and take the old

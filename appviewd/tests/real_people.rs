@@ -297,10 +297,8 @@ async fn whoever_has_everything_wiped_is_left_with_nothing_though_the_daemon_is_
     let (port, path) = place.split_once('/').unwrap();
     let host = SocketAddr::from(([127, 0, 0, 1], port.parse().unwrap()));
     let repository = send(host, &format!("GET /{path}"), &[]).await;
-    assert_eq!(
-        (repository.status, repository.header("content-type")),
-        (200, Some("application/vnd.ipld.car"))
-    );
+    assert_eq!(repository.status, 200);
+    assert!(repository.head.contains("application/vnd.ipld.car"), "{}", repository.head);
 
     // What is published later is shown.
     let key = make_key(&mut network, daemon.address, &ada).await;

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, named_params};
 
 use crate::index::{Fault, IndexError, IndexReader};
-use crate::syntax::Did;
+use crate::syntax::{Did, Tid};
 
 /// Hosting 0 is active; proof 1 is provisional and 2 desynchronized.
 const COUNT_REPOS: &str = "
@@ -22,6 +22,10 @@ const COUNT_RECORDS: &str = "select valid, marked, quarantined from tally where 
 
 const COUNT_HELD: &str = "
     select count(*) as records from did join record on record.repo = did.id where did = :did";
+
+const COUNT_DELETIONS: &str = "
+    select count(*) as deletions from did join feed on feed.repo = did.id
+     where did = :did and rkey is not null and rev <= :until";
 
 /// Followed repositories and their records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -95,6 +99,20 @@ impl IndexReader {
         self.query(|conn| {
             let mut statement = conn.prepare_cached(COUNT_HELD)?;
             Ok(statement.query_row(named_params! {":did": did.as_str()}, |row| number(row, "records"))?)
+        })
+    }
+
+    /// How many deletions the feed tells of one repository, up to a revision: each has the key of a record that is gone.
+    ///
+    /// # Errors
+    ///
+    /// Failing input or damage.
+    pub fn deletions_told(&self, did: &Did, until: Tid) -> Result<u64, IndexError> {
+        let until = until.bits().cast_signed();
+        self.query(|conn| {
+            let mut statement = conn.prepare_cached(COUNT_DELETIONS)?;
+            let asked = named_params! {":did": did.as_str(), ":until": until};
+            Ok(statement.query_row(asked, |row| number(row, "deletions"))?)
         })
     }
 }

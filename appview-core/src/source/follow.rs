@@ -133,6 +133,7 @@ impl Source {
 }
 
 /// Who answers about identities and repositories.
+#[expect(clippy::large_enum_variant, reason = "a process has one, and hands it over once")]
 pub enum Answers {
     /// Files that stand in for the network, or whatever else has an answer.
     Upstream(Box<dyn Upstream + Send>),

@@ -112,7 +112,7 @@ pub struct Wipe {
     pub started_at: u64,
     /// When it was last saved.
     pub changed_at: u64,
-    /// When it is to be gone on with.
+    /// When it is to be gone on with; it waits while that is later than `changed_at`.
     pub due_at: u64,
 }
 
@@ -165,7 +165,8 @@ const SAVE: &str = "
     update wipe set step = :step, report = :report, changed_at = :changed, due_at = :due
     where did = :did and started_at = :started and extent = :extent";
 
-const WAKE: &str = "update wipe set due_at = :now where did = :did and step <> 'done'";
+/// Due since it was last saved: it waits for nothing any more.
+const WAKE: &str = "update wipe set due_at = changed_at where did = :did and step <> 'done'";
 
 /// Neither revision nor moment ever goes back; the later word on what is shown holds.
 const EXCLUDE: &str = "
@@ -197,8 +198,10 @@ impl AccountStore {
             let before = select(transaction, did)?;
             let unfinished = before.as_ref().filter(|wipe| wipe.step != WipeStep::Done);
             let wipe = match unfinished.filter(|wipe| wipe.extent == extent) {
-                Some(wipe) if sessions == SessionsAfter::Keep => Wipe { due_at: now, ..wipe.clone() },
-                Some(wipe) => Wipe { due_at: now, sessions, ..wipe.clone() },
+                Some(wipe) if sessions == SessionsAfter::Keep => {
+                    Wipe { due_at: wipe.changed_at, ..wipe.clone() }
+                }
+                Some(wipe) => Wipe { due_at: wipe.changed_at, sessions, ..wipe.clone() },
                 None => {
                     note(transaction, did, &Entry::new(now, Action::WipeBegun, actor))?;
                     // It tells this one from the one before.
@@ -276,9 +279,9 @@ impl AccountStore {
     /// # Errors
     ///
     /// The store cannot be written.
-    pub fn wake_wipe(&self, did: &Did, now: u64) -> Result<bool, AccountError> {
+    pub fn wake_wipe(&self, did: &Did) -> Result<bool, AccountError> {
         self.write(|transaction| {
-            let woken = named_params! {":did": did.as_str(), ":now": moment(now)};
+            let woken = named_params! {":did": did.as_str()};
             Ok(transaction.prepare_cached(WAKE)?.execute(woken)? > 0)
         })
     }

@@ -32,6 +32,8 @@ struct Seen {
     /// Each token's end, in seconds since the Unix epoch.
     by_issuer: HashMap<Did, BTreeMap<Box<str>, i64>>,
     count: usize,
+    /// When all were last looked through.
+    swept_at: i64,
 }
 
 impl Replay {
@@ -66,7 +68,12 @@ impl Seen {
         }
     }
 
+    /// Once in a second: within it no token ends, and each that comes while there is no room would have all looked through.
     fn forget_all(&mut self, now: i64) {
+        if self.swept_at == now {
+            return;
+        }
+        self.swept_at = now;
         for tokens in self.by_issuer.values_mut() {
             tokens.retain(|_, end| *end > now);
         }

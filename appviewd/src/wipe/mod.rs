@@ -98,6 +98,16 @@ pub enum WipeError {
     StillHeld,
 }
 
+/// What the index still has of somebody.
+struct Traces {
+    /// Records.
+    rows: u64,
+    /// Deletions of which the feed tells.
+    deletions: u64,
+    /// Whether the repository was proven at the revision of the wipe or later.
+    is_proven_since: bool,
+}
+
 /// What is shown, without what was wiped and whoever has left.
 #[must_use]
 pub fn scope(scope: Scope, exclusions: Vec<Exclusion>) -> Scope {
@@ -191,7 +201,7 @@ impl Wiper {
     pub async fn welcome(&self, did: &Did) -> Result<(), AccountError> {
         let (owner, now) = (did.clone(), self.now());
         let was_left_out = self.0.terms.store.run(move |store| {
-            store.wake_wipe(&owner, now)?;
+            store.wake_wipe(&owner)?;
             store.welcome(&owner, now)
         });
         let is_ours = |roster: &Roster| roster.word(did) != Some(Word::Untrack);
@@ -219,7 +229,7 @@ impl Wiper {
         self.0.terms.engine.orders.send(Input::Wipe { did: did.clone(), until: rev }).await?;
         // What the repository still has is proven and shown anew.
         self.0.terms.engine.orders.send(Input::Track(did.clone())).await?;
-        if !self.rows_are_gone(did, rows).await? || !self.clear_index_log().await? {
+        if !self.is_let_go(did, Some(rev)).await? || !self.clear_index_log().await? {
             return Err(WipeError::StillHeld);
         }
         let owner = did.clone();
@@ -296,16 +306,28 @@ impl Wiper {
         self.index(move |reader| reader.held(&did)).await
     }
 
-    /// Waits until the index has let go of somebody's rows: it has none, or the repository was proven anew.
-    async fn rows_are_gone(&self, did: &Did, before: u64) -> Result<bool, WipeError> {
-        if before == 0 {
-            return Ok(true);
-        }
+    /// What the index still has of somebody that a wipe up to a revision, or of everything, is to erase: records, and deletions of
+    /// which the feed tells.
+    async fn traces(&self, did: &Did, until: Option<Tid>) -> Result<Traces, WipeError> {
+        let (did, until) = (did.clone(), until.unwrap_or_else(|| Tid::from_micros(u64::MAX, u16::MAX)));
+        self.index(move |reader| {
+            let head = reader.repo_state(&did)?.and_then(|state| state.head);
+            let is_proven_since = head.is_some_and(|head| head.rev >= until);
+            let (rows, deletions) = (reader.held(&did)?, reader.deletions_told(&did, until)?);
+            Ok(Traces { rows, deletions, is_proven_since })
+        })
+        .await
+    }
+
+    /// Waits until the index has let go of what is to be erased. It does so by one order, which it has carried out when no deletion is
+    /// told any more of what was there before, and there is no row, or the repository was proven anew.
+    async fn is_let_go(&self, did: &Did, until: Option<Tid>) -> Result<bool, WipeError> {
         let mut newest = self.0.terms.engine.pulse.feed();
         let gone = async {
             loop {
                 newest.mark_unchanged();
-                if self.is_let_go(did).await? {
+                let traces = self.traces(did, until).await?;
+                if traces.deletions == 0 && (traces.rows == 0 || traces.is_proven_since) {
                     return Ok(());
                 }
                 // Hidden rows go without a word in the feed.
@@ -316,22 +338,6 @@ impl Wiper {
             Ok(gone) => gone.map(|()| true),
             Err(_) => Ok(false),
         }
-    }
-
-    /// Whether nothing is held that was held before a wipe: no rows, or rows of a repository proven since.
-    async fn is_let_go(&self, did: &Did) -> Result<bool, WipeError> {
-        let owner = did.clone();
-        let (rows, state) =
-            self.index(move |reader| Ok((reader.held(&owner)?, reader.repo_state(&owner)?))).await?;
-        if rows == 0 {
-            return Ok(true);
-        }
-        let owner = did.clone();
-        let exclusion =
-            self.0.terms.store.run::<_, AccountError>(move |store| store.exclusion(&owner)).await?;
-        let until = exclusion.filter(|exclusion| exclusion.shown == Shown::Since).and_then(|found| found.rev);
-        let head = state.and_then(|state| state.head);
-        Ok(head.zip(until).is_some_and(|(head, until)| head.rev >= until))
     }
 
     /// Empties the index's log; whether that could be done.

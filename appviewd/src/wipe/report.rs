@@ -201,6 +201,7 @@ impl WipeView {
         // One that was only begun has none yet.
         let report: Report = serde_json::from_value(wipe.report.clone()).unwrap_or_default();
         let is_done = wipe.step == WipeStep::Done;
+        let waits = report.waits.filter(|_| wipe.due_at > wipe.changed_at);
         let problem = |problem: Problem| ProblemView {
             at: datetime(problem.at),
             step: problem.step,
@@ -223,8 +224,8 @@ impl WipeView {
             end_sessions: wipe.sessions == SessionsAfter::End || wipe.extent == Extent::Here,
             started_at: datetime(wipe.started_at),
             changed_at: datetime(wipe.changed_at),
-            waits_for: report.waits,
-            next_try_at: report.waits.map(|_| datetime(wipe.due_at)),
+            waits_for: waits,
+            next_try_at: waits.map(|_| datetime(wipe.due_at)),
             deleted: report.repo.values().map(|emptied| emptied.deleted).sum(),
             collections: report.repo.into_iter().map(collection).collect(),
             rows_erased: report.index,

@@ -137,16 +137,11 @@ impl Work {
         let (did, now) = (self.wipe.did.clone(), self.wiper.now());
         // Up to where the repository was seen; of one that is nowhere, up to this moment.
         let rev = self.report.rev.unwrap_or_else(|| Tid::from_micros(now, 0));
-        let (exclusion, order) = match self.wipe.extent {
-            Extent::Everything => (
-                Exclusion { did: did.clone(), rev: Some(rev), at: now, shown: Shown::Since },
-                Input::Wipe { did: did.clone(), until: rev },
-            ),
-            Extent::Here => (
-                Exclusion { did: did.clone(), rev: None, at: now, shown: Shown::Nothing },
-                Input::Exclude(did.clone()),
-            ),
+        let (until, shown, order) = match self.wipe.extent {
+            Extent::Everything => (Some(rev), Shown::Since, Input::Wipe { did: did.clone(), until: rev }),
+            Extent::Here => (None, Shown::Nothing, Input::Exclude(did.clone())),
         };
+        let exclusion = Exclusion { did: did.clone(), rev: until, at: now, shown };
         let rows = self.wiper.rows(&did).await?;
         // First what must not come back, then the erasure: a crash in between leaves the one without the other, and is mended.
         self.wiper.0.terms.store.run::<_, AccountError>(move |store| store.exclude(&exclusion)).await?;
@@ -158,7 +153,7 @@ impl Work {
             // What is left there is shown, as whatever is in a repository.
             let _ = self.wiper.0.terms.engine.orders.send(Input::Track(did.clone())).await;
         }
-        if !self.wiper.rows_are_gone(&did, rows).await? {
+        if !self.wiper.is_let_go(&did, until).await? {
             return Err(self.retry(None, "the index has not let go of the rows yet".to_owned()));
         }
         self.report.index = self.report.index.saturating_add(rows);
@@ -190,8 +185,15 @@ impl Work {
             Extent::Everything => self.left().await?,
             Extent::Here => 0,
         };
-        let index = self.wiper.rows(&self.wipe.did).await?;
         let did = self.wipe.did.clone();
+        let (owner, extent) = (did.clone(), self.wipe.extent);
+        let until = self.wiper.0.terms.store.run::<_, AccountError>(move |store| {
+            let exclusion = store.exclusion(&owner)?.filter(|_| extent == Extent::Everything);
+            Ok(exclusion.and_then(|exclusion| exclusion.rev))
+        });
+        let until = until.await?;
+        let traces = self.wiper.traces(&did, until).await?;
+        let index = traces.rows.saturating_add(traces.deletions);
         let held = self.wiper.0.terms.store.run::<_, AccountError>(move |store| store.held(&did)).await?;
         let account = held.keys.saturating_add(held.pairings).saturating_add(held.audit);
         let account = account.saturating_add(held.reports) as u64;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use appview_core::syntax::Did;
 use appviewd::account::{AccountStore, Actor, Held};
 use fixtures::world::Did as Account;
-use fixtures::{Write, records};
+use fixtures::{Write, records, value};
 use serde_json::{Value as Json, json};
 
 use crate::erased::mark;
@@ -63,8 +63,10 @@ impl Here {
         store.keep_report(&did, self.hide("a report").as_bytes(), 1).unwrap();
         drop(store);
         let friends = (0..3).map(|_| {
-            let (rkey, whom) = (self.hide("a record's key"), self.hide("a record's content"));
-            Write::create(records::FRIEND, &rkey, records::friend(&format!("did:web:{whom}.example"), 0))
+            let (rkey, note) = (self.hide("a record's key"), self.hide("a record's content"));
+            let record = json!({"$type": records::FRIEND, "subject": "did:web:a.example", "note": note,
+                "createdAt": "2026-01-01T00:00:00.000Z"});
+            Write::create(records::FRIEND, &rkey, value::from_json(&record))
         });
         let mut writes: Vec<Write> = friends.collect();
         let name = self.hide("a name");

@@ -151,7 +151,7 @@ pub struct WipeView {
     pub seen: Option<SeenView>,
 }
 
-/// An [`Emptied`] collection as it is told.
+/// An emptied collection as it is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CollectionView {
@@ -163,7 +163,7 @@ pub struct CollectionView {
     pub left: u64,
 }
 
-/// A [`Problem`] as it is told.
+/// A problem as it is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProblemView {
@@ -180,7 +180,7 @@ pub struct ProblemView {
     pub times: u32,
 }
 
-/// A [`Seen`] as it is told.
+/// What was seen at the end, as it is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SeenView {

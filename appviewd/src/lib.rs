@@ -3,12 +3,10 @@
 //! A parsed command line enters; an exit code leaves, results on standard output, everything else on standard error.
 //!
 //! ```
-//! use appviewd::config::Cli;
-//! use clap::Parser as _;
-//!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let cli = Cli::try_parse_from(["appviewd", "inspect", "frame", "recording/frames-live.bin", "--nth", "3"])?;
-//! appviewd::run(cli)?;
+//! let line = ["appviewd", "inspect", "frame", "recording/frames-live.bin", "--nth", "3"];
+//! let Ok(settled) = appviewd::config::settle(line) else { return Err("such settings make no sense".into()) };
+//! appviewd::run(settled)?;
 //! # Ok(())
 //! # }
 //! ```

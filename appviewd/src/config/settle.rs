@@ -116,10 +116,10 @@ impl From<clap::Error> for Unsettled {
 /// # Errors
 ///
 /// It makes no sense, or the settings do not.
-pub fn settle(line: impl IntoIterator<Item = OsString>) -> Result<Settled, Unsettled> {
+pub fn settle(line: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Settled, Unsettled> {
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())));
-    let line: Vec<OsString> = line.into_iter().collect();
+    let line: Vec<OsString> = line.into_iter().map(Into::into).collect();
     let Merged { matches, values, notes } = merged(Cli::command, &line, &environment.collect())?;
     Ok(Settled { cli: Cli::from_arg_matches(&matches)?, values, notes })
 }

@@ -160,7 +160,8 @@ fn switch(why: Off) -> Markup {
             }
             li {
                 "Say where browsers reach it and by which key servers know it: " code { "--public-url https://…" } " and "
-                code { "--oauth-client-keys keys.json" } ", a private JWK of the curve P-256. On your own machine "
+                code { "--oauth-client-keys keys.json" } ", which " code { "appviewd account client-key keys.json" }
+                " makes. On your own machine "
                 code { "--loopback-sign-in" } " is enough."
             }
         }

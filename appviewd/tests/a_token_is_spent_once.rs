@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use tempfile::TempDir;
 
 use support::authority::{Authority, Fault};
-use support::exchange::oauth;
+use support::exchange::{oauth, sign_in};
 use support::service::{SESSION_KEY, ring};
 
 struct Here {
@@ -30,19 +30,7 @@ async fn expired() -> Here {
     let store = AccountStore::open(folder.path().join("account.db"), Some(ring(SESSION_KEY))).unwrap();
     let oauth = oauth(&authority, store.clone(), folder.path(), 8080);
     let ada: Did = authority.account().parse().unwrap();
-    let begun = oauth.begin_sign_in(&ada.as_str().parse().unwrap(), "/").await.unwrap();
-    let query = authority.approve(ada.as_str(), &begun.url);
-    let found = |name: &str| {
-        let mut pairs = form_urlencoded::parse(query.as_bytes());
-        pairs.find(|(found, _)| found == name).map(|(_, value)| value.into_owned()).unwrap()
-    };
-    let callback = appviewd::oauth::Callback {
-        state: Some(found("state").into()),
-        issuer: Some(found("iss")),
-        code: Some(found("code").into()),
-        error: None,
-    };
-    oauth.finish_sign_in(callback, Some(begun.browser)).await.unwrap();
+    sign_in(&oauth, &authority, ada.as_str()).await;
     authority.expire_access();
     authority.forget_heard();
     Here { authority, oauth, store, ada, _folder: folder }

@@ -261,19 +261,7 @@ async fn p19_a_session_that_is_ended_is_gone_here_at_once_and_its_server_is_told
     let ada = authority.account();
     let did: Did = ada.parse().unwrap();
     let sign_in = async || {
-        let begun = oauth.begin_sign_in(&ada.parse().unwrap(), "/").await.unwrap();
-        let query = authority.approve(&ada, &begun.url);
-        let found = |name: &str| {
-            let mut pairs = form_urlencoded::parse(query.as_bytes());
-            pairs.find(|(found, _)| found == name).map(|(_, value)| value.into_owned()).unwrap()
-        };
-        let callback = appviewd::oauth::Callback {
-            state: Some(found("state").into()),
-            issuer: Some(found("iss")),
-            code: Some(found("code").into()),
-            error: None,
-        };
-        oauth.finish_sign_in(callback, Some(begun.browser)).await.unwrap();
+        crate::support::exchange::sign_in(&oauth, &authority, &ada).await;
         authority.sessions().pop().unwrap().refresh
     };
     for fault in [

@@ -20,7 +20,7 @@ use appviewd::config::Access;
 use appviewd::engine::Engine;
 use appviewd::http::Accounts;
 use appviewd::http::person::Terms;
-use appviewd::oauth::{Client, Clients, OAuth, OwnClient, Place};
+use appviewd::oauth::{Callback, Client, Clients, OAuth, OwnClient, Place};
 use appviewd::publish::Publisher;
 use appviewd::wipe::{Terms as WipeTerms, Wiper};
 use serde_json::{Value as Json, json};
@@ -56,6 +56,23 @@ pub struct Exchange {
     folder: TempDir,
     stop: watch::Sender<bool>,
     serving: JoinHandle<anyhow::Result<()>>,
+}
+
+/// Has somebody sign in who approves, without a browser.
+pub async fn sign_in(oauth: &OAuth, authority: &Authority, did: &str) {
+    let begun = oauth.begin_sign_in(&did.parse().unwrap(), "/").await.unwrap();
+    let query = authority.approve(did, &begun.url);
+    let found = |name: &str| {
+        let mut pairs = form_urlencoded::parse(query.as_bytes());
+        pairs.find(|(found, _)| found == name).map(|(_, value)| value.into_owned()).unwrap()
+    };
+    let callback = Callback {
+        state: Some(found("state").into()),
+        issuer: Some(found("iss")),
+        code: Some(found("code").into()),
+        error: None,
+    };
+    oauth.finish_sign_in(callback, Some(begun.browser)).await.unwrap();
 }
 
 /// The network of an authority.

@@ -12,6 +12,24 @@ use tokio::io::AsyncReadExt as _;
 
 const RECEIPTS: &str = "GET /xrpc/dev.cocore.compute.listReceipts";
 
+/// A daemon that has followed half of the recording. What comes with it has the relay tell the rest, and waits for that.
+async fn halfway() -> (Scenario, Served, impl Future<Output = Relay>) {
+    let scenario = Scenario::new();
+    let frames = frames();
+    let (half, last) = (seq(&frames[frames.len() / 2 - 1]), seq(frames.last().unwrap()));
+    let (upto, all) = (frames.len() / 2, frames.len());
+    let relay = Relay::start(frames, upto).await;
+    let daemon = Served::start(&scenario, &[&relay]).await;
+    wait_for(daemon.address, &relay, half).await;
+    let address = daemon.address;
+    let rest = async move {
+        relay.tell(all);
+        wait_for(address, &relay, last).await;
+        relay
+    };
+    (scenario, daemon, rest)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_names_the_answer_it_has_is_told_that_it_still_holds() {
     let (_scenario, _relay, daemon) = followed().await;
@@ -37,16 +55,9 @@ async fn whoever_names_the_answer_it_has_is_told_that_it_still_holds() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_of_the_index_makes_every_answer_anew() {
-    let scenario = Scenario::new();
-    let frames = frames();
-    let (half, last) = (seq(&frames[frames.len() / 2 - 1]), seq(frames.last().unwrap()));
-    let (upto, all) = (frames.len() / 2, frames.len());
-    let relay = Relay::start(frames, upto).await;
-    let daemon = Served::start(&scenario, &[&relay]).await;
-    wait_for(daemon.address, &relay, half).await;
+    let (_scenario, daemon, rest) = halfway().await;
     let before = send(daemon.address, RECEIPTS, &[]).await;
-    relay.tell(all);
-    wait_for(daemon.address, &relay, last).await;
+    let _relay = rest.await;
     let condition = [("If-None-Match", before.header("etag").unwrap())];
     let after = send(daemon.address, RECEIPTS, &condition).await;
     assert_eq!(after.status, 200);
@@ -60,20 +71,13 @@ async fn a_change_of_the_index_makes_every_answer_anew() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_change_does_not_touch_still_holds_and_so_does_a_verdict_that_is_reached_again() {
-    let scenario = Scenario::new();
-    let frames = frames();
-    let (half, last) = (seq(&frames[frames.len() / 2 - 1]), seq(frames.last().unwrap()));
-    let (upto, all) = (frames.len() / 2, frames.len());
-    let relay = Relay::start(frames, upto).await;
-    let daemon = Served::start(&scenario, &[&relay]).await;
-    wait_for(daemon.address, &relay, half).await;
+    let (_scenario, daemon, rest) = halfway().await;
     let receipts = send(daemon.address, RECEIPTS, &[]).await.json();
     let uri = receipts["receipts"][0]["uri"].as_str().unwrap();
     let verdict = format!("GET /xrpc/dev.cocore.compute.verifyReceipt?uri={uri}");
     let nobody = format!("{RECEIPTS}?provider=did:web:nobody.example");
     let before = [send(daemon.address, &verdict, &[]).await, send(daemon.address, &nobody, &[]).await];
-    relay.tell(all);
-    wait_for(daemon.address, &relay, last).await;
+    let _relay = rest.await;
     for (line, before) in [verdict, nobody].iter().zip(before) {
         let tag = before.header("etag").unwrap();
         // Another query is another answer on the shelf: it is made anew, whatever is kept.

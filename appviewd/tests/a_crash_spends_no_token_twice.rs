@@ -7,32 +7,16 @@ mod support;
 
 use appview_core::syntax::Did;
 use appviewd::account::{AccountStore, Actor, SessionState};
-use appviewd::oauth::{Callback, OAuth, SessionError, SignInError, Use};
+use appviewd::oauth::{SessionError, Use};
 use fail::FailScenario;
 
 use support::authority::Authority;
-use support::exchange::oauth;
+use support::exchange::{oauth, sign_in};
 use support::service::{SESSION_KEY, ring};
 
 fn list() -> Use {
     let collection = "dev.cocore.compute.job".parse().unwrap();
     Use::List { collection, limit: None, cursor: None, reverse: None }
-}
-
-async fn sign_in(oauth: &OAuth, authority: &Authority, did: &Did) -> Result<(), SignInError> {
-    let begun = oauth.begin_sign_in(&did.as_str().parse().unwrap(), "/").await.unwrap();
-    let query = authority.approve(did.as_str(), &begun.url);
-    let found = |name: &str| {
-        let mut pairs = form_urlencoded::parse(query.as_bytes());
-        pairs.find(|(found, _)| found == name).map(|(_, value)| value.into_owned()).unwrap()
-    };
-    let callback = Callback {
-        state: Some(found("state").into()),
-        issuer: Some(found("iss")),
-        code: Some(found("code").into()),
-        error: None,
-    };
-    oauth.finish_sign_in(callback, Some(begun.browser)).await.map(drop)
 }
 
 fn state(store: &AccountStore, did: &Did) -> &'static str {
@@ -62,7 +46,7 @@ async fn whatever_was_under_way_is_gone_on_with_or_over() {
         {
             let store = open();
             let oauth = oauth(&authority, store.clone(), folder.path(), 8080);
-            sign_in(&oauth, &authority, &ada).await.unwrap();
+            sign_in(&oauth, &authority, ada.as_str()).await.unwrap();
             authority.expire_access();
             fail::cfg(point, "panic").unwrap();
             let ended = oauth.carry_out(&ada, &list(), &Actor::Browser).await;
@@ -85,7 +69,7 @@ async fn whatever_was_under_way_is_gone_on_with_or_over() {
     let oauth = oauth(&authority, store.clone(), folder.path(), 8080);
     let ada: Did = authority.account().parse().unwrap();
     fail::cfg("oauth::before-session", "panic").unwrap();
-    assert!(sign_in(&oauth, &authority, &ada).await.is_err());
+    assert!(sign_in(&oauth, &authority, ada.as_str()).await.is_err());
     fail::remove("oauth::before-session");
     assert_eq!(state(&store, &ada), "none");
     assert!(authority.sessions()[0].is_over);

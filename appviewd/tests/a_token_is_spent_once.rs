@@ -30,7 +30,7 @@ async fn expired() -> Here {
     let store = AccountStore::open(folder.path().join("account.db"), Some(ring(SESSION_KEY))).unwrap();
     let oauth = oauth(&authority, store.clone(), folder.path(), 8080);
     let ada: Did = authority.account().parse().unwrap();
-    sign_in(&oauth, &authority, ada.as_str()).await;
+    sign_in(&oauth, &authority, ada.as_str()).await.unwrap();
     authority.expire_access();
     authority.forget_heard();
     Here { authority, oauth, store, ada, _folder: folder }

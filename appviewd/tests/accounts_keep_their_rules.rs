@@ -3,31 +3,13 @@
 
 mod support;
 
-use std::path::Path;
-
 use appview_core::syntax::Did;
 use appviewd::account::{
-    AccountError, AccountStore, Action, Actor, Entry, Exclusion, Extent, KeyOf, SessionKind, SessionState,
-    SessionsAfter, Shown, WipeStep,
+    AccountError, Action, Actor, Entry, Exclusion, Extent, KeyOf, SessionKind, SessionState, SessionsAfter,
+    Shown, WipeStep,
 };
 use appviewd::secret::Secret;
-use support::service::{SESSION_KEY, ring};
-
-fn ada() -> Did {
-    "did:web:ada.example".parse().unwrap()
-}
-
-fn boris() -> Did {
-    "did:web:boris.example".parse().unwrap()
-}
-
-fn tokens(text: &str) -> Secret<Vec<u8>> {
-    Secret::new(text.as_bytes().to_vec())
-}
-
-fn open(folder: &Path) -> AccountStore {
-    AccountStore::open(folder.join("account.db"), Some(ring(SESSION_KEY))).unwrap()
-}
+use support::store::{ada, boris, open, tokens};
 
 #[test]
 fn a_write_that_comes_too_late_changes_nothing() {

@@ -5,19 +5,16 @@
 mod support;
 
 use std::fs;
-use std::time::Duration;
 
 use fixtures::records::{self, Machine, Served};
 use fixtures::world::Did;
 use fixtures::{StrongRef, Write};
 use serde_json::{Value as Json, json};
+use support::Scenario;
 use support::daemon::Daemon;
 use support::http::get;
 use support::town::{Instead, Town};
-use support::{Scenario, fingerprint};
 
-/// How long anything here may take before something must be wrong.
-const PATIENCE: Duration = Duration::from_secs(60);
 const KEY: &str = "3jzfcijpj2z2a";
 
 /// Two accounts that did business, followed by a daemon.
@@ -63,16 +60,7 @@ impl Case {
         };
         town.commit(provider, create(records::RECEIPT, records::receipt(1, &served, now)));
         let receipt = place(provider, records::RECEIPT).uri;
-        let arguments = ["--relay", &town.relay(), "--plc", &town.http(), "--allow-private-hosts"];
-        let daemon = Daemon::serve(&scenario, &arguments);
-        let wanted = fingerprint(&town.records());
-        let followed = async {
-            let path = "/xrpc/dev.cocore.appview.getFingerprint";
-            while get(daemon.address, path).await["fingerprint"] != json!(wanted) {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, followed).await.expect("the index comes to be what was signed");
+        let daemon = town.followed(&scenario, &[]).await;
         let case = Self { town, dids, receipt, scenario, _daemon: daemon };
         for (at, did) in case.dids.iter().enumerate() {
             let document = get(case.town.address(), &format!("/{did}")).await;

@@ -14,14 +14,11 @@ use axum::routing::get as route;
 use fixtures::world::Did;
 use fixtures::{Write, records};
 use serde_json::{Value as Json, json};
+use support::Scenario;
 use support::daemon::Daemon;
 use support::http::{ask, get};
 use support::town::Town;
-use support::{Scenario, fingerprint};
 use tokio::net::TcpListener;
-
-/// How long anything here may take before something must be wrong.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The API, which knows everybody; how often it was asked.
 async fn api(hangs: bool) -> (SocketAddr, Arc<AtomicUsize>) {
@@ -52,18 +49,7 @@ async fn followed(arguments: &[&str]) -> (Town, [Did; 2], Daemon, Scenario) {
     let (ada, boris) = (town.account(), town.account());
     town.commit(&ada, vec![Write::create(records::FRIEND, "3jzfcijpj2z2a", records::friend(&boris, 0))]);
     town.commit(&boris, vec![Write::create(records::PROFILE, "self", records::profile("Boris", 0))]);
-    let (relay, plc) = (town.relay(), town.http());
-    let network = ["--relay", &relay, "--plc", &plc, "--allow-private-hosts"];
-    let daemon = Daemon::serve(&scenario, &[&network, arguments].concat());
-    let wanted = fingerprint(&town.records());
-    let told = async {
-        while get(daemon.address, "/xrpc/dev.cocore.appview.getFingerprint").await["fingerprint"]
-            != json!(wanted)
-        {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, told).await.expect("the index comes to be what was signed");
+    let daemon = town.followed(&scenario, arguments).await;
     (town, [ada, boris], daemon, scenario)
 }
 

@@ -7,18 +7,16 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use appview_core::source::clock::Clock;
 use appviewd::config::Access;
 use fixtures::recording::Oracle;
 use fixtures::{Write, records};
-use serde_json::{Value as Json, json};
-use support::daemon::Daemon;
+use serde_json::Value as Json;
 use support::http::{Reply, get, send};
 use support::served::{followed, followed_at};
 use support::town::Town;
-use support::{Scenario, collection, fingerprint, listed, repo};
+use support::{Scenario, collection, listed, repo};
 
 /// Minutes after the recording was made, 2026-11-22T15:00:00Z, in microseconds.
 const NOW: u64 = 1_795_359_600_000_000;
@@ -283,17 +281,7 @@ async fn whatever_a_record_says_is_text() {
         ],
     );
     town.commit(&forge, vec![Write::create(records::PROVIDER, "3jzfcijpj2z2b", offer)]);
-    let (relay, plc) = (town.relay(), town.http());
-    let daemon = Daemon::serve(&scenario, &["--relay", &relay, "--plc", &plc, "--allow-private-hosts"]);
-    let wanted = fingerprint(&town.records());
-    let told = async {
-        while get(daemon.address, "/xrpc/dev.cocore.appview.getFingerprint").await["fingerprint"]
-            != json!(wanted)
-        {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), told).await.expect("the index comes to be what was signed");
+    let daemon = town.followed(&scenario, &[]).await;
     let mut shown = 0;
     for (path, reply) in everything(daemon.address).await {
         if reply.header("content-type").is_some_and(|kind| kind.starts_with("text/html")) {

@@ -4,8 +4,6 @@
 
 mod support;
 
-use std::time::Duration;
-
 use appview_core::repo::Identity;
 use appview_core::source::now;
 use appview_core::sync::RecordChange;
@@ -20,10 +18,8 @@ use support::daemon::Daemon;
 use support::http::{Answer, ask, get};
 use support::served::followed;
 use support::town::{Instead, Town};
-use support::{Scenario, fingerprint, listed, repo};
+use support::{Scenario, listed, repo};
 
-/// How long anything here may take before something must be wrong.
-const PATIENCE: Duration = Duration::from_secs(60);
 const KEY: &str = "3jzfcijpj2z2a";
 const OTHER: &str = "3jzfcijpj2z2b";
 
@@ -47,16 +43,7 @@ impl Case {
         let key = |letter: char| format!("3jzfcijpj2y2{letter}");
         town.commit(&did, ('a'..='z').zip(0..).map(|(letter, at)| provider(&key(letter), at)).collect());
         town.commit(&did, vec![provider(KEY, 100), provider(OTHER, 101)]);
-        let arguments = ["--relay", &town.relay(), "--plc", &town.http(), "--allow-private-hosts"];
-        let daemon = Daemon::serve(&scenario, &arguments);
-        let wanted = fingerprint(&town.records());
-        let followed = async {
-            let path = "/xrpc/dev.cocore.appview.getFingerprint";
-            while get(daemon.address, path).await["fingerprint"] != json!(wanted) {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, followed).await.expect("the index comes to be what was signed");
+        let daemon = town.followed(&scenario, &[]).await;
         Self { town, did, daemon, _scenario: scenario }
     }
 

@@ -15,13 +15,13 @@ use appviewd::account::{
     AccountError, AccountStore, Action, Actor, Entry, Exclusion, Extent, KeyOf, LaterWipes, SessionState,
     SessionsAfter, Shown, backup, restore,
 };
-use appviewd::secret::Secret;
 use rusqlite::Connection;
 use support::Scenario;
 use support::daemon::Daemon;
 use support::http::send_body;
 use support::people::{Person, SERVICE, identities};
 use support::service::{SECRET, SESSION_KEY, ring};
+use support::store::{ada, boris, open, tokens};
 use tempfile::TempDir;
 
 const OTHER_KEY: &str = "ff0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
@@ -31,22 +31,6 @@ const FOLDER: &str = "CRASH_TEST_FOLDER";
 const WORK: &str = "CRASH_TEST_WORK";
 /// `<name of a point> <how many times it is passed first>`
 const POINT: &str = "CRASH_TEST_POINT";
-
-fn ada() -> Did {
-    "did:web:ada.example".parse().unwrap()
-}
-
-fn boris() -> Did {
-    "did:web:boris.example".parse().unwrap()
-}
-
-fn tokens(text: &str) -> Secret<Vec<u8>> {
-    Secret::new(text.as_bytes().to_vec())
-}
-
-fn open(folder: &Path) -> AccountStore {
-    AccountStore::open(folder.join("account.db"), Some(ring(SESSION_KEY))).unwrap()
-}
 
 /// Something that a daemon does, each in one transaction.
 type Step = fn(&AccountStore) -> Result<(), AccountError>;

@@ -261,7 +261,7 @@ async fn p19_a_session_that_is_ended_is_gone_here_at_once_and_its_server_is_told
     let ada = authority.account();
     let did: Did = ada.parse().unwrap();
     let sign_in = async || {
-        crate::support::exchange::sign_in(&oauth, &authority, &ada).await;
+        crate::support::exchange::sign_in(&oauth, &authority, &ada).await.unwrap();
         authority.sessions().pop().unwrap().refresh
     };
     for fault in [

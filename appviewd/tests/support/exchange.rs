@@ -20,7 +20,7 @@ use appviewd::config::Access;
 use appviewd::engine::Engine;
 use appviewd::http::Accounts;
 use appviewd::http::person::Terms;
-use appviewd::oauth::{Callback, Client, Clients, OAuth, OwnClient, Place};
+use appviewd::oauth::{Callback, Client, Clients, OAuth, OwnClient, Place, SignInError};
 use appviewd::publish::Publisher;
 use appviewd::wipe::{Terms as WipeTerms, Wiper};
 use serde_json::{Value as Json, json};
@@ -59,7 +59,7 @@ pub struct Exchange {
 }
 
 /// Has somebody sign in who approves, without a browser.
-pub async fn sign_in(oauth: &OAuth, authority: &Authority, did: &str) {
+pub async fn sign_in(oauth: &OAuth, authority: &Authority, did: &str) -> Result<(), SignInError> {
     let begun = oauth.begin_sign_in(&did.parse().unwrap(), "/").await.unwrap();
     let query = authority.approve(did, &begun.url);
     let found = |name: &str| {
@@ -72,7 +72,7 @@ pub async fn sign_in(oauth: &OAuth, authority: &Authority, did: &str) {
         code: Some(found("code").into()),
         error: None,
     };
-    oauth.finish_sign_in(callback, Some(begun.browser)).await.unwrap();
+    oauth.finish_sign_in(callback, Some(begun.browser)).await.map(drop)
 }
 
 /// The network of an authority.

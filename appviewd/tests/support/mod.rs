@@ -16,6 +16,7 @@ pub mod process;
 pub mod relay;
 pub mod served;
 pub mod service;
+pub mod store;
 pub mod town;
 
 use std::collections::BTreeMap;

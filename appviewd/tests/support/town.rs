@@ -6,19 +6,27 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ws::{Message, WebSocketUpgrade};
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::get as route;
 use fixtures::recording::Record;
 use fixtures::world::Did;
 use fixtures::{Frame, KeyKind, World, Write};
 use serde_json::{Value as Json, json};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
+
+use super::daemon::Daemon;
+use super::http::get;
+use super::{Scenario, fingerprint};
+
+/// How long it may take to be followed before something must be wrong.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Clone)]
 pub struct Town(Arc<Inner>);
@@ -67,10 +75,10 @@ impl Town {
             proofs: AtomicUsize::new(0),
         }));
         let routes = Router::new()
-            .route("/{did}", get(document))
-            .route("/xrpc/com.atproto.sync.subscribeRepos", get(subscribe))
-            .route("/subscribe", get(hint))
-            .route("/xrpc/com.atproto.sync.{method}", get(sync))
+            .route("/{did}", route(document))
+            .route("/xrpc/com.atproto.sync.subscribeRepos", route(subscribe))
+            .route("/subscribe", route(hint))
+            .route("/xrpc/com.atproto.sync.{method}", route(sync))
             .with_state(town.clone())
             .merge(others(town.clone()));
         tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
@@ -144,6 +152,22 @@ impl Town {
         let frame = what(&mut self.0.world.lock().unwrap());
         self.0.frames.lock().unwrap().push((i64::try_from(frame.seq.unwrap()).unwrap(), frame.bytes));
         self.0.told.send_replace(());
+    }
+
+    /// A daemon that follows it, with more arguments, once its index is what is signed here.
+    pub async fn followed(&self, scenario: &Scenario, more: &[&str]) -> Daemon {
+        let network = ["--relay", &self.relay(), "--plc", &self.http(), "--allow-private-hosts"];
+        let daemon = Daemon::serve(scenario, &[&network, more].concat());
+        let wanted = json!(fingerprint(&self.records()));
+        let told = async {
+            while get(daemon.address, "/xrpc/dev.cocore.appview.getFingerprint").await["fingerprint"]
+                != wanted
+            {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, told).await.expect("the index comes to be what was signed");
+        daemon
     }
 
     /// What was signed and is in scope.
